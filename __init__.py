@@ -1,0 +1,27 @@
+"""Edgewright: an edge model optimization and deployment compiler."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .ir.model import Model as Model
+    from .ir.pipeline import Pipeline as Pipeline
+    from .optimizer.compile import compile as compile
+
+__version__ = "0.1.0"
+__all__ = ["Model", "Pipeline", "__version__", "compile"]
+
+_LAZY = {
+    "Model": ".ir.model",
+    "Pipeline": ".ir.pipeline",
+    "compile": ".optimizer.compile",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name on first use, so that a device that needs only `core` imports no onnx."""
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LAZY[name], __name__), name)

@@ -1,0 +1,1 @@
+"""The native kernels and their typed face, each with a numpy twin."""

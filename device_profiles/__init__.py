@@ -1,0 +1,1 @@
+"""Device profiles: one TOML file a device, every fact with its source."""

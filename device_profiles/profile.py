@@ -1,0 +1,31 @@
+"""`DeviceProfile`: what the compiler must know of a device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Kind = Literal["cpu", "microcontroller", "accelerator"]
+
+
+@dataclass(frozen=True)
+class DeviceProfile:
+    """A device. `isa` holds instruction-set extensions in Linux' names (avx2, avx512_vnni, avx_vnni, asimddp, i8mm, ...)."""
+
+    name: str
+    title: str
+    kind: Kind
+    arch: str
+    isa: frozenset[str]
+    cores: int
+    threads: int
+    ram_bytes: int
+    runtimes: tuple[str, ...]
+    channel_align: int = 8
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def has_saturating_products(self) -> bool:
+        """Whether pairs of 8-bit products saturate in 16 bits: x86 without VNNI (vpmaddubsw)."""
+        return self.arch == "x86_64" and not self.isa & {"avx512_vnni", "avx_vnni"}

@@ -1,0 +1,1 @@
+"""The model over onnx-ir: reading, statistics, verification, passes and pipelines."""

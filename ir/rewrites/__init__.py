@@ -1,0 +1,1 @@
+"""Rewrites that preserve meaning: canonical form, batch-norm folding."""

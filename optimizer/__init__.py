@@ -1,0 +1,1 @@
+"""From a trained model to gated artifacts: ingest, passes, gates, search, report."""

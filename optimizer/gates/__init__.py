@@ -1,0 +1,1 @@
+"""Accuracy gates: metrics, text form, verdicts, the ledger."""

@@ -1,0 +1,1 @@
+"""One folder a runtime: lower, run, scheme; and the measuring harness."""

@@ -1,0 +1,1 @@
+"""Measuring latency, memory and speed-ups."""

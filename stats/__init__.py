@@ -1,0 +1,1 @@
+"""Every statistical test, once: paired bounds, bootstrap, ratio intervals."""
