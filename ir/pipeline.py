@@ -7,6 +7,7 @@ import re
 import time
 import types
 import typing
+import urllib.parse
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from .model import Model
 from .passes import Pass, PassResult
 from .verify import verify
 
+_PLAIN = "/:.-_ ()[]<>|;@^*"  # what needs no percent-encoding in an option: everything but the text form's own signs
 _ITEM = re.compile(r"\s*(?P<name>[a-z][a-z0-9-]*)\s*(?:\{(?P<options>[^{}]*)\})?\s*(?:,|$)")
 
 
@@ -132,7 +134,7 @@ def _print(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, tuple):
         return "+".join(_print(item) for item in value)
-    return str(value)
+    return urllib.parse.quote(value, safe=_PLAIN) if isinstance(value, str) else str(value)
 
 
 def _parse(text: str, kind: Any, where: str) -> Any:
@@ -150,6 +152,8 @@ def _parse(text: str, kind: Any, where: str) -> Any:
         return typing.get_args(kind)[choices.index(text)]
     if origin is tuple:
         return tuple(_parse(part, typing.get_args(kind)[0], where) for part in text.split("+") if part)
+    if kind is str:
+        return urllib.parse.unquote(text)
     if kind is bool:
         if text not in ("true", "false"):
             raise PassError(f"{where}: {text!r} is neither true nor false.")

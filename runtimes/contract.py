@@ -49,19 +49,21 @@ class OperatorRule:
     `weights`: index of the input that holds weights (per-channel where `per_channel`), or None.
     `same_scale`: inputs and output share one scale and zero point.
     `fixed_output`: (scale, zero point of the signed form) that the kernel demands of its output, or None.
+    `float_output`: the kernel can give its result in float, so that it is not rounded where nothing in int8 reads it.
     """
 
     weights: int | None = None
     per_channel: bool = False
     same_scale: bool = False
     fixed_output: tuple[float, int] | None = None
+    float_output: bool = False
 
 
 @dataclass(frozen=True)
 class Scheme:
     """How a runtime on a certain CPU wants a model quantized.
 
-    `activation`, `weight`: the integer types. Activations are asymmetric per tensor, weights symmetric around `weight_zero`.
+    `activation`, `weight`: the integer types. Activations are asymmetric per tensor, weights symmetric (uint8: around 128).
     `saturating_pairs`: two neighbouring 8-bit products (u8 x s8) are added in 16 bits and saturate (x86 without VNNI):
     the quantizer holds back a bit of weight in exactly the channels where that can happen.
     `operators`: rule by operator type; a type that is not there stays in float.
