@@ -1,0 +1,83 @@
+"""The pass `quantize`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from onnx_ir.passes import common
+
+from ...calibration.collect import Statistics
+from ...calibration.ranges import range_of
+from ...ir.model import Model
+from ...ir.passes import PassResult, stamp
+from ...runtimes.contract import Scheme
+from .insert import Numbers, insert
+from .plan import Plan, make_plan
+from .weight_only import store_weights_as_int8
+
+
+@dataclass(frozen=True)
+class QuantizeNeeds:
+    """The target's scheme, and what calibration saw of this very model's tensors (None for `mode=weight-only`)."""
+
+    scheme: Scheme
+    statistics: Statistics | None
+
+
+@dataclass(frozen=True)
+class Quantize:
+    """Static int8 in the target's scheme, or int8 as storage of the weights alone.
+
+    Before::
+
+        y = Conv(x, @w, @b)
+        z = Relu(y)
+
+    After (mode=static)::
+
+        x' = DequantizeLinear(QuantizeLinear(x, sx, zx), sx, zx)
+        y = Conv(x', DequantizeLinear(@w_int8, sw, 0), DequantizeLinear(@b_int32, sx * sw, 0))
+        z = Relu(y)
+        z' = DequantizeLinear(QuantizeLinear(z, sz, zz), sz, zz)
+
+    After (mode=weight-only)::
+
+        y = Conv(x, DequantizeLinear(@w_int8, sw, 0), @b)
+        z = Relu(y)
+
+    `ranges`: how activation ranges are set from the statistics; `weights`: how weight scales are; `correct_bias`: take the mean
+    error of rounded weights out of the bias; `keep_float`: layers (by first output's name) that stay in float.
+    """
+
+    name: ClassVar[str] = "quantize"
+    needs: ClassVar[type[Any] | None] = QuantizeNeeds
+
+    mode: Literal["static", "weight-only"] = "static"
+    ranges: Literal["min-max", "percentile", "mse", "entropy"] = "mse"
+    weights: Literal["max", "mse"] = "mse"
+    correct_bias: bool = True
+    keep_float: tuple[str, ...] = ()
+
+    def run(self, model: Model, given: QuantizeNeeds) -> PassResult:
+        """Quantize `model`; raises PassError when a tensor has no statistics."""
+        if self.mode == "weight-only":
+            result, made = store_weights_as_int8(model)
+            notes: tuple[str, ...] = (f"{len(made)} weights stored as int8",)
+        else:
+            plan = make_plan(model, given.scheme, self.keep_float)
+            result, made = insert(model, given.scheme, plan, self._numbers(plan, given))
+            notes = (f"{len(plan.nodes)} nodes in int8, {len(plan.kept)} kept in float",)
+        stamp(made, self.name)
+        result = Model(common.RemoveUnusedNodesPass()(result.ir).model)
+        return PassResult(result, bool(made), notes)
+
+    def _numbers(self, plan: Plan, given: QuantizeNeeds) -> Numbers:
+        seen = given.statistics.tensors if given.statistics is not None else {}
+        ranges = {name: range_of(seen[name], self.ranges) for name in plan.tensors if name in seen}
+        means = {
+            name: entry.channel_mean
+            for name, entry in seen.items()
+            if self.correct_bias and name in plan.tensors and entry.channel_mean is not None
+        }
+        return Numbers(ranges, means, self.weights)

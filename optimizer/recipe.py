@@ -1,0 +1,130 @@
+"""The recipe: what the user wishes of one compile, from flags, from `edgewright.toml`, or from Python."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import tomllib
+
+from ..core.errors import UsageError, unknown
+from ..runtimes.contract import PRECISIONS, Precision
+from ..runtimes.registry import NAMES
+
+Objective = Literal["latency", "size", "ram"]
+_PATHS = ("out", "store", "measurements")
+_FILES = ("data", "accept", "search", "calib", "audit")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One compile.
+
+    `model` and `data` are paths, `module:function`, or objects of the Python API. `accept`, `search`, `calib`, `audit` are
+    data sets of their own for these splits. `search_samples` and `calib_samples` bound what is taken from the rest of `data`.
+    `inputs` maps model inputs to arrays of the data. `shapes` fixes free axes. `measurements` is a file of earlier timings.
+    """
+
+    model: Any
+    data: Any = None
+    profiles: tuple[str, ...] = ()
+    gates: tuple[str, ...] = ()
+    out: Path = Path("dist")
+    name: str | None = None
+    weights: Any = None
+    objective: Objective = "latency"
+    precisions: tuple[Precision, ...] = PRECISIONS
+    runtimes: tuple[str, ...] = NAMES
+    preprocess: str = ""
+    labels: str | None = None
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    group: str | None = None
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    accept: Any = None
+    search: Any = None
+    calib: Any = None
+    audit: Any = None
+    search_samples: int = 512
+    calib_samples: int = 256
+    threads: int | None = None
+    seed: int = 0
+    store: Path = Path(".edgewright")
+    measurements: Path | None = None
+    trust: bool = False
+
+    def __post_init__(self) -> None:
+        """Check what needs no file; raises UsageError."""
+        if not self.profiles:
+            raise UsageError("no device profile is given; name one with --profile (`edgewright profiles list` shows them).")
+        if self.data is None and self.accept is None:
+            raise UsageError("no data are given; an artifact is released only when data prove it: add --data FILE.")
+        for value in self.precisions:
+            if value not in PRECISIONS:
+                raise UsageError(unknown("precision", value, PRECISIONS))
+        for value in self.runtimes:
+            if value not in NAMES:
+                raise UsageError(unknown("runtime", value, NAMES))
+        if self.objective not in ("latency", "size", "ram"):
+            raise UsageError(unknown("objective", self.objective, ("latency", "size", "ram")))
+        for count in ("search_samples", "calib_samples"):
+            if getattr(self, count) < 1:
+                raise UsageError(f"{count} is {getattr(self, count)}; it must be at least 1.")
+        if self.threads is not None and self.threads < 1:
+            raise UsageError(f"threads is {self.threads}; it must be at least 1.")
+
+
+def read_recipe(path: Path, overrides: Mapping[str, Any]) -> Recipe:
+    """Recipe of a TOML file, relative paths taken from its folder; `overrides` (flags) win. Raises UsageError."""
+    try:
+        declared: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"cannot read the recipe {path}: {error}.") from error
+    fields = {item.name: item for item in dataclasses.fields(Recipe)}
+    values: dict[str, Any] = {}
+    for key, value in declared.items():
+        name = key.replace("-", "_")
+        if name not in fields:
+            raise UsageError(f"{path}: {unknown('key', key, [item.replace('_', '-') for item in fields])}")
+        values[name] = _typed(name, value, path)
+    if "model" not in values and "model" not in overrides:
+        raise UsageError(f'{path} names no model; add `model = "FILE"`.')
+    return Recipe(**{**values, **overrides})
+
+
+def _typed(name: str, value: Any, path: Path) -> Any:
+    """A TOML value as the recipe's field wants it; raises UsageError."""
+    lists = ("profiles", "gates", "precisions", "runtimes")
+    if name in lists:
+        items = [value] if isinstance(value, str) else value
+        if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+            raise UsageError(f"{path}: {name} must be a list of texts.")
+        return tuple(items)
+    if name in ("model", "weights", *_FILES, *_PATHS):
+        if not isinstance(value, str):
+            raise UsageError(f"{path}: {name} must be a text.")
+        return value if _is_callable(value) else path.parent / value
+    if name == "shapes":
+        if not isinstance(value, dict) or not all(isinstance(shape, list) for shape in value.values()):
+            raise UsageError(f"{path}: shapes must be a table of lists of sizes.")
+        return {key: tuple(shape) for key, shape in value.items()}
+    kinds: dict[str, type] = {
+        "seed": int,
+        "threads": int,
+        "search_samples": int,
+        "calib_samples": int,
+        "trust": bool,
+        "inputs": dict,
+    }
+    kind = kinds.get(name, str)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise UsageError(f"{path}: {name} must be {kind.__name__}, not {value!r}.")
+    return value
+
+
+def _is_callable(value: str) -> bool:
+    """Whether a source is `module:function`."""
+    module, colon, function = value.partition(":")
+    return bool(colon) and function.isidentifier() and all(part.isidentifier() for part in module.split("."))
