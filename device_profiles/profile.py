@@ -11,7 +11,11 @@ Kind = Literal["cpu", "microcontroller", "accelerator"]
 
 @dataclass(frozen=True)
 class DeviceProfile:
-    """A device. `isa` holds instruction-set extensions in Linux' names (avx2, avx512_vnni, avx_vnni, asimddp, i8mm, ...)."""
+    """A device. `isa` holds instruction-set extensions in Linux' names (avx2, avx512_vnni, avx_vnni, asimddp, i8mm, ...).
+
+    `threads` is what a runtime is given there. `cpu_model` names the one CPU that the profile stands for ("Cortex-A72"), or
+    is empty when the profile stands for every CPU with that instruction set. `sources` has the source of each fact.
+    """
 
     name: str
     title: str
@@ -24,6 +28,7 @@ class DeviceProfile:
     runtimes: tuple[str, ...]
     channel_align: int = 8
     sources: Mapping[str, str] = field(default_factory=dict)
+    cpu_model: str = ""
 
     @property
     def has_saturating_products(self) -> bool:
