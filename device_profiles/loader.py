@@ -54,9 +54,8 @@ def validate(path: str | Path) -> DeviceProfile:
             raise ProfileError(f"{file} has {size} bytes, more than {_MAX_BYTES}; it is not a device profile.")
         data = file.read_bytes()
     except (OSError, ValueError) as error:
-        raise ProfileError(
-            f"cannot read the profile {given_name(file)}: {getattr(error, 'strerror', None) or error}."
-        ) from error
+        reason = getattr(error, "strerror", None) or error
+        raise ProfileError(f"cannot read the profile {_printable(file)}: {reason}.") from error
     return parse(data, str(file))
 
 
