@@ -1,0 +1,47 @@
+# Each target makes .venv and installs what it needs; a second run installs nothing.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --disable-pip-version-check -q -c constraints.txt
+
+.PHONY: demo test check bench wheels clean
+
+demo: $(VENV)/.demo
+	$(BIN)/python -m docs.demo
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.bench
+	$(BIN)/python -m benchmarks.run
+
+# The compiled and the pure wheel, each installed on its own and tested from another folder.
+wheels: $(VENV)/.dev
+	$(BIN)/python .ci/wheels.py
+
+$(VENV)/.python:
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/.demo: $(VENV)/.python pyproject.toml constraints.txt CMakeLists.txt $(wildcard cpp_bindings/*.cpp cpp_bindings/*.hpp)
+	$(PIP) -e '.[compiler,torch,demo]'
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.demo
+	$(PIP) -e '.[compiler,torch,tensorflow,demo,dev]'
+	touch $@
+
+# torchvision has no build for a machine without CUDA; its models need none of its own requirements.
+$(VENV)/.bench: $(VENV)/.dev
+	$(PIP) -e '.[bench]'
+	$(PIP) --no-deps torchvision==0.28.0
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,96 @@
+"""Running model files in child processes: one child a runtime and environment, reused, replaced when it dies."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.errors import RuntimeFailure
+from ..core.executor import TensorSpec
+
+_SECONDS_PER_ANSWER = 600.0
+
+
+class RemoteExecutor:
+    """An `Executor` in a child process. `run` takes any number of samples and loops over a fixed batch in the child.
+
+    `environment` is added to the child's, for switches that a library reads once (an instruction-set limit).
+    """
+
+    def __init__(self, runtime: str, threads: int, environment: Mapping[str, str] | None = None) -> None:
+        """Start the child."""
+        self.runtime, self.threads = runtime, threads
+        ours, theirs = Pipe()
+        package = Path(__file__).resolve().parents[1]
+        self._child = subprocess.Popen(
+            [sys.executable, "-m", f"{__package__}.worker", str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            env={**os.environ, **_path_of(package), **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        theirs.close()
+        self._connection: Connection = ours
+        self.inputs: tuple[TensorSpec, ...] = ()
+        self.outputs: tuple[TensorSpec, ...] = ()
+
+    def load(self, files: Mapping[str, bytes], entry: str) -> RemoteExecutor:
+        """Load a file, in the place of the one before; raises RuntimeFailure."""
+        self.inputs, self.outputs = self._ask("load", self.runtime, dict(files), entry, self.threads)
+        return self
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Outputs [n, ...] of inputs [n, ...]; raises RuntimeFailure, also when the child crashed."""
+        result: dict[str, NDArray[Any]] = self._ask("run", {name: np.asarray(value) for name, value in inputs.items()})
+        return result
+
+    def close(self) -> None:
+        """End the child."""
+        self._connection.close()
+        try:
+            self._child.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.wait()
+
+    def __enter__(self) -> RemoteExecutor:
+        """Close at the end of the block."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        """Close."""
+        self.close()
+
+    def _ask(self, *request: Any) -> Any:
+        try:
+            self._connection.send(request)
+            if not self._connection.poll(_SECONDS_PER_ANSWER):
+                self._child.kill()
+                raise RuntimeFailure(f"{self.runtime} gave no answer within {_SECONDS_PER_ANSWER:.0f} s; it was ended.")
+            status, value = self._connection.recv()
+        except (EOFError, OSError) as error:
+            code = self._child.wait()
+            reason = f"signal {-code}" if code < 0 else f"exit code {code}"
+            raise RuntimeFailure(f"{self.runtime} crashed on this model ({reason}); it cannot be released for it.") from error
+        if status == "error":
+            raise RuntimeFailure(value)
+        return value
+
+
+def _path_of(package: Path) -> dict[str, str]:
+    """What lets the child import this very package (from a wheel on a path of its own too)."""
+    if package.name != "edgewright":
+        return {}
+    known = os.environ.get("PYTHONPATH", "")
+    return {"PYTHONPATH": f"{package.parent}{os.pathsep}{known}" if known else str(package.parent)}
