@@ -5,12 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import onnx
+import onnx.version_converter
 import onnx_ir
 
 from ..core.errors import ModelError
 
 MAX_MODEL_BYTES = 2 << 30
 MIN_OPSET, MAX_OPSET = 7, 24
+# What every model is brought to: the last opset that all runtimes here read in the versions that devices have, and the file
+# version that belongs to it. After it come new types and new operators, but no new meaning of an old operator.
+OPSET, IR_VERSION = 21, 10
+_SCRIPT_MIN_OPSET = 18
 
 
 def parse(data: bytes, where: str, base: Path | None = None) -> onnx_ir.Model:
@@ -69,3 +74,30 @@ def check(model: onnx_ir.Model) -> None:
     """Run ONNX's own checker; raises whatever it raises."""
     proto = onnx_ir.to_proto(model)
     onnx.checker.check_model(proto)
+
+
+def convert_opset(model: onnx_ir.Model) -> onnx_ir.Model:
+    """The model in `OPSET`; functions must have been inlined. `model` may be changed and must not be used afterwards.
+
+    Up to opset 18 by ONNX's converter, from there by onnxscript's. From a later opset only the label changes, which is
+    exact because an operator or an attribute that `OPSET` does not have fails the check. Raises ModelError naming the opset.
+    """
+    version = model.opset_imports.get("", model.opset_imports.get("ai.onnx", 0))
+    try:
+        if version < _SCRIPT_MIN_OPSET:
+            proto = onnx_ir.to_proto(model)
+            model = onnx_ir.from_proto(onnx.version_converter.convert_version(proto, _SCRIPT_MIN_OPSET))
+        if version < OPSET:
+            from onnxscript.version_converter import ConvertVersionPass
+
+            model = ConvertVersionPass(target_version=OPSET, fallback=False)(model).model
+        model.opset_imports.pop("ai.onnx", None)
+        model.opset_imports[""] = OPSET
+        model.ir_version = IR_VERSION
+        check(model)
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(
+            f"the model's ONNX opset {version} cannot be converted to opset {OPSET}: {reason}; export it with opset {OPSET}."
+        ) from error
+    return model

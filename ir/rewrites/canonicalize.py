@@ -1,0 +1,170 @@
+"""`canonicalize`: one opset, known shapes, constants folded, nothing superfluous, one spelling for each computation."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import ClassVar
+
+import onnx_ir
+from onnx_ir.passes import common
+from onnxscript.optimizer import fold_constants_ir
+from onnxscript.rewriter import RewritePass
+
+from ...core.errors import ModelError
+from .. import serde
+from ..model import Model, constant
+from ..passes import PassResult, stamp
+from .forms import prefer_forms
+from .rules import rules
+from .strip import strip_in_place
+
+_MAX_ROUNDS = 10
+# Folding may read any constant, but what it makes may be larger than what it was made from by at most this many elements.
+_MAX_GROWTH = 1 << 18
+
+
+@dataclass(frozen=True)
+class Canonicalize:
+    """Bring a model to the form that every later pass and every runtime expects. Batch norm stays whole.
+
+    Before::
+
+        s = Shape(x); b = Gather(s, 0); t = Concat(b, -1); w = Constant(); i = Identity(x)
+        c = Conv(i, w); p = ReduceMean{axes=(2, 3)}(c); y = Reshape(p, t)
+
+    After::
+
+        c = Conv(x, @w); p = GlobalAveragePool(c); y = Reshape(p, @shape)
+    """
+
+    name: ClassVar[str] = "canonicalize"
+    needs: ClassVar[None] = None
+
+    def run(self, model: Model, given: None = None) -> PassResult:
+        """Canonicalize a copy of `model`; raises ModelError when its opset cannot be converted or it is in training mode."""
+        before = model.to_bytes()
+        result = canonical(model)
+        return PassResult(result, result.to_bytes() != before)
+
+
+def canonical(model: Model, made_by: str = Canonicalize.name) -> Model:
+    """The canonical form of `model`, its new nodes stamped with `made_by`."""
+    check_inference(model)
+    source = {(node.name, node.op_type) for node in model.graph if node.name}
+    with _quiet():
+        graph = _converted(model)
+        _fix_point(graph)
+        _finish(graph)
+    result = Model(graph)
+    stamp((node for node in result.graph if (node.name, node.op_type) not in source), made_by)
+    return result
+
+
+def check_inference(model: Model) -> None:
+    """Raise ModelError when a batch norm or dropout was exported in training mode: its output depends on the batch or on luck."""
+    for node in onnx_ir.traversal.RecursiveGraphIterator(model.graph):
+        is_training = False
+        if node.op_type == "BatchNormalization":
+            is_training = bool(node.attributes.get_int("training_mode", 0))
+        elif node.op_type == "Dropout" and len(node.inputs) > 2:
+            mode, ratio = constant(node.inputs[2]), constant(node.inputs[1])
+            is_training = (mode is None or bool(mode.any())) and (ratio is None or bool(ratio.any()))
+        if is_training:
+            raise ModelError(
+                f"the node {node.name!r} ({node.op_type}) is in training mode; export the model for inference (torch: model.eval())."
+            )
+
+
+def _converted(model: Model) -> onnx_ir.Model:
+    """A copy without functions and with weights that are no inputs, in the one opset."""
+    graph = model.clone().ir
+    # Old files list weights as inputs too, which would keep them from being folded.
+    common.RemoveInitializersFromInputsPass()(graph)
+    # The converters look only at the main graph.
+    common.InlinePass()(graph)
+    graph.functions.clear()
+    common.RemoveUnusedOpsetsPass()(graph)
+    common.NameFixPass()(graph)
+    return serde.convert_opset(graph)
+
+
+def _fix_point(model: onnx_ir.Model) -> None:
+    """Repeat the group until nothing changes: each member makes work for the others."""
+    for _ in range(_MAX_ROUNDS):
+        # Folding first: the rules match on constants and on the shapes that it infers on its way.
+        folded = fold_constants_ir(
+            model, onnx_shape_inference=True, input_size_limit=serde.MAX_MODEL_BYTES, output_size_limit=_MAX_GROWTH
+        )
+        changed = bool(folded.modified)
+        # Constants become weights before the rules run: some of these match only weights.
+        changed |= _lift(model)
+        changed |= bool(RewritePass(rules())(model).modified)
+        changed |= _lift(model)
+        common.NameFixPass()(model)
+        changed |= prefer_forms(model.graph)
+        changed |= bool(common.IdentityEliminationPass()(model).modified)
+        changed |= bool(common.RemoveUnusedNodesPass()(model).modified)
+        # After the dead nodes are gone, so that a living node is never replaced by a dead one; equal weights become one
+        # first, since nodes are equal only when they read the same value.
+        changed |= bool(common.DeduplicateHashedInitializersPass()(model).modified)
+        changed |= bool(common.CommonSubexpressionEliminationPass()(model).modified)
+        # Infers what folding cannot, node by node: through the whole graph, with the values of shapes.
+        common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
+        if not changed:
+            return
+
+
+def _lift(model: onnx_ir.Model) -> bool:
+    return bool(common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model).modified)
+
+
+def _finish(model: onnx_ir.Model) -> None:
+    """Order, names and symbols that depend on nothing but the graph."""
+    common.RemoveUnusedOpsetsPass()(model)
+    # An output that is an input, a weight or another output gets an Identity, which the runtimes want.
+    common.OutputFixPass()(model)
+    common.TopologicalSortPass()(model)
+    common.NameFixPass()(model)
+    name_free_sizes(model)
+    strip_in_place(model)
+
+
+def name_free_sizes(model: onnx_ir.Model) -> None:
+    """Name the free batch axis `batch` and other free axes of inputs after input and axis; forget symbols that came from counters."""
+    names: dict[str, str] = {}
+    for value in model.graph.inputs:
+        sizes: list[int | onnx_ir.SymbolicDim | str | None] = list(value.shape or ())
+        for axis, size in enumerate(sizes):
+            if isinstance(size, int):
+                continue
+            old = size.value if isinstance(size, onnx_ir.SymbolicDim) else None
+            name = names.get(old or "") or ("batch" if axis == 0 else f"{value.name}_{axis}")
+            if old:
+                names[old] = name
+            sizes[axis] = name
+        if value.shape is not None:
+            value.shape = onnx_ir.Shape(sizes)
+    inputs = set(model.graph.inputs)
+    for node in onnx_ir.traversal.RecursiveGraphIterator(model.graph):
+        for value in node.outputs:
+            if value.shape is not None and value not in inputs:
+                value.shape = onnx_ir.Shape(
+                    [size if isinstance(size, int) else names.get(size.value or "") for size in value.shape]
+                )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the libraries from logging that a rule did not apply."""
+    loggers = [logging.getLogger(name) for name in ("onnx_ir", "onnxscript")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,139 @@
+"""Preferred forms: several spellings of one computation are brought to the one that the kernels know best."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import onnx_ir
+
+from ..model import constant, initializer
+
+_SPATIAL = 4  # rank of [batch, channels, height, width]
+_WINDOWED = ("Conv", "MaxPool", "AveragePool", "LpPool")
+
+# A rewrite looks at one node and either changes its attributes and says True, or gives the nodes that replace it (the last
+# one makes its output), or None.
+_Replacement = list[onnx_ir.Node]
+
+
+def prefer_forms(graph: onnx_ir.Graph) -> bool:
+    """Bring the nodes of `graph` (changed in place) to the preferred forms; True when something changed."""
+    changed = False
+    for node in list(graph):
+        if node.domain not in ("", "ai.onnx"):
+            continue
+        if node.op_type in _WINDOWED:
+            changed |= _explicit_pads(node)
+        rewrite = _REWRITES.get(node.op_type)
+        made = rewrite(node, graph) if rewrite is not None else None
+        if made is not None:
+            replace(graph, node, made)
+            changed = True
+    return changed
+
+
+def replace(graph: onnx_ir.Graph, node: onnx_ir.Node, made: Sequence[onnx_ir.Node]) -> None:
+    """Put `made` in the place of `node`; the output of the last one takes over the name, type and shape."""
+    old, new = node.outputs[0], made[-1].outputs[0]
+    onnx_ir.convenience.replace_nodes_and_values(graph, node, [node], list(made), [old], [new])
+
+
+def _explicit_pads(node: onnx_ir.Node) -> bool:
+    """`auto_pad=SAME_UPPER` -> `pads=[...]`, where the sizes are known. ONNX operators, Conv and the pools, `auto_pad`."""
+    mode = node.attributes.get_string("auto_pad", "NOTSET")
+    data = node.inputs[0]
+    if mode == "NOTSET" or data is None or data.shape is None:
+        return False
+    spatial = data.shape[2:]
+    kernel = node.attributes.get_ints("kernel_shape", None)
+    if kernel is None and node.op_type == "Conv" and node.inputs[1] is not None and node.inputs[1].shape is not None:
+        kernel = [int(size) for size in node.inputs[1].shape[2:] if isinstance(size, int)]
+    if not kernel or len(kernel) != len(spatial):
+        return False
+    strides = node.attributes.get_ints("strides", None) or [1] * len(kernel)
+    dilations = node.attributes.get_ints("dilations", None) or [1] * len(kernel)
+    begins, ends = [], []
+    for size, width, stride, dilation in zip(spatial, kernel, strides, dilations, strict=True):
+        total = 0
+        if mode != "VALID":
+            if not isinstance(size, int):
+                return False
+            total = max(0, (-(-size // stride) - 1) * stride + (width - 1) * dilation + 1 - size)
+        small, large = total // 2, total - total // 2
+        begins.append(small if mode != "SAME_LOWER" else large)
+        ends.append(large if mode != "SAME_LOWER" else small)
+    del node.attributes["auto_pad"]
+    node.attributes["pads"] = onnx_ir.AttrInt64s("pads", begins + ends)
+    return True
+
+
+def _global_mean(node: onnx_ir.Node, graph: onnx_ir.Graph) -> _Replacement | None:
+    """`ReduceMean(x, axes=[2, 3])` of [n, c, h, w] -> `GlobalAveragePool(x)`, and a Reshape where the axes are dropped."""
+    data = node.inputs[0]
+    axes = constant(node.inputs[1]) if len(node.inputs) > 1 else None
+    if data is None or data.shape is None or len(data.shape) != _SPATIAL or axes is None:
+        return None
+    if sorted(int(axis) % _SPATIAL for axis in axes.ravel()) != [2, 3] or not _is_float(data):
+        return None
+    pool = onnx_ir.node("GlobalAveragePool", [data])
+    if node.attributes.get_int("keepdims", 1):
+        return [pool]
+    channels = data.shape[1]
+    if not isinstance(channels, int):
+        return None
+    pool.outputs[0].type = data.type
+    pool.outputs[0].shape = onnx_ir.Shape([data.shape[0], channels, 1, 1])
+    return [pool, _reshape(graph, node, pool.outputs[0], [-1, channels])]
+
+
+def _whole_pool(node: onnx_ir.Node, graph: onnx_ir.Graph) -> _Replacement | None:
+    """`AveragePool(x, kernel_shape=[h, w])` over the whole of x without padding -> `GlobalAveragePool(x)`."""
+    data = node.inputs[0]
+    if data is None or data.shape is None or node.attributes.get_string("auto_pad", "NOTSET") != "NOTSET":
+        return None
+    kernel = node.attributes.get_ints("kernel_shape", None)
+    pads = node.attributes.get_ints("pads", None) or ()
+    dilations = node.attributes.get_ints("dilations", None) or ()
+    if list(data.shape[2:]) != list(kernel or ()) or any(pads) or any(step != 1 for step in dilations):
+        return None
+    return [onnx_ir.node("GlobalAveragePool", [data])]
+
+
+def _as_reshape(node: onnx_ir.Node, graph: onnx_ir.Graph) -> _Replacement | None:
+    """`Flatten`, `Squeeze`, `Unsqueeze` -> `Reshape`, where at most one size of the result is free."""
+    data, made = node.inputs[0], node.outputs[0]
+    if data is None or made.shape is None:
+        return None
+    shape = [size if isinstance(size, int) else -1 for size in made.shape]
+    if shape.count(-1) > 1 or 0 in shape or not shape:
+        return None
+    return [_reshape(graph, node, data, shape)]
+
+
+def _reshape(graph: onnx_ir.Graph, node: onnx_ir.Node, data: onnx_ir.Value, shape: Sequence[int]) -> onnx_ir.Node:
+    target = initializer(fresh(graph, f"{node.outputs[0].name}_shape"), np.array(shape, np.int64))
+    graph.register_initializer(target)
+    return onnx_ir.node("Reshape", [data, target])
+
+
+def fresh(graph: onnx_ir.Graph, name: str) -> str:
+    """`name`, or the first of `name_1`, `name_2`, ... that no initializer of `graph` has."""
+    candidate, count = name, 0
+    while candidate in graph.initializers:
+        count += 1
+        candidate = f"{name}_{count}"
+    return candidate
+
+
+def _is_float(value: onnx_ir.Value) -> bool:
+    return value.dtype in (onnx_ir.DataType.FLOAT, onnx_ir.DataType.FLOAT16, onnx_ir.DataType.DOUBLE)
+
+
+_REWRITES: dict[str, Callable[[onnx_ir.Node, onnx_ir.Graph], _Replacement | None]] = {
+    "ReduceMean": _global_mean,
+    "AveragePool": _whole_pool,
+    "Flatten": _as_reshape,
+    "Squeeze": _as_reshape,
+    "Unsqueeze": _as_reshape,
+}
