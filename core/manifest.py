@@ -1,0 +1,332 @@
+"""The manifest of an artifact: what it is, what it was made from, and what proved it, as frozen records.
+
+`Manifest.to_json` and `Manifest.from_json` are inverses to the byte of their canonical JSON: a field that is missing, of
+another kind, or unknown is refused. The JSON schema is docs/schema/manifest.schema.json.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, cast
+
+from .artifact_arrays import DTYPES
+from .artifact_json import Fields
+from .errors import ArtifactError
+from .executor import TensorSpec
+
+MANIFEST_VERSION = 1
+
+Status = Literal["passed", "failed", "undecided"]
+MeasuredOn = Literal["target", "emulated", "reference"]
+BinKind = Literal["input", "output", "confidence"]
+
+_STATUSES = ("passed", "failed", "undecided")
+_PRECISIONS = ("float32", "float16", "int8")
+MEASURED_ON = ("target", "emulated", "reference")
+_BIN_KINDS = ("input", "output", "confidence")
+
+
+class _Record:
+    """Base of the records: their fields as a JSON object."""
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON object with the fields."""
+        return {item.name: _plain(getattr(self, item.name)) for item in fields(cast(Any, self))}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (_Record, TensorSpec)):
+        return value.to_json()
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _floats(record: Any, *names: str) -> None:
+    """Turn the named numbers of a frozen record into finite floats, so that they are written in one way."""
+    for name in names:
+        value = getattr(record, name)
+        if value is None:
+            continue
+        if not isinstance(value, float) and not hasattr(value, "__float__"):
+            raise ArtifactError(f"{type(record).__name__}.{name} is {value!r}, which is no number.")
+        if not math.isfinite(value):
+            raise ArtifactError(f"{type(record).__name__}.{name} is {value!r}; an artifact holds finite numbers or null.")
+        object.__setattr__(record, name, float(value))
+
+
+@dataclass(frozen=True)
+class Member(_Record):
+    """A member of the artifact: name, number of bytes, SHA-256."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+    @staticmethod
+    def from_json(value: Fields) -> Member:
+        """Inverse of `to_json`."""
+        return Member(value.text("name"), value.count("bytes"), value.sha256("sha256"))
+
+
+@dataclass(frozen=True)
+class SourceRecord(_Record):
+    """The trained model: `format` as ingested ("onnx", "torch", "keras"), `digest` of its file or state."""
+
+    name: str
+    format: str
+    digest: str
+
+    @staticmethod
+    def from_json(value: Fields) -> SourceRecord:
+        """Inverse of `to_json`."""
+        return SourceRecord(value.text("name"), value.text("format"), value.sha256("digest"))
+
+
+@dataclass(frozen=True)
+class DataRecord(_Record):
+    """The data set: digest of content and preprocessing, number of samples by split."""
+
+    name: str
+    digest: str
+    splits: Mapping[str, int] = field(default_factory=dict)
+
+    @staticmethod
+    def from_json(value: Fields) -> DataRecord:
+        """Inverse of `to_json`."""
+        splits = value.object("splits")
+        counts = {name: splits.count(name) for name in value.mapping("splits")}
+        return DataRecord(value.text("name"), value.sha256("digest"), counts)
+
+
+@dataclass(frozen=True)
+class TargetRecord(_Record):
+    """The device profile that the model was compiled for; `isa` sorted, in Linux' names; `threads` that the runtime gets."""
+
+    profile: str
+    arch: str
+    isa: tuple[str, ...]
+    threads: int
+
+    def __post_init__(self) -> None:
+        """Sort the instruction sets, so that a set of them is written in one way."""
+        object.__setattr__(self, "isa", tuple(sorted(self.isa)))
+
+    @staticmethod
+    def from_json(value: Fields) -> TargetRecord:
+        """Inverse of `to_json`."""
+        return TargetRecord(value.text("profile"), value.text("arch"), value.texts("isa"), value.count("threads"))
+
+
+@dataclass(frozen=True)
+class RuntimeRecord(_Record):
+    """The runtime that the files are for, and its version when they were judged."""
+
+    name: str
+    version: str
+
+    @staticmethod
+    def from_json(value: Fields) -> RuntimeRecord:
+        """Inverse of `to_json`."""
+        return RuntimeRecord(value.text("name"), value.text("version"))
+
+
+@dataclass(frozen=True)
+class GateRecord(_Record):
+    """A gate's verdict on the `accept` split; `slice` is None for all samples.
+
+    `measured` is what is held against `margin`, [`low`, `high`] its interval and `bound` the end that decides; `reference`
+    and `candidate` are the metric of each. `report_only` gates do not bind the release.
+    """
+
+    gate: str
+    status: Status
+    slice: str | None = None
+    report_only: bool = False
+    measured: float | None = None
+    reference: float | None = None
+    candidate: float | None = None
+    low: float | None = None
+    high: float | None = None
+    bound: float | None = None
+    margin: float | None = None
+    n: int | None = None
+    n_needed: int | None = None
+    why: str = ""
+    measured_on: MeasuredOn | None = None
+
+    def __post_init__(self) -> None:
+        """Make the numbers finite floats; raises ArtifactError."""
+        _floats(self, "measured", "reference", "candidate", "low", "high", "bound", "margin")
+
+    @staticmethod
+    def from_json(value: Fields) -> GateRecord:
+        """Inverse of `to_json`."""
+        numbers = ("measured", "reference", "candidate", "low", "high", "bound", "margin")
+        return GateRecord(
+            gate=value.text("gate"),
+            status=cast(Status, value.choice("status", _STATUSES)),
+            slice=None if value.is_null("slice") else value.text("slice"),
+            report_only=value.flag("report_only"),
+            n=value.optional_count("n"),
+            n_needed=value.optional_count("n_needed"),
+            why=value.text("why"),
+            measured_on=cast(MeasuredOn | None, value.optional_choice("measured_on", MEASURED_ON)),
+            **{name: value.optional_number(name) for name in numbers},
+        )
+
+
+@dataclass(frozen=True)
+class HistogramBins(_Record):
+    """Bins that a device counts a tensor's values in: [e0, e1), ..., [en-1, en], below and above beside them.
+
+    `counts` are the compile-time reference, first what lies below e0 and last what lies above en: len(edges) + 1 of them.
+    """
+
+    tensor: str
+    kind: BinKind
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        """Check that edges rise and that counts fit them; raises ArtifactError."""
+        object.__setattr__(self, "edges", tuple(float(edge) for edge in self.edges))
+        object.__setattr__(self, "counts", tuple(int(count) for count in self.counts))
+        rising = all(low < high for low, high in zip(self.edges, self.edges[1:], strict=False))
+        if len(self.edges) < 2 or not rising or not all(map(math.isfinite, self.edges)):
+            raise ArtifactError(f"the bins of {self.tensor!r} need two or more finite edges that rise.")
+        if len(self.counts) != len(self.edges) + 1 or min(self.counts) < 0:
+            raise ArtifactError(f"the bins of {self.tensor!r} need one count more than edges, none of them negative.")
+
+    @staticmethod
+    def from_json(value: Fields) -> HistogramBins:
+        """Inverse of `to_json`."""
+        kind = cast(BinKind, value.choice("kind", _BIN_KINDS))
+        return HistogramBins(value.text("tensor"), kind, value.numbers("edges"), value.counts("counts"))
+
+
+@dataclass(frozen=True)
+class VectorsRecord(_Record):
+    """Test vectors: `samples` of each input, and what came out within absolute + relative * |expected|.
+
+    `arithmetic` says in words whose kernels gave the expected outputs ("onnxruntime 1.32.0 on x86_64 with avx2").
+    """
+
+    samples: int
+    absolute: float
+    relative: float
+    arithmetic: str
+
+    def __post_init__(self) -> None:
+        """Make the tolerances finite and not negative; raises ArtifactError."""
+        _floats(self, "absolute", "relative")
+        if self.samples < 1 or self.absolute < 0 or self.relative < 0:
+            raise ArtifactError("test vectors need a sample and tolerances that are not negative.")
+
+    @staticmethod
+    def from_json(value: Fields) -> VectorsRecord:
+        """Inverse of `to_json`."""
+        numbers = value.number("absolute"), value.number("relative")
+        return VectorsRecord(value.count("samples"), *numbers, value.text("arithmetic"))
+
+
+@dataclass(frozen=True)
+class Manifest(_Record):
+    """Everything about an artifact but its files and its timings.
+
+    `entry` is the file among the model's that the runtime is pointed at. `preprocessing` is the data set's declaration,
+    `ledger` the extract of looks at `accept`, both JSON of their makers. `versions` maps package to version. `measured_on`
+    says whose kernels judged it; None where nothing could be measured. `test_vectors` and `members` are filled by the writer.
+    """
+
+    name: str
+    source: SourceRecord
+    data: DataRecord
+    pipeline: str
+    precision: str
+    target: TargetRecord
+    runtime: RuntimeRecord
+    entry: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    gates: tuple[GateRecord, ...]
+    versions: Mapping[str, str]
+    measured_on: MeasuredOn | None
+    seed: int = 0
+    preprocessing: Any = None
+    ledger: Any = None
+    histograms: tuple[HistogramBins, ...] = ()
+    test_vectors: VectorsRecord | None = None
+    members: tuple[Member, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON object with the fields and `manifest_version`."""
+        return {"manifest_version": MANIFEST_VERSION, **super().to_json()}
+
+    @staticmethod
+    def from_json(value: Any) -> Manifest:
+        """Inverse of `to_json`; raises ArtifactError for another version and for a field that is missing or of another kind."""
+        read = Fields(value, "the manifest")
+        if read.count("manifest_version") != MANIFEST_VERSION:
+            raise ArtifactError(
+                f"the manifest is of version {read.count('manifest_version')}, and this program reads version "
+                f"{MANIFEST_VERSION}; use the edgewright that compiled it, or compile again."
+            )
+        versions = read.object("versions")
+        return Manifest(
+            name=read.text("name"),
+            source=SourceRecord.from_json(read.object("source")),
+            data=DataRecord.from_json(read.object("data")),
+            pipeline=read.text("pipeline"),
+            precision=read.choice("precision", _PRECISIONS),
+            target=TargetRecord.from_json(read.object("target")),
+            runtime=RuntimeRecord.from_json(read.object("runtime")),
+            entry=read.text("entry"),
+            inputs=_specs(read, "inputs"),
+            outputs=_specs(read, "outputs"),
+            gates=tuple(GateRecord.from_json(item) for item in _objects(read, "gates")),
+            versions={name: versions.text(name) for name in read.mapping("versions")},
+            measured_on=cast(MeasuredOn | None, read.optional_choice("measured_on", MEASURED_ON)),
+            seed=read.count("seed"),
+            preprocessing=read.any("preprocessing"),
+            ledger=read.any("ledger"),
+            histograms=tuple(HistogramBins.from_json(item) for item in _objects(read, "histograms")),
+            test_vectors=VectorsRecord.from_json(read.object("test_vectors")),
+            members=tuple(Member.from_json(item) for item in _objects(read, "members")),
+        )
+
+    def check(self) -> None:
+        """What must hold beyond the kinds of the fields; raises ArtifactError.
+
+        Fails closed: a manifest without a gate, or with a binding gate that did not pass, is none of a released model.
+        """
+        if not self.gates:
+            raise ArtifactError("the manifest has no gate verdict; only what a gate judged may be released.")
+        for gate in self.gates:
+            if gate.status != "passed" and not gate.report_only:
+                place = f" on {gate.slice}" if gate.slice is not None else ""
+                raise ArtifactError(f"gate {gate.gate!r}{place} is {gate.status}; only what passed may be released.")
+        for what, specs in (("input", self.inputs), ("output", self.outputs)):
+            names = [spec.name for spec in specs]
+            if not names or len(set(names)) != len(names):
+                raise ArtifactError(f"the manifest needs one or more {what}s, each with a name of its own.")
+
+
+def _objects(read: Fields, key: str) -> list[Fields]:
+    return [Fields(item, f"the manifest, {key}[{index}]") for index, item in enumerate(read.items(key))]
+
+
+def _specs(read: Fields, key: str) -> tuple[TensorSpec, ...]:
+    """Tensor specifications with known types and sizes that are counts or free."""
+    specs: list[TensorSpec] = []
+    for item in _objects(read, key):
+        sizes = item.items("shape")
+        for size in sizes:
+            if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 0):
+                raise ArtifactError(f"the manifest, {key}: {size!r} is not a size.")
+        specs.append(TensorSpec(item.text("name"), item.choice("dtype", DTYPES), tuple(sizes)))
+    return tuple(specs)
