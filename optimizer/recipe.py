@@ -61,12 +61,12 @@ class Recipe:
             raise UsageError("no device profile is given; name one with --profile (`edgewright profiles list` shows them).")
         if self.data is None and self.accept is None:
             raise UsageError("no data are given; an artifact is released only when data prove it: add --data FILE.")
-        for value in self.precisions:
-            if value not in PRECISIONS:
-                raise UsageError(unknown("precision", value, PRECISIONS))
-        for value in self.runtimes:
-            if value not in NAMES:
-                raise UsageError(unknown("runtime", value, NAMES))
+        for precision in self.precisions:
+            if precision not in PRECISIONS:
+                raise UsageError(unknown("precision", precision, PRECISIONS))
+        for runtime in self.runtimes:
+            if runtime not in NAMES:
+                raise UsageError(unknown("runtime", runtime, NAMES))
         if self.objective not in ("latency", "size", "ram"):
             raise UsageError(unknown("objective", self.objective, ("latency", "size", "ram")))
         for count in ("search_samples", "calib_samples"):

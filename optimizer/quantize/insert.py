@@ -165,6 +165,8 @@ class _Inserter:
         axis = channel_axis(node, array.ndim)
         bias_value = node.inputs[2] if len(node.inputs) > 2 and node.op_type != "MatMul" else None
         bias = constant(bias_value)
+        if bias is not None:
+            bias = np.broadcast_to(bias.reshape(-1), (array.shape[axis],)) if node.op_type == "Gemm" else bias
         channels = array.shape[axis] * (node.attributes.get_int("group", 1) if node.op_type == "ConvTranspose" else 1)
         per_channel = rule.per_channel and channels == array.shape[axis]
         least = None if bias is None or bias.size != array.shape[axis] else least_scale_for_bias(bias, given.scale)

@@ -28,7 +28,7 @@ class Affine:
         """Integers of `array`, rounded half to even and saturated, as QuantizeLinear does."""
         limits = np.iinfo(self.dtype)
         rounded = np.rint(array.astype(np.float32) / np.float32(self.scale)) + self.zero
-        return np.clip(rounded, limits.min, limits.max).astype(self.dtype)
+        return np.asarray(np.clip(rounded, limits.min, limits.max).astype(self.dtype))
 
 
 def affine(low: float, high: float, dtype: IntegerType) -> Affine:
@@ -103,12 +103,12 @@ def _largest_pair(rows: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.zeros(rows.shape[0], np.float32)
     positive = np.sort(np.partition(np.maximum(rows, 0), -2, axis=1)[:, -2:], axis=1).sum(axis=1)
     negative = np.sort(np.partition(np.maximum(-rows, 0), -2, axis=1)[:, -2:], axis=1).sum(axis=1)
-    return np.maximum(positive, negative)
+    return np.asarray(np.maximum(positive, negative), np.float32)
 
 
 def least_scale_for_bias(bias: NDArray[Any], input_scale: float) -> NDArray[Any]:
     """Weight scale [channels] below which the int32 bias would overflow."""
-    return (np.abs(bias).astype(np.float64) / (float(input_scale) * _BIAS_LIMIT)).astype(np.float32)
+    return np.asarray(np.abs(bias).astype(np.float64) / (float(input_scale) * _BIAS_LIMIT), np.float32)
 
 
 def quantize_bias(bias: NDArray[Any], input_scale: float, weight_scales_: NDArray[Any]) -> tuple[Any, Any]:

@@ -11,7 +11,6 @@ from ...ir.model import Model, constant
 from ...runtimes.contract import OperatorRule, Scheme
 
 _BINARY = frozenset({"Add", "Mul", "Sub", "Div", "MatMul"})
-_SQUASHING = frozenset({"Softmax", "Sigmoid", "Tanh", "LogSoftmax", "HardSigmoid"})
 
 
 @dataclass(frozen=True)
@@ -63,8 +62,8 @@ def weight_of(node: onnx_ir.Node, rule: OperatorRule) -> onnx_ir.Value | None:
 def make_plan(model: Model, scheme: Scheme, keep_float: Collection[str] = ()) -> Plan:
     """Plan `model` for `scheme`, leaving the layers in `keep_float` (by first output's name) in float.
 
-    Operators with weights run in int8 wherever the scheme has a rule for them. Others follow when a tensor that they read is
-    int8 already. A softmax or sigmoid that makes a graph output stays in float: 256 levels of probability would make ties.
+    Operators with weights run in int8 wherever the scheme has a rule for them. Others follow when all that they read is int8
+    and what they make is read in int8: alone between float neighbours they would only add rounding and conversions.
     """
     outputs = {str(value.name) for value in model.graph.outputs}
     chosen: dict[str, onnx_ir.Node] = {}
@@ -74,7 +73,7 @@ def make_plan(model: Model, scheme: Scheme, keep_float: Collection[str] = ()) ->
         name = layer(node)
         if name in absorbed:
             continue
-        why = _why_float(node, scheme, keep_float, chosen, absorbed, outputs)
+        why = _why_float(node, scheme, keep_float, chosen, absorbed)
         if why is not None:
             if why:
                 kept[name] = why
@@ -83,7 +82,21 @@ def make_plan(model: Model, scheme: Scheme, keep_float: Collection[str] = ()) ->
         follower = _absorbable(node, scheme, outputs)
         if follower is not None:
             absorbed[layer(follower)] = name
+    _drop_unread(scheme, chosen, absorbed, kept)
     return _with_groups(scheme, chosen, absorbed, kept)
+
+
+def _drop_unread(scheme: Scheme, chosen: dict[str, onnx_ir.Node], absorbed: dict[str, str], kept: dict[str, str]) -> None:
+    """Leave nodes without weights in float where nothing reads their result in int8 (from the end to the start)."""
+    for name, node in reversed(list(chosen.items())):
+        if weight_of(node, scheme.operators[node.op_type]) is not None:
+            continue
+        readers = [user for value in result_of(node, absorbed) for user in value.consumers()]
+        if not any(layer(user) in chosen for user in readers):
+            kept[name] = "nothing in int8 reads its result"
+            del chosen[name]
+            for follower in [item for item, owner in absorbed.items() if owner == name]:
+                del absorbed[follower]
 
 
 def result_of(node: onnx_ir.Node, absorbed: Mapping[str, str]) -> list[onnx_ir.Value]:
@@ -100,7 +113,6 @@ def _why_float(
     keep_float: Collection[str],
     chosen: Mapping[str, onnx_ir.Node],
     absorbed: Mapping[str, str],
-    outputs: Collection[str],
 ) -> str | None:
     """None when the node shall run in int8, else why it does not ("" when there is nothing to tell)."""
     rule = scheme.operators.get(node.op_type) if node.domain == "" else None
@@ -122,10 +134,8 @@ def _why_float(
     if rule.weights is not None and weight_of(node, rule) is not None:
         return None
     variable = [value for value in data if constant(value) is None]
-    if not any(_is_int8(value, chosen, absorbed) for value in variable):
-        return "it reads no int8 tensor"
-    if node.op_type in _SQUASHING and _ends_the_graph(node, outputs):
-        return "it makes an output, where 256 levels would make ties"
+    if not variable or not all(_is_int8(value, chosen, absorbed) for value in variable):
+        return "it reads a float tensor"
     return None
 
 
@@ -133,10 +143,11 @@ def _unusual(node: onnx_ir.Node) -> str:
     """Why a node's attributes rule int8 out, or ""."""
     if node.op_type == "Gemm":
         alpha, beta = node.attributes.get_float("alpha", 1.0), node.attributes.get_float("beta", 1.0)
-        if (alpha, beta) != (1.0, 1.0) or node.attributes.get_int("transA", 0):
+        if (alpha, beta) != (1.0, 1.0) or bool(node.attributes.get_int("transA")):
             return "its alpha, beta or transA is unusual"
         bias = node.inputs[2] if len(node.inputs) > 2 else None
-        if bias is not None and (constant(bias) is None or bias.shape is None or len(bias.shape) != 1):
+        array = constant(bias)
+        if bias is not None and (array is None or array.size != array.shape[-1]):
             return "its bias is not a constant vector"
     bias = node.inputs[2] if len(node.inputs) > 2 else None
     if node.op_type in ("Conv", "ConvTranspose") and bias is not None and constant(bias) is None:
@@ -147,17 +158,6 @@ def _unusual(node: onnx_ir.Node) -> str:
 def _is_int8(value: onnx_ir.Value, chosen: Mapping[str, onnx_ir.Node], absorbed: Mapping[str, str]) -> bool:
     maker = value.producer()
     return maker is not None and (layer(maker) in chosen or layer(maker) in absorbed)
-
-
-def _ends_the_graph(node: onnx_ir.Node, outputs: Collection[str]) -> bool:
-    """Whether the node makes a graph output, directly or through a change of shape."""
-    value = node.outputs[0]
-    while value.name not in outputs:
-        users = value.consumers()
-        if len(users) != 1 or users[0].op_type not in ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity"):
-            return False
-        value = users[0].outputs[0]
-    return True
 
 
 def _absorbable(node: onnx_ir.Node, scheme: Scheme, outputs: Collection[str]) -> onnx_ir.Node | None:
@@ -211,23 +211,22 @@ def _with_groups(scheme: Scheme, chosen: dict[str, onnx_ir.Node], absorbed: dict
         contradicting = None
         for name, node in chosen.items():
             rule = scheme.operators[node.op_type]
-            tensors = [str(value.name) for value in (*activations(node, rule), *result_of(node, absorbed))]
-            for tensor in tensors:
+            own = [str(value.name) for value in (*activations(node, rule), *result_of(node, absorbed))]
+            for tensor in own:
                 groups.root(tensor)
+            if rule.same_scale and not groups.can_join(own):
+                contradicting = name
+                break
             if rule.same_scale:
-                if not groups.can_join(tensors):
-                    contradicting = name
-                    break
-                groups.join(tensors)
+                groups.join(own)
         if contradicting is None:
             break
         kept[contradicting] = "its inputs demand different scales"
         del chosen[contradicting]
-    tensors = {name: groups.root(name) for name in groups.parent}
     return Plan(
         nodes=tuple(chosen),
         absorbed={name: owner for name, owner in absorbed.items() if owner in chosen},
-        tensors=tensors,
+        tensors={name: groups.root(name) for name in groups.parent},
         fixed={groups.root(name): demand for name, demand in groups.fixed.items()},
         kept=kept,
     )
