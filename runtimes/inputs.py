@@ -1,0 +1,63 @@
+"""Checking what an executor is given against what its file wants, in one place for every runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.errors import RuntimeFailure, unknown
+from ..core.executor import TensorSpec
+
+
+def check_inputs(specs: Sequence[TensorSpec], inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """The inputs as contiguous arrays, in the order of `specs`.
+
+    Raises RuntimeFailure when one is missing, unknown, or of another type or shape than `specs` say.
+    """
+    names = [spec.name for spec in specs]
+    for name in inputs:
+        if name not in names:
+            raise RuntimeFailure(unknown("model input", name, names))
+    checked = {}
+    for spec in specs:
+        if spec.name not in inputs:
+            raise RuntimeFailure(f"the model input {spec.name!r} is missing; give it as {spec.dtype}{_sizes(spec.shape)}.")
+        array = np.asarray(inputs[spec.name])
+        if array.dtype.name != spec.dtype:
+            raise RuntimeFailure(f"the model input {spec.name!r} is {array.dtype.name}; convert it to {spec.dtype}.")
+        fits = len(array.shape) == len(spec.shape) and all(
+            size in (None, given) for size, given in zip(spec.shape, array.shape, strict=True)
+        )
+        if not fits:
+            raise RuntimeFailure(
+                f"the model input {spec.name!r} has shape {list(array.shape)}; the file wants {_sizes(spec.shape)}."
+            )
+        checked[spec.name] = np.ascontiguousarray(array)
+    return checked
+
+
+def check_threads(threads: int) -> int:
+    """`threads` when it is a sensible number; raises RuntimeFailure."""
+    if not 1 <= threads <= 1024:
+        raise RuntimeFailure(f"cannot run with {threads} threads; give a number from 1 to 1024.")
+    return threads
+
+
+def entry_bytes(files: Mapping[str, bytes], entry: str) -> bytes:
+    """The bytes of the file that is loaded; raises RuntimeFailure when it is not among the files."""
+    if entry not in files:
+        raise RuntimeFailure(unknown("model file", entry, files))
+    return files[entry]
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of a library's message, without a final full stop, at most 300 characters."""
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__).rstrip(".")[:300]
+
+
+def _sizes(shape: Sequence[int | None]) -> str:
+    return f"[{', '.join('any' if size is None else str(size) for size in shape)}]"

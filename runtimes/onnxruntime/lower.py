@@ -1,0 +1,98 @@
+"""From the IR to the .onnx file that ships: as plain as the IR, because ONNX Runtime's own optimised form fits one CPU only."""
+
+from __future__ import annotations
+
+import re
+
+import onnx_ir
+from onnx_ir.passes.common import RemoveUnusedNodesPass
+
+from ...core.errors import LoweringError
+from ...device_profiles.profile import DeviceProfile
+from ...ir.model import MADE_BY, Model
+from ..contract import Lowered
+from ..inputs import first_line
+from ..qdq import prepare
+from .run import session_options
+
+ENTRY = "model.onnx"
+_NAMED = (
+    re.compile(r"implementation for (?P<op>\w+)\(\d+\) node with name '(?P<node>[^']*)'"),
+    re.compile(r"node\[(?P<node>[^\]]*)\] \[(?P<op>\w+)\]"),
+    re.compile(r"Node \((?P<node>[^)]*)\) Op \((?P<op>\w+)\)"),
+    re.compile(r"name:? ?['(]?(?P<node>[\w./:-]+)[')]? .*?op_?type:? ?['(]?(?P<op>\w+)", re.I),
+)
+
+
+def lower(model: Model, profile: DeviceProfile) -> Lowered:
+    """One .onnx file, quantized operators left between QuantizeLinear and DequantizeLinear.
+
+    Raises LoweringError naming the operator that ONNX Runtime has no kernel for.
+    """
+    del profile  # the same file serves every CPU; what differs was decided by the scheme
+    ready = prepare(model)
+    RemoveUnusedNodesPass()(ready.ir)
+    debug_map = _name_nodes(ready, model)
+    _strip(ready.ir)
+    data = ready.to_bytes()
+    refused = refusal(data)
+    if refused is not None:
+        node, op_type, reason = refused
+        name = f"the operator {op_type} {node!r}" if op_type else "this model"
+        raise LoweringError(f"ONNX Runtime cannot run {name}: {reason}.")
+    return Lowered({ENTRY: data}, ENTRY, debug_map)
+
+
+def refusal(data: bytes) -> tuple[str, str, str] | None:
+    """(node, operator type, reason) that ONNX Runtime gives for not taking the file, or None when it does."""
+    import onnxruntime
+
+    options = session_options(1)
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        reason = first_line(error)
+        for pattern in _NAMED:
+            match = pattern.search(reason)
+            if match:
+                return match["node"], match["op"], reason
+        return "", "", reason
+    return None
+
+
+def _name_nodes(ready: Model, model: Model) -> dict[str, str]:
+    """Give every node a name of its own; the map from it to the node of `model` with the same output."""
+    by_output = {value.name: node for node in model.graph for value in node.outputs}
+    taken: set[str] = set()
+    names = {}
+    for node in ready.graph:
+        base = node.name or f"{node.op_type}:{node.outputs[0].name}"
+        name, count = base, 1
+        while name in taken:
+            name, count = f"{base}:{count}", count + 1
+        taken.add(name)
+        node.name = name
+        original = by_output.get(node.outputs[0].name)
+        names[name] = (original.name if original is not None else None) or base
+    return names
+
+
+def _strip(model: onnx_ir.Model) -> None:
+    """Remove what exporters leave in a file: stack traces, paths, descriptions."""
+    model.producer_name, model.producer_version = "edgewright", None
+    model.doc_string = model.graph.doc_string = None
+    model.metadata_props.clear()
+    model.graph.metadata_props.clear()
+    for value in (*model.graph.inputs, *model.graph.outputs, *model.graph.initializers.values()):
+        value.doc_string = None
+        value.metadata_props.clear()
+    for node in onnx_ir.traversal.RecursiveGraphIterator(model.graph):
+        node.doc_string = None
+        made_by = node.metadata_props.get(MADE_BY)
+        node.metadata_props.clear()
+        if made_by is not None:
+            node.metadata_props[MADE_BY] = made_by
+        for value in node.outputs:
+            value.doc_string = None
+            value.metadata_props.clear()

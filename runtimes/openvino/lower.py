@@ -1,0 +1,120 @@
+"""From the IR to OpenVINO's: model.xml and model.bin, with names that do not depend on what the process did before."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from onnx_ir.passes.common import RemoveUnusedNodesPass
+
+from ...core.errors import LoweringError
+from ...device_profiles.profile import DeviceProfile
+from ...ir.model import Model
+from ..contract import Lowered
+from ..inputs import first_line
+from ..qdq import join_pairs, prepare
+
+ENTRY, WEIGHTS = "model.xml", "model.bin"
+_BETWEEN_TAGS = re.compile(rb">\s+<")
+_GENERATED = re.compile(r"_\d+$")
+_OPERATORS = re.compile(
+    r"(?:Not supported ONNX operation|No conversion rule found for operations|unsupported op\w*):? *([\w.,: -]+)", re.I
+)
+
+
+def lower(model: Model, profile: DeviceProfile) -> Lowered:
+    """Both files of the IR; QuantizeLinear becomes FakeQuantize with the same scales, float16 initializers stay float16.
+
+    Raises LoweringError naming the operator that OpenVINO has no translation for.
+    """
+    del profile  # the plugin chooses kernels when it compiles, on the device
+    converted, names = convert(model)
+    import openvino
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / ENTRY
+        openvino.serialize(converted, str(file))
+        files = {ENTRY: _BETWEEN_TAGS.sub(b"><", file.read_bytes()), WEIGHTS: file.with_suffix(".bin").read_bytes()}
+    return Lowered(files, ENTRY, names)
+
+
+def convert(model: Model) -> tuple[Any, dict[str, str]]:
+    """OpenVINO's model, inputs and outputs named as in the IR, and the map from its operators to the nodes of the IR."""
+    import openvino
+
+    ready = join_pairs(prepare(model))
+    RemoveUnusedNodesPass()(ready.ir)
+    _name_nodes(ready)
+    try:
+        converted = openvino.Core().read_model(model=ready.to_bytes())
+    except Exception as error:
+        raise LoweringError(_refusal(ready, error)) from error
+    _name_inputs(converted.inputs, [spec.name for spec in model.inputs])
+    _name_outputs(converted.outputs, [spec.name for spec in model.outputs])
+    return converted, _name_operators(converted, ready)
+
+
+def _name_nodes(ready: Model) -> None:
+    for index, node in enumerate(ready.graph):
+        if not node.name:
+            node.name = f"{node.op_type}:{index}"
+
+
+def _name_inputs(ports: list[Any], names: list[str]) -> None:
+    if len(ports) != len(names):
+        raise LoweringError(
+            f"OpenVINO kept {len(ports)} of the {len(names)} inputs {', '.join(names)}; remove the unused ones."
+        )
+    for port, name in zip(ports, names, strict=True):
+        port.get_tensor().set_names({name})
+
+
+def _name_outputs(ports: list[Any], names: list[str]) -> None:
+    """Name the tensor that each result reads: the file keeps that one's names."""
+    if len(ports) != len(names):
+        raise LoweringError(f"OpenVINO kept {len(ports)} of the {len(names)} outputs {', '.join(names)}; remove the others.")
+    sources = [port.get_node().input_value(0) for port in ports]
+    for source, port, name in zip(sources, ports, names, strict=True):
+        source.get_tensor().set_names({name})
+        port.get_tensor().set_names({name})
+    for source, name in zip(sources, names, strict=True):
+        if set(source.get_names()) != {name}:
+            raise LoweringError(
+                f"the output {name!r} is the same tensor as another output, which OpenVINO cannot name; remove it."
+            )
+
+
+def _name_operators(converted: Any, ready: Model) -> dict[str, str]:
+    """Replace names with a counter of the process in them; the map from names to nodes of the IR."""
+    nodes = {str(node.name): node for node in ready.graph}
+    values = {value.name: str(node.name) for node in ready.graph for value in node.outputs}
+    debug_map = {}
+    counts: dict[str, int] = {}
+    for operator in converted.get_ordered_ops():
+        name, kind = operator.get_friendly_name(), operator.get_type_name()
+        base = name.split("/sink_port")[0]
+        origin = next((node for node in (base, values.get(base), name.rpartition("/")[0]) if node in nodes), None)
+        if origin is None and kind not in ("Parameter", "Result") and (_GENERATED.search(name) or not name):
+            counts[kind] = counts.get(kind, 0) + 1
+            name = f"{kind}.{counts[kind]}"
+            operator.set_friendly_name(name)
+        if origin is not None:
+            debug_map[name] = origin
+    return debug_map
+
+
+def _refusal(ready: Model, error: Exception) -> str:
+    """The sentence for a model that OpenVINO does not read: it names the operators if the message does."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    present = {node.op_type for node in ready.graph}
+    for line in lines:
+        found = _OPERATORS.search(line)
+        if found:
+            return f"OpenVINO cannot express the operator {found[1].strip(' .:-')}; choose another runtime or replace it."
+    for line in lines:
+        named = sorted(kind for kind in present if re.search(rf"\b{kind}\b", line))
+        if named:
+            return f"OpenVINO cannot express the operator {named[0]}: {line.rstrip('.')[:300]}."
+    return f"OpenVINO cannot express this model: {first_line(error)}."
