@@ -1,0 +1,138 @@
+"""Building candidates: from the prepared model to a runtime's file, each step kept in the store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from ..calibration.collect import Statistics
+from ..core.canonical import digest, digest_json, dumps
+from ..core.code import code_digest
+from ..core.errors import LoweringError
+from ..core.store import StepStore
+from ..device_profiles.profile import DeviceProfile
+from ..ir.model import Model
+from ..ir.pipeline import Pipeline
+from ..runtimes import registry
+from ..runtimes.contract import Precision
+from .passes.float16 import StoreFloat16
+from .quantize.plan import make_plan
+from .quantize.quantize import Quantize, QuantizeNeeds
+
+
+@dataclass(frozen=True)
+class Built:
+    """A lowered candidate. `pipeline` is everything that was done to the source model; `kept` lists (node, type, why)."""
+
+    runtime: str
+    precision: Precision
+    files: Mapping[str, bytes]
+    entry: str
+    pipeline: str
+    supports: Mapping[str, int]
+    kept: tuple[tuple[str, str, str], ...] = ()
+    debug_map: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all files."""
+        return sum(len(data) for data in self.files.values())
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over the files: what a look at the accepting split is counted by."""
+        return digest_json([self.runtime, self.entry, {name: digest(data) for name, data in self.files.items()}])
+
+
+class Builder:
+    """Builds candidates of one prepared model. `statistics` is asked for when the first int8 candidate is built."""
+
+    def __init__(self, store: StepStore, base: Model, prefix: str, statistics: Callable[[], tuple[str, Statistics]]) -> None:
+        """`prefix` is the pipeline text that led to `base`; `statistics` gives a digest and the statistics."""
+        self._store, self.base, self._prefix, self._statistics = store, base, prefix, statistics
+        self._base_digest = base.digest()
+
+    def build(self, runtime: str, profile: DeviceProfile, precision: Precision, quantize: Quantize | None = None) -> Built:
+        """Lower the model in `precision`; `quantize` are the options for int8. Raises LoweringError, PassError."""
+        passes = self._passes(precision, quantize or Quantize())
+        scheme = registry.get(runtime).scheme(profile)
+        needs_data = precision == "int8"
+        key = self._store.key(
+            "build",
+            base=self._base_digest,
+            passes=str(passes),
+            runtime=[runtime, registry.get(runtime).version()],
+            scheme=repr(scheme),
+            profile=[profile.arch, sorted(profile.isa)],
+            statistics=self._statistics()[0] if needs_data else None,
+            code=code_digest(),
+        )
+        folder = self._store.step(key, lambda made: self._make(made, passes, runtime, profile, precision))
+        return _read(folder)
+
+    def model(self, runtime: str, profile: DeviceProfile, quantize: Quantize) -> Model:
+        """The int8 model before it is lowered."""
+        return self._run(self._passes("int8", quantize), runtime, profile)
+
+    def _passes(self, precision: Precision, quantize: Quantize) -> Pipeline:
+        if precision == "float32":
+            return Pipeline([])
+        return Pipeline([StoreFloat16()] if precision == "float16" else [quantize])
+
+    def _run(self, passes: Pipeline, runtime: str, profile: DeviceProfile) -> Model:
+        scheme = registry.get(runtime).scheme(profile)
+        needs = any(item.needs is QuantizeNeeds for item in passes.passes)
+        given = {QuantizeNeeds: QuantizeNeeds(scheme, self._statistics()[1])} if needs else {}
+        return passes.run(self.base, given)[0]
+
+    def _make(self, folder: Path, passes: Pipeline, runtime: str, profile: DeviceProfile, precision: Precision) -> None:
+        model = self._run(passes, runtime, profile)
+        target = registry.get(runtime)
+        support = target.supports(model, profile)
+        missing = [item for item in support if item.runs == "no"]
+        if missing:
+            names = ", ".join(sorted({f"{item.op_type} ({item.reason})" for item in missing}))
+            raise LoweringError(f"{runtime} cannot run {len(missing)} nodes of this model: {names}; try another runtime.")
+        lowered = target.lower(model, profile)
+        counts: dict[str, int] = {}
+        for item in support:
+            counts[item.runs] = counts.get(item.runs, 0) + 1
+        kept = self._kept(passes, runtime, profile) if precision == "int8" else []
+        text = ",".join(part for part in (self._prefix, str(passes)) if part)
+        for index, name in enumerate(sorted(lowered.files)):
+            (folder / f"file-{index}").write_bytes(lowered.files[name])
+        meta = {
+            "runtime": runtime,
+            "precision": precision,
+            "names": sorted(lowered.files),
+            "entry": lowered.entry,
+            "pipeline": text,
+            "supports": counts,
+            "kept": kept,
+            "debug_map": dict(lowered.debug_map),
+        }
+        (folder / "meta.json").write_bytes(dumps(meta))
+
+    def _kept(self, passes: Pipeline, runtime: str, profile: DeviceProfile) -> list[list[str]]:
+        """Layers that int8 left in float, with the reason."""
+        quantize = next(item for item in passes.passes if isinstance(item, Quantize))
+        plan = make_plan(self.base, registry.get(runtime).scheme(profile), quantize.keep_float)
+        kinds = {str(node.outputs[0].name): node.op_type for node in self.base.graph if node.outputs}
+        return [[name, kinds.get(name, ""), why] for name, why in plan.kept.items()]
+
+
+def _read(folder: Path) -> Built:
+    meta = json.loads((folder / "meta.json").read_bytes())
+    return Built(
+        runtime=meta["runtime"],
+        precision=meta["precision"],
+        files={name: (folder / f"file-{index}").read_bytes() for index, name in enumerate(meta["names"])},
+        entry=meta["entry"],
+        pipeline=meta["pipeline"],
+        supports=meta["supports"],
+        kept=tuple((name, kind, why) for name, kind, why in meta["kept"]),
+        debug_map=meta["debug_map"],
+    )
