@@ -1,0 +1,120 @@
+"""The kernels in numpy: same arguments, same results, for a device without the native module.
+
+Counts, minima and maxima are equal to the native ones; sums of float64 differ in their order, so within 1e-12 of the
+sum of magnitudes; divergences within 1e-9.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+_PIECE = 1 << 18
+
+
+def summarize(
+    data: NDArray[np.float32],
+    minimum: NDArray[np.float32],
+    maximum: NDArray[np.float32],
+    total: NDArray[np.float64],
+    nan: NDArray[np.int64],
+    infinite: NDArray[np.int64],
+    threads: int,
+) -> None:
+    """Fill the five arrays by channel of data [outer, channels, inner]; see `kernels.summarize`."""
+    minimum[:] = np.inf
+    maximum[:] = -np.inf
+    total[:] = 0.0
+    nan[:] = 0
+    infinite[:] = 0
+    if data.size == 0:
+        return
+    finite = np.isfinite(data)
+    if finite.all():
+        np.minimum(minimum, data.min(axis=(0, 2)), out=minimum)
+        np.maximum(maximum, data.max(axis=(0, 2)), out=maximum)
+        total[:] = data.sum(axis=(0, 2), dtype=np.float64)
+        return
+    minimum[:] = np.where(finite, data, np.float32(np.inf)).min(axis=(0, 2))
+    maximum[:] = np.where(finite, data, np.float32(-np.inf)).max(axis=(0, 2))
+    total[:] = np.where(finite, data, np.float32(0)).sum(axis=(0, 2), dtype=np.float64)
+    nan[:] = np.isnan(data).sum(axis=(0, 2))
+    infinite[:] = np.isinf(data).sum(axis=(0, 2))
+
+
+def count_on_grid(data: NDArray[np.float32], exponent: int, first: int, counts: NDArray[np.int64], threads: int) -> None:
+    """Add to counts [bins + 1]; see `kernels.count_on_grid`."""
+    bins = counts.size - 1
+    for start in range(0, data.size, _PIECE):
+        piece = data[start : start + _PIECE].astype(np.float64)
+        piece = piece[np.isfinite(piece)]
+        index = np.floor(np.ldexp(piece, -exponent)) - first
+        index = index[(index >= 0) & (index < bins)].astype(np.int64)
+        counts[:bins] += np.bincount(index, minlength=bins)
+        counts[bins] += min(_PIECE, data.size - start) - index.size
+
+
+def count_between(data: NDArray[np.float32], low: float, high: float, counts: NDArray[np.int64], threads: int) -> None:
+    """Add to counts [bins + 3]; see `kernels.count_between`."""
+    bins = counts.size - 3
+    scale = bins / (high - low)
+    for start in range(0, data.size, _PIECE):
+        piece = data[start : start + _PIECE].astype(np.float64)
+        below, above, nan = piece < low, piece > high, np.isnan(piece)
+        inside = piece[~(below | above | nan)]
+        index = np.minimum((inside - low) * scale, bins - 1).astype(np.int64)
+        counts[:bins] += np.bincount(index, minlength=bins)
+        counts[bins:] += [int(below.sum()), int(above.sum()), int(nan.sum())]
+
+
+def quantization_errors(
+    values: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    scales: NDArray[np.float64],
+    lowest: NDArray[np.float64],
+    highest: NDArray[np.float64],
+    errors: NDArray[np.float64],
+    threads: int,
+) -> None:
+    """Fill errors [candidates]; see `kernels.quantization_errors`."""
+    for j, scale in enumerate(scales):
+        steps = np.rint(np.clip(values / scale, lowest[j], highest[j]))
+        errors[j] = np.dot(weights, (values - steps * scale) ** 2)
+
+
+def row_errors(
+    data: NDArray[np.float32],
+    scales: NDArray[np.float64],
+    lowest: float,
+    highest: float,
+    errors: NDArray[np.float64],
+    threads: int,
+) -> None:
+    """Fill errors [rows, candidates]; see `kernels.row_errors`."""
+    wide = data.astype(np.float64)
+    for j in range(scales.shape[1]):
+        scale = scales[:, j : j + 1]
+        steps = np.rint(np.clip(wide / scale, lowest, highest))
+        errors[:, j] = ((wide - steps * scale) ** 2).sum(axis=1)
+
+
+def divergences(counts: NDArray[np.float64], levels: int, result: NDArray[np.float64], threads: int) -> None:
+    """Fill result [bins + 1]; see `kernels.divergences`."""
+    result[:] = np.inf
+    total = counts.sum()
+    kept = np.concatenate([[0.0], np.cumsum(counts)])
+    for used in range(levels, counts.size + 1):
+        beyond = total - kept[used]
+        if kept[used] == 0.0 or (beyond > 0.0 and counts[used - 1] == 0.0):
+            continue
+        here = counts[:used]
+        starts = -(-np.arange(levels) * used // levels)
+        mass = np.add.reduceat(here, starts)
+        filled = np.add.reduceat((here > 0.0).astype(np.float64), starts)
+        widths = np.diff(np.append(starts, used))
+        model = np.repeat(np.divide(mass, filled, out=np.zeros(levels), where=filled > 0.0), widths) / kept[used]
+        real = here.copy()
+        real[-1] += beyond
+        real /= total
+        there = real > 0.0
+        result[used] = np.sum(real[there] * np.log(real[there] / model[there]))
