@@ -16,7 +16,7 @@ from . import marks, pictures, words
 from .types import Candidate, CompileReport, Judgement, Latency, OperatorTime, TargetReport
 
 TOP_OPERATORS = 15
-_STATUS_SIGN = {"passed": "✓", "failed": "✕", "undecided": "?"}
+_STATUS_SIGN = {"passed": "✓", "failed": "✕", "undecided": "?", "reported": "·"}
 _NUMBER_SIGN = re.compile(r"(?<![\w.-])-(?=\d)")
 
 
@@ -118,7 +118,8 @@ def _row(target: TargetReport, number: int, candidate: Candidate, largest: int) 
     return {
         "number": number,
         "runtime": words.runtime_title(candidate.runtime),
-        "precision": words.printable(candidate.precision) + (f" ({words.printable(candidate.variant)})" if candidate.variant else ""),
+        "precision": words.printable(candidate.precision)
+        + (f" ({words.printable(candidate.variant)})" if candidate.variant else ""),
         "is_released": candidate.key == target.chosen,
         "is_baseline": candidate.key == target.baseline,
         "verdict": candidate.verdict,
@@ -127,7 +128,9 @@ def _row(target: TargetReport, number: int, candidate: Candidate, largest: int) 
         "bar": _markup(marks.bar(candidate.size_bytes / largest if candidate.size_bytes and largest else None, 56.0)),
         "latency": [words.milliseconds(value) for value in (latency.p50, latency.p90, latency.p99)],
         "times": words.times(speed),
-        "times_range": f"{words.number(speed.low)} to {words.number(speed.high)}" if speed and speed.low and speed.high else words.NONE,
+        "times_range": f"{words.number(speed.low)} to {words.number(speed.high)}"
+        if speed and speed.low and speed.high
+        else words.NONE,
         "slice": words.printable(judgement.slice or "") if judgement else "",
         "value": words.metric_value(judgement.metric, judgement.candidate) if judgement else words.NONE,
         "measured": unit.text(judgement.measured) if unit and judgement else words.NONE,
@@ -187,11 +190,12 @@ def _groups(candidate: Candidate) -> list[dict[str, Any]]:
 
 def _group(metric: str, unit: words.Unit, items: Sequence[Judgement]) -> dict[str, Any]:
     shown = marks.axis(items)
-    margins = {item.margin for item in items}
-    shared = margins.pop() if len(margins) == 1 else None
+    limits = {item.threshold for item in items}
+    shared = limits.pop() if len(limits) == 1 else None
     what = {"difference": "candidate less reference", "ratio": "candidate over reference", "value": "the candidate's value"}
     return {
         "title": words.metric_title(metric),
+        "limit": "Margin" if words.kind_of(items[0]) == "difference" else "Gate",
         "what": what[words.kind_of(items[0])] + (f", {unit.suffix}" if unit.suffix else ""),
         "scale": _markup(marks.scale(shown, unit, shared)),
         "rows": [
@@ -200,14 +204,16 @@ def _group(metric: str, unit: words.Unit, items: Sequence[Judgement]) -> dict[st
                 "n": words.count(item.n),
                 "mark": _markup(marks.interval(item, shown, words.is_lower_better(item))),
                 "measured": unit.text(item.measured),
-                "range": f"{unit.text(item.low)} to {unit.text(item.high)}" if item.low is not None or item.high is not None else words.NONE,
+                "range": f"{unit.text(item.low)} to {unit.text(item.high)}"
+                if item.low is not None or item.high is not None
+                else words.NONE,
                 "bound": unit.text(item.bound),
-                "margin": unit.text(item.margin),
+                "limit": unit.text(item.threshold),
                 "flips": words.count(item.negative_flips),
                 "needed": words.count(item.n_needed),
                 "status": item.status,
                 "sign": _STATUS_SIGN[item.status],
-                "why": words.printable(item.why),
+                "why": words.printable(item.why).rstrip("."),
             }
             for item in items
         ],

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .types import Judgement
-from .words import Unit
+from .words import Unit, kind_of
 
 WIDTH = 220.0
 HEIGHT = 22.0
@@ -26,7 +26,8 @@ def bar(share: float | None, width: float = 96.0) -> str:
     if share is None:
         return ""
     length = max(1.0, min(max(share, 0.0), 1.0) * width)
-    body = f'<rect class="rail" x="0" y="4" width="{width:g}" height="8"/><rect class="fill" x="0" y="4" width="{length:.1f}" height="8"/>'
+    rail = f'<rect class="rail" x="0" y="4" width="{width:g}" height="8"/>'
+    body = f'{rail}<rect class="fill" x="0" y="4" width="{length:.1f}" height="8"/>'
     return _svg(body, f"{min(max(share, 0.0), 1.0):.0%}", width, 16.0)
 
 
@@ -48,9 +49,9 @@ class Axis:
 
 
 def axis(judgements: Sequence[Judgement]) -> Axis:
-    """Scale that shows every margin, estimate and zero difference; far ends of intervals may be cut."""
-    values = [value for item in judgements for value in (item.margin, item.measured) if value is not None]
-    if all(item.reference is not None and (item.margin is None or abs(item.margin) < 0.5) for item in judgements):
+    """Scale that shows every threshold, estimate and zero difference; far ends of intervals may be cut."""
+    values = [value for item in judgements for value in (item.threshold, item.measured) if value is not None]
+    if any(kind_of(item) == "difference" for item in judgements):
         values.append(0.0)
     values = values or [0.0]
     span = max(values) - min(values) or max(abs(values[0]), 1.0)
@@ -61,12 +62,12 @@ def axis(judgements: Sequence[Judgement]) -> Axis:
     return Axis(low - pad, high + pad)
 
 
-def scale(shown: Axis, unit: Unit, margin: float | None) -> str:
+def scale(shown: Axis, unit: Unit, threshold: float | None) -> str:
     """The scale's head: its ends, and the margin where all rows share one."""
     low, high = unit.text(shown.low), unit.text(shown.high)
     body = f'<text x="0" y="15">{low}</text><text x="{WIDTH:g}" y="15" text-anchor="end">{high}</text>'
-    if margin is not None and 0.24 * WIDTH < shown.at(margin) < 0.76 * WIDTH:
-        body += f'<text class="strong" x="{shown.at(margin):.1f}" y="15" text-anchor="middle">margin</text>'
+    if threshold is not None and 0.24 * WIDTH < shown.at(threshold) < 0.76 * WIDTH:
+        body += f'<text class="strong" x="{shown.at(threshold):.1f}" y="15" text-anchor="middle">margin</text>'
     return _svg(body, f"scale from {low} to {high}")
 
 
@@ -74,8 +75,8 @@ def interval(item: Judgement, shown: Axis, is_lower_better: bool) -> str:
     """One row of a forest plot: the interval, the estimate, the margin as an upright line, what lies outside it shaded."""
     middle = HEIGHT / 2
     parts: list[str] = []
-    if item.margin is not None:
-        at = shown.at(item.margin)
+    if item.threshold is not None:
+        at = shown.at(item.threshold)
         start, end = (at, WIDTH) if is_lower_better else (0.0, at)
         parts.append(f'<rect class="outside" x="{start:.1f}" y="0" width="{end - start:.1f}" height="{HEIGHT:g}"/>')
         parts.append(f'<line class="margin" x1="{at:.1f}" x2="{at:.1f}" y1="0" y2="{HEIGHT:g}"/>')

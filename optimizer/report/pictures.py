@@ -13,7 +13,7 @@ from html import escape
 from typing import Any
 
 from .types import Candidate, Judgement, TargetReport
-from .words import NONE, Unit, is_lower_better, metric_title, number, runtime_title, unit_of
+from .words import NONE, Unit, is_lower_better, kind_of, metric_title, number, runtime_title, unit_of
 
 COLOURS = {"onnxruntime": "#0a5f9e", "openvino": "#c2570c", "litert": "#00805f"}
 _OTHER = "#6b4c9a"
@@ -132,7 +132,7 @@ def _slot(apart: list[Point]) -> Any:
 
 
 def _title(judgement: Judgement, unit: Unit) -> str:
-    what = " against the reference" if unit.is_signed else " of the reference" if judgement.reference else ""
+    what = {"difference": " against the reference", "ratio": " over the reference's", "value": ""}[kind_of(judgement)]
     return f"{metric_title(judgement.metric)}{what}" + (f", {unit.suffix}" if unit.suffix else "")
 
 
@@ -140,9 +140,9 @@ def _limits(points: list[Point], unit: Unit) -> tuple[tuple[float, float], bool]
     """Vertical limits around margin and estimates; a far outlier is cut rather than squeezing all the others flat."""
     judgements = [point.judgement for point in points]
     estimates = [item.measured * unit.factor for item in judgements if item.measured is not None]
-    margins = [item.margin * unit.factor for item in judgements if item.margin is not None]
+    margins = [item.threshold * unit.factor for item in judgements if item.threshold is not None]
     ends = [value * unit.factor for item in judgements for value in (item.low, item.high) if value is not None]
-    anchors = margins + ([0.0] if unit.is_signed else [max(estimates)])
+    anchors = margins + ([0.0] if kind_of(judgements[0]) == "difference" else [max(estimates)])
     reach = max(max(anchors) - min(anchors), 1e-9 if unit.suffix == "" else 0.05)
     low = max(min([*ends, *estimates, *anchors]), min(anchors) - reach)
     high = min(max([*ends, *estimates, *anchors]), max(anchors) + reach)
@@ -158,15 +158,16 @@ def _inside(value: float, limits: tuple[float, float]) -> float:
 
 def _margin(axes: Any, points: list[Point], unit: Unit, limits: tuple[float, float]) -> None:
     judgement = points[0].judgement
-    if judgement.margin is None:
+    if judgement.threshold is None:
         return
-    margin = judgement.margin * unit.factor
+    margin = judgement.threshold * unit.factor
     is_upper = is_lower_better(judgement)
+    limit = "margin" if kind_of(judgement) == "difference" else "gate"
     axes.axhspan(*((margin, limits[1]) if is_upper else (limits[0], margin)), color="#f4efe9", zorder=0, linewidth=0)
     axes.axhline(margin, color=_INK, linewidth=1.1, linestyle=(0, (5, 3)), zorder=1)
     if axes.get_ylabel() == "" and axes.spines["left"].get_visible():
         axes.annotate(
-            f"margin {unit.text(judgement.margin)}",
+            f"{limit} {unit.text(judgement.threshold)}",
             (0, margin),
             (4, 3 if is_upper else -3),
             xycoords=("axes fraction", "data"),
@@ -220,14 +221,18 @@ def _number_points(axes: Any, shown: list[Point], place: Any, unit: Unit, limits
         text += f"  {arrow} {unit.text(point.judgement.measured)}" if is_cut else ""
         length = 6.6 * len(text)
         reach = 15.0 if point.is_released else 11.0
-        spots = [
-            (sign * (reach + length / 2), rise) for rise in (0.0, 12.0, -12.0, 20.0, -20.0) for sign in (1, -1)
-        ] + [(0.0, 17.0), (0.0, -17.0), (0.0, 30.0), (0.0, -30.0)]
+        spots = [(sign * (reach + length / 2), rise) for rise in (0.0, 12.0, -12.0, 20.0, -20.0) for sign in (1, -1)] + [
+            (0.0, 17.0),
+            (0.0, -17.0),
+            (0.0, 30.0),
+            (0.0, -30.0),
+        ]
 
         def crowding(spot: tuple[float, float], x: float = x, y: float = y, length: float = length) -> float:
             cx, cy = x + spot[0], y + spot[1]
             crowd = sum(
-                max(0.0, (length + w) / 2 + 2 - abs(cx - px)) * max(0.0, (11 + h) / 2 + 1 - abs(cy - py)) for px, py, w, h in taken
+                max(0.0, (length + w) / 2 + 2 - abs(cx - px)) * max(0.0, (11 + h) / 2 + 1 - abs(cy - py))
+                for px, py, w, h in taken
             )
             out = cx - length / 2 < box.x0 * wide + 2 or cx + length / 2 > box.x1 * wide + 8
             out = out or cy - 6 < box.y0 * tall or cy + 6 > box.y1 * tall
@@ -338,4 +343,3 @@ def _inline(svg: str, name: str, description: str) -> str:
     head = f'<svg class="picture" role="img" aria-label="{escape(description)}"'
     body = re.sub(r'^<svg\b([^>]*?) width="[^"]*"', r"<svg\1", re.sub(r'^(<svg\b[^>]*?) height="[^"]*"', r"\1", body))
     return body.replace("<svg", head, 1).strip()
-

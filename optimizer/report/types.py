@@ -14,6 +14,7 @@ from typing import Any, Literal, cast
 from ...core.errors import DataError
 
 Status = Literal["passed", "failed", "undecided"]
+GateStatus = Literal["passed", "failed", "undecided", "reported"]
 MeasuredOn = Literal["target", "emulated", "reference"]
 FlipKind = Literal["negative", "positive", "neither"]
 Scalar = None | bool | int | float | str
@@ -114,12 +115,14 @@ class MetricValue(Record):
 class Judgement(Record):
     """One gate's verdict on one slice (`slice` is None for all samples), as the judge wrote it.
 
-    `measured` is what is held against `margin`: a difference, a share of the reference or the value itself, as the gate's
-    text says; [`low`, `high`] is its interval and `bound` the end that decides. `psi` is the share of samples that flipped.
+    `measured`, `low`, `high`, `bound` and `threshold` are on the gate's own scale: the metric's change, its share of the
+    reference's value, or its level. `low` and `high` are one-sided 1-`alpha` bounds and `bound` the one that decides; `margin` is
+    how much may be lost. `psi` is the share of samples that flipped. "reported" is a report-only gate: shown, never counted.
     """
 
     metric: str
-    status: Status
+    status: GateStatus
+    gate: str = ""
     slice: str | None = None
     measured: float | None = None
     reference: float | None = None
@@ -127,7 +130,9 @@ class Judgement(Record):
     low: float | None = None
     high: float | None = None
     bound: float | None = None
+    threshold: float | None = None
     margin: float | None = None
+    alpha: float | None = None
     n: int | None = None
     n_needed: int | None = None
     psi: float | None = None
@@ -248,9 +253,10 @@ class Candidate(Record):
         known["latency_ms"] = Latency.from_json(value["latency_ms"]) if value.get("latency_ms") else None
         known["speedup"] = Speedup.from_json(value["speedup"]) if value.get("speedup") else None
         known["metrics"] = {name: MetricValue.from_json(item) for name, item in value.get("metrics", {}).items()}
-        parts = {"verdicts": Judgement, "operators": OperatorTime, "kept_float": KeptFloat, "flips": Flip}
-        for name, kind in parts.items():
-            known[name] = tuple(kind.from_json(item) for item in value.get(name, ()))
+        known["verdicts"] = tuple(Judgement.from_json(item) for item in value.get("verdicts", ()))
+        known["operators"] = tuple(OperatorTime.from_json(item) for item in value.get("operators", ()))
+        known["kept_float"] = tuple(KeptFloat.from_json(item) for item in value.get("kept_float", ()))
+        known["flips"] = tuple(Flip.from_json(item) for item in value.get("flips", ()))
         return Candidate(**known)
 
 

@@ -22,13 +22,14 @@ MEASURED_ON = {
 _METRICS = {"auc": "AUC", "roc_auc": "ROC AUC", "ap": "average precision", "mae": "MAE", "rmse": "RMSE", "r2": "R²", "f1": "F1"}
 _PROPORTION = re.compile(r"(top-?\d+|accuracy|precision|recall|f1|agreement)([_-].*)?")
 _LOWER_IS_BETTER = re.compile(r"(mae|rmse|mse|loss|error)([_-].*)?")
+_BOUND = re.compile(r"(?P<op>[<>]=)\s*(?P<sign>[+-]?)[\d.eE+-]+\s*(?P<unit>pts?|%\s*of\s+reference|%|)\s*$")
 
 Kind = Literal["difference", "ratio", "value"]
 
 
 def printable(text: str) -> str:
     """`text` on one line without control characters, so that a name cannot drive a terminal or hide in a page."""
-    return "".join(char if char.isprintable() else "�" for char in text)
+    return "".join(char if char.isprintable() else " " if char.isspace() else "�" for char in text)
 
 
 def shorten(text: str, limit: int) -> str:
@@ -73,7 +74,9 @@ def number(value: float | None, digits: int = 3) -> str:
 
 def count(value: int | None) -> str:
     """A whole number with thousands apart."""
-    return NONE if value is None else f"{value:,}" if abs(value) < 10**15 else f"{float(value):.2e}" if value < 10**300 else "huge"
+    return (
+        NONE if value is None else f"{value:,}" if abs(value) < 10**15 else f"{float(value):.2e}" if value < 10**300 else "huge"
+    )
 
 
 def size(value: float | None) -> str:
@@ -125,24 +128,25 @@ def percent(value: float | None, digits: int = 1) -> str:
 
 def is_lower_better(judgement: Judgement) -> bool:
     """Whether a smaller value is the better one: then the gate bounds it from above."""
-    if judgement.bound is not None and judgement.measured is not None and judgement.bound != judgement.measured:
-        return judgement.bound > judgement.measured
+    written = _BOUND.search(judgement.gate)
+    if written:
+        return written["op"] == "<="
     return _LOWER_IS_BETTER.fullmatch(judgement.metric) is not None
 
 
 def kind_of(judgement: Judgement) -> Kind:
-    """What `measured` is: candidate less reference, candidate over reference, or the candidate's value."""
+    """What `measured` is: candidate less reference, candidate over reference, or the candidate's value.
+
+    The gate's text says so; without a bound in it (report-only) the numbers do.
+    """
+    written = _BOUND.search(judgement.gate)
+    if written:
+        unit = written["unit"]
+        return "ratio" if "reference" in unit else "difference" if written["sign"] or unit.startswith("pt") else "value"
     reference, candidate, measured = judgement.reference, judgement.candidate, judgement.measured
-    if reference is None:
-        return "value" if candidate is not None else "difference"
-    if candidate is None or measured is None:
-        return "ratio" if judgement.margin is not None and judgement.margin > 0.5 else "difference"
-    distance: dict[Kind, float] = {
-        "difference": abs(measured - (candidate - reference)),
-        "value": abs(measured - candidate),
-        "ratio": abs(measured - candidate / reference) if reference else float("inf"),
-    }
-    return min(distance, key=lambda kind: distance[kind])
+    if reference is None or candidate is None or measured is None:
+        return "value" if reference is None and candidate is not None else "difference"
+    return "difference" if abs(measured - (candidate - reference)) <= abs(measured - candidate) else "value"
 
 
 @dataclass(frozen=True)
@@ -178,9 +182,14 @@ def unit_of(judgement: Judgement) -> Unit:
     kind = kind_of(judgement)
     if kind == "ratio":
         return PERCENT
+    written = _BOUND.search(judgement.gate)
+    if written and written["unit"]:
+        return POINTS if kind == "difference" else PERCENT
     if _PROPORTION.fullmatch(judgement.metric):
         return POINTS if kind == "difference" else PERCENT
-    largest = max((abs(value) for value in (judgement.measured, judgement.margin, judgement.bound) if value is not None), default=0.0)
+    largest = max(
+        (abs(value) for value in (judgement.measured, judgement.threshold, judgement.bound) if value is not None), default=0.0
+    )
     return Unit(1.0, 4 if largest < 10 else 2, kind == "difference", "")
 
 
@@ -193,7 +202,7 @@ def metric_value(name: str, value: float | None) -> str:
 
 def leading(candidate: Candidate) -> Judgement | None:
     """The verdict that decides how a candidate stands: the worst, the whole set before its slices."""
-    order = {"failed": 0, "undecided": 1, "passed": 2}
+    order = {"failed": 0, "undecided": 1, "passed": 2, "reported": 3}
     ranked = sorted(enumerate(candidate.verdicts), key=lambda item: (order[item[1].status], item[1].slice is not None, item[0]))
     return ranked[0][1] if ranked else None
 
@@ -206,7 +215,9 @@ def judgement_title(judgement: Judgement) -> str:
 def judgement_text(judgement: Judgement) -> str:
     """ "top-1 -0.20 points (bound -0.71, margin -1.00, n = 2,963)"."""
     unit = unit_of(judgement)
-    inside = f"bound {unit.text(judgement.bound)}, margin {unit.text(judgement.margin)}, n = {count(judgement.n)}"
+    limit = "margin" if kind_of(judgement) == "difference" else "gate"
+    gate = f"bound {unit.text(judgement.bound)}, {limit} {unit.text(judgement.threshold)}, "
+    inside = ("" if judgement.status == "reported" else gate) + f"n = {count(judgement.n)}"
     suffix = " of the reference" if kind_of(judgement) == "ratio" else ""
     return f"{judgement_title(judgement)} {unit.full(judgement.measured)}{suffix} ({inside})"
 
@@ -240,7 +251,7 @@ def headline(target: TargetReport) -> tuple[str, str]:
     winner = target.winner
     if winner is None:
         return "Nothing released", printable(target.why) or "No candidate passed its gates."
-    judgement = next((item for item in winner.verdicts if item.slice is None), leading(winner))
+    judgement = leading(winner)
     facts = [size_change(target), speed_change(target), judgement_text(judgement) if judgement else ""]
     return f"Released: {candidate_title(winner)}", ", ".join(fact for fact in facts if fact)
 
@@ -248,9 +259,10 @@ def headline(target: TargetReport) -> tuple[str, str]:
 def reasons(candidate: Candidate) -> list[str]:
     """Why each missing figure of a candidate is missing, in words; a reason is given for every dash in the tables."""
     titles = {"size_bytes": "size", "latency_ms": "latency", "speedup": "speed-up", "verdicts": "verdict"}
-    found = []
+    found: dict[str, list[str]] = {}
     for name, title in titles.items():
         value = getattr(candidate, name)
-        if value is None or value == () or (isinstance(value, Latency) and value.p50 is None):
-            found.append(f"{title}: {printable(candidate.missing.get(name, '')) or 'not measured'}")
-    return found
+        is_empty = (isinstance(value, Latency) and value.p50 is None) or (isinstance(value, Speedup) and value.ratio is None)
+        if value is None or value == () or is_empty:
+            found.setdefault(printable(candidate.missing.get(name, "")) or "not measured", []).append(title)
+    return [f"{', '.join(names)}: {reason}" for reason, names in found.items()]

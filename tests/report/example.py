@@ -49,9 +49,26 @@ def judgement(drop: float, half: float, n: int, slice_name: str | None, margin: 
     }[status]
     needed = n if status != "undecided" else round(n * (half / max(abs(drop - margin), 0.001)) ** 2)
     return Judgement(
-        "top1", status, slice_name, drop, reference, reference + drop, low, high, low, margin, n, needed, 0.041,
-        max(0, round(n * 0.021 - n * drop / 2)), why, measured_on,
-    )  # fmt: skip
+        metric="top1",
+        status=status,
+        gate=f"top1{'[light]' if slice_name else ''} >= {margin * 100:g}pt",
+        slice=slice_name,
+        measured=drop,
+        reference=reference,
+        candidate=reference + drop,
+        low=low,
+        high=high,
+        bound=low,
+        threshold=margin,
+        margin=-margin,
+        alpha=0.05,
+        n=n,
+        n_needed=needed if status == "undecided" else None,
+        psi=0.041,
+        negative_flips=max(0, round(n * 0.021 - n * drop / 2)),
+        why=why,
+        measured_on=measured_on,
+    )
 
 
 def candidate(profile: str, runtime: str, precision: str, measured_on: str, rng: random.Random) -> Candidate:
@@ -74,7 +91,11 @@ def candidate(profile: str, runtime: str, precision: str, measured_on: str, rng:
     missing = {} if p50 else {"latency_ms": "no board of this profile is here", "speedup": "needs a latency on the board"}
     operators = operator_times(
         [
-            (f"features.{index}/conv.{index % 3}/Conv_quant", "CONV_2D" if index % 3 else "DEPTHWISE_CONV_2D", rng.uniform(20, 900))
+            (
+                f"features.{index}/conv.{index % 3}/Conv_quant",
+                "CONV_2D" if index % 3 else "DEPTHWISE_CONV_2D",
+                rng.uniform(20, 900),
+            )
             for index in range(28)
         ]
         + [("classifier/Gemm", "FULLY_CONNECTED", 240.0), ("global_pool/ReduceMean", "MEAN", 31.5)]
@@ -209,7 +230,13 @@ def example() -> CompileReport:
             target("arm64-linux", "Generic arm64 Linux board", "target", rng),
         ),
         seed=0,
-        versions={"edgewright": "0.1.0", "onnxruntime": "1.32.0", "openvino": "2026.4.1", "ai-edge-litert": "2.3.0", "numpy": "2.4.6"},
+        versions={
+            "edgewright": "0.1.0",
+            "onnxruntime": "1.32.0",
+            "openvino": "2026.4.1",
+            "ai-edge-litert": "2.3.0",
+            "numpy": "2.4.6",
+        },
         ledger={"data": "7c211433f0207159", "looks": 3, "alpha_spent": 0.05, "earlier_looks": 0},
         machine={"cpu": "Example CPU @ 2.6 GHz", "arch": "x86_64", "flags": ["avx2", "fma"], "threads": 1},
         seconds=512.3,
