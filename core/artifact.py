@@ -60,9 +60,11 @@ class TestVectors:
                 )
             for spec in specs:
                 array = arrays[spec.name]
-                sizes = spec.shape[1:]
-                fits = array.ndim == len(spec.shape) and array.ndim > 0 and len(array) == self.samples > 0
-                if not fits or any(want not in (None, size) for want, size in zip(sizes, array.shape[1:], strict=True)):
+                # An output without a batch axis has one sample a run, stacked.
+                forms = [spec.shape[1:]] if spec.shape else []
+                forms += [spec.shape] if what == "output" else []
+                fits = array.ndim > 0 and len(array) == self.samples > 0
+                if not fits or not any(_matches(array.shape[1:], form) for form in forms):
                     raise ArtifactError(
                         f"the test vectors' {what} {spec.name!r} has shape {array.shape}, which does not fit {spec.shape} "
                         f"for {self.samples} samples."
@@ -141,6 +143,10 @@ class Artifact:
     def _arrays(self, folder: str, specs: Iterable[TensorSpec]) -> dict[str, NDArray[Any]]:
         names = {spec.name: vector_name(folder, index) for index, spec in enumerate(specs)}
         return {tensor: artifact_arrays.decode(self.vector_members[name], name) for tensor, name in names.items()}
+
+
+def _matches(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
+    return len(shape) == len(wanted) and all(want in (None, size) for size, want in zip(shape, wanted, strict=True))
 
 
 def vector_name(folder: str, index: int) -> str:

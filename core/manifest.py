@@ -308,7 +308,7 @@ class Manifest(_Record):
             raise ArtifactError("the manifest has no gate verdict; only what a gate judged may be released.")
         for gate in self.gates:
             if gate.status != "passed" and not gate.report_only:
-                place = f" on {gate.slice}" if gate.slice is not None else ""
+                place = f" on {gate.slice!r}" if gate.slice is not None else ""
                 raise ArtifactError(f"gate {gate.gate!r}{place} is {gate.status}; only what passed may be released.")
         for what, specs in (("input", self.inputs), ("output", self.outputs)):
             names = [spec.name for spec in specs]

@@ -55,7 +55,7 @@ def test_test_vectors_must_fit_the_model(content: ArtifactContent, changes: dict
     [
         ({"gates": ()}, "no gate verdict"),
         ({"gates": (GateRecord("top1 >= -1pt", "failed"),)}, "is failed; only what passed"),
-        ({"gates": (GateRecord("f1 >= -1pt", "undecided", slice="sex=f"),)}, "on sex=f is undecided"),
+        ({"gates": (GateRecord("f1 >= -1pt", "undecided", slice="sex=f"),)}, "on .sex=f. is undecided"),
         ({"entry": "other.onnx"}, "entry file 'other.onnx'"),
         ({"inputs": ()}, "one or more inputs"),
         ({"outputs": (TensorSpec("y", "float32", (1, 3)),) * 2}, "one or more outputs"),
