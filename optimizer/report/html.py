@@ -13,7 +13,8 @@ from importlib.resources import files
 from typing import Any
 
 from . import marks, pictures, words
-from .types import Candidate, CompileReport, Judgement, Latency, OperatorTime, TargetReport
+from .parts import Judgement, Latency, OperatorTime
+from .types import Candidate, CompileReport, TargetReport
 
 TOP_OPERATORS = 15
 _STATUS_SIGN = {"passed": "✓", "failed": "✕", "undecided": "?", "reported": "·"}
@@ -71,11 +72,11 @@ def _target(index: int, target: TargetReport) -> dict[str, Any]:
         "sign": _STATUS_SIGN["passed" if target.released else target.verdict],
         "lead": lead,
         "facts": facts,
-        "why": words.printable(target.why),
+        "why": words.printable(target.why).rstrip("."),
         "help": [words.printable(text) for text in _advice(target)],
         "artifact": words.printable(target.artifact or ""),
         "measured_on": words.MEASURED_ON[target.measured_on],
-        "pictures": [_markup(pictures.scatter(target, width, height)) for width, height in ((760, 400), (400, 400))],
+        "pictures": [_markup(pictures.scatter(target, width, height)) for width, height in ((760, 400), (360, 380))],
         "rows": _rows(target),
         "metric": _metric(target),
         "remarks": _remarks(target),

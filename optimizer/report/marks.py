@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .types import Judgement
+from .parts import Judgement
 from .words import Unit, kind_of
 
 WIDTH = 220.0
@@ -56,8 +56,8 @@ def axis(judgements: Sequence[Judgement]) -> Axis:
     values = values or [0.0]
     span = max(values) - min(values) or max(abs(values[0]), 1.0)
     ends = [value for item in judgements for value in (item.low, item.high) if value is not None]
-    low = max(min([*ends, *values]), min(values) - 2 * span)
-    high = min(max([*ends, *values]), max(values) + 2 * span)
+    low = max(min([*ends, *values]), min(values) - 4 * span)
+    high = min(max([*ends, *values]), max(values) + 4 * span)
     pad = 0.06 * (high - low or 1.0)
     return Axis(low - pad, high + pad)
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from .types import Candidate, Judgement, TargetReport
+from .parts import Judgement
+from .types import Candidate, TargetReport
 from .words import NONE, Unit, is_lower_better, kind_of, metric_title, number, runtime_title, unit_of
 
 COLOURS = {"onnxruntime": "#0a5f9e", "openvino": "#c2570c", "litert": "#00805f"}
@@ -118,6 +119,11 @@ def _draw(figure: Any, points: list[Point], width: int, height: int) -> None:
     _key(figure, points, width, height)
 
 
+def _signed(text: str) -> str:
+    """With true minus signs; no identifier comes here."""
+    return text.replace("-", "−")
+
+
 def _latency(point: Point) -> float:
     return point.p50 or 0.0
 
@@ -167,7 +173,7 @@ def _margin(axes: Any, points: list[Point], unit: Unit, limits: tuple[float, flo
     axes.axhline(margin, color=_INK, linewidth=1.1, linestyle=(0, (5, 3)), zorder=1)
     if axes.get_ylabel() == "" and axes.spines["left"].get_visible():
         axes.annotate(
-            f"{limit} {unit.text(judgement.threshold)}",
+            _signed(f"{limit} {unit.text(judgement.threshold)}"),
             (0, margin),
             (4, 3 if is_upper else -3),
             xycoords=("axes fraction", "data"),
@@ -175,6 +181,8 @@ def _margin(axes: Any, points: list[Point], unit: Unit, limits: tuple[float, flo
             va="bottom" if is_upper else "top",
             fontsize=10,
             color=_INK,
+            bbox={"facecolor": "#f4efe9", "edgecolor": "none", "pad": 1.0},
+            zorder=5,
         )
 
 
@@ -218,7 +226,7 @@ def _number_points(axes: Any, shown: list[Point], place: Any, unit: Unit, limits
         is_cut = not limits[0] <= measured <= limits[1]
         arrow = "↓" if measured < limits[0] else "↑"
         text = f"{point.row}" + (" released" if point.is_released else "")
-        text += f"  {arrow} {unit.text(point.judgement.measured)}" if is_cut else ""
+        text += _signed(f"  {arrow} {unit.text(point.judgement.measured)}") if is_cut else ""
         length = 6.6 * len(text)
         reach = 15.0 if point.is_released else 11.0
         spots = [(sign * (reach + length / 2), rise) for rise in (0.0, 12.0, -12.0, 20.0, -20.0) for sign in (1, -1)] + [
@@ -285,12 +293,12 @@ def _dress(axes: Any, timed: list[Point], unit: Unit) -> None:
 
     axes.set_xlabel("median latency, ms (bar to p90)" if timed else "file size, MB (latency was not measured)")
     axes.xaxis.set_major_locator(MaxNLocator(6))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.6g}"))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _signed(f"{value:.6g}")))
     low, high = axes.get_ylim()
     digits = 1 if unit.suffix and high - low > 0.8 else 2 if unit.suffix else 3
     plain = Unit(1.0, digits, unit.is_signed, "")
     axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: plain.text(value)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _signed(plain.text(value))))
 
 
 def _key(figure: Any, points: list[Point], width: int, height: int) -> None:

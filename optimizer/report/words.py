@@ -9,7 +9,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from .types import Candidate, Judgement, Latency, Speedup, TargetReport
+from .parts import Judgement, Latency, Speedup
+from .types import Candidate, TargetReport
 
 NONE = "-"
 RUNTIMES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "litert": "LiteRT"}

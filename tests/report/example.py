@@ -4,20 +4,8 @@ from __future__ import annotations
 
 import random
 
-from edgewright.optimizer.report.types import (
-    Candidate,
-    CompileReport,
-    DataInfo,
-    Flip,
-    Judgement,
-    KeptFloat,
-    Latency,
-    MetricValue,
-    ModelInfo,
-    Speedup,
-    TargetReport,
-    operator_times,
-)
+from edgewright.optimizer.report.parts import Flip, Judgement, KeptFloat, Latency, MetricValue, Speedup, operator_times
+from edgewright.optimizer.report.types import Candidate, CompileReport, DataInfo, ModelInfo, TargetReport
 
 N = 2963
 SLICES = {"daylight": 1804, "dusk": 731, "night": 428}
