@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from ..calibration.collect import Statistics
+from ..calibration.statistics import Statistics
 from ..core.canonical import digest, digest_json, dumps
 from ..core.code import code_digest
 from ..core.errors import LoweringError

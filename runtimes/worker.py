@@ -8,27 +8,13 @@ Started as `python -m edgewright.runtimes.worker HANDLE`; speaks over an inherit
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from typing import Any
-
-import numpy as np
 
 from ..core.errors import EdgewrightError
 from ..core.executor import Executor
 from . import registry
-
-
-def run_samples(executor: Executor, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Outputs [n, ...] of inputs [n, ...], fed in steps of the file's batch size."""
-    specs = executor.inputs
-    count = len(inputs[specs[0].name])
-    sizes = {spec.shape[0] for spec in specs if spec.shape}
-    step = next((size for size in sizes if size is not None), None) or max(count, 1)
-    parts = [
-        executor.run({spec.name: inputs[spec.name][start : start + step] for spec in specs}) for start in range(0, count, step)
-    ]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
+from .bench.batches import run_all
 
 
 def serve(connection: Connection) -> None:
@@ -49,7 +35,7 @@ def serve(connection: Connection) -> None:
                 executor = registry.get(name).load(files, entry, threads)
                 value = (executor.inputs, executor.outputs)
             elif kind == "run" and executor is not None:
-                value = run_samples(executor, given[0])
+                value = run_all(executor, given[0])
             answer: tuple[str, Any] = ("ok", value)
         except EdgewrightError as error:
             answer = ("error", str(error))

@@ -8,13 +8,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ...cpp_bindings.kernels import row_errors
+from ...calibration.ranges import weight_scales
 
 IntegerType = Literal["int8", "uint8"]
 _LEVELS = 255
 _PAIR_LIMIT = 128  # two products of u8 <= 255 with weights whose sum is at most 128 stay below 2**15
 _BIAS_LIMIT = float(2**31 - 2**8)
-_CLIPS = np.linspace(1.0, 0.5, 51)
 
 
 @dataclass(frozen=True)
@@ -85,9 +84,7 @@ def quantize_weights(
     if not per_channel:
         rows = rows.reshape(1, -1)
     largest = np.abs(rows).max(axis=1, initial=0.0)
-    scales = largest / np.float32(127)
-    if method == "mse":
-        scales = _least_error(rows, scales)
+    scales = largest / np.float32(127) if method == "max" else weight_scales(rows, 0)
     if saturating_pairs:
         scales = np.maximum(scales, _largest_pair(rows) / np.float32(_PAIR_LIMIT - 1))
     scales = np.where((largest == 0) | (scales < np.finfo(np.float32).tiny), np.float32(1), scales).astype(np.float32)
@@ -98,13 +95,6 @@ def quantize_weights(
     zero = 128 if dtype == "uint8" else 0
     values = np.moveaxis(moved + zero, 0, axis).astype(dtype)
     return QuantizedWeights(np.ascontiguousarray(values), scales, zero, axis)
-
-
-def _least_error(rows: NDArray[np.float32], scales: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Of each row's scale and its fractions down to a half, the one with the least squared error (the largest of equals)."""
-    tried = np.maximum(scales, np.finfo(np.float32).tiny)[:, None].astype(np.float64) * _CLIPS
-    best = np.argmin(row_errors(rows, tried, -127, 127), axis=1)
-    return np.asarray(tried[np.arange(len(best)), best], np.float32)
 
 
 def _largest_pair(rows: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from onnx_ir.passes import common
 
-from ...calibration.collect import Statistics
 from ...calibration.ranges import range_of
+from ...calibration.statistics import Statistics, TensorStatistics
 from ...ir.model import Model
 from ...ir.passes import PassResult, stamp
 from ...runtimes.contract import Scheme
@@ -73,11 +74,8 @@ class Quantize:
         return PassResult(result, bool(made), notes)
 
     def _numbers(self, plan: Plan, given: QuantizeNeeds) -> Numbers:
-        seen = given.statistics.tensors if given.statistics is not None else {}
-        ranges = {name: range_of(seen[name], self.ranges) for name in plan.tensors if name in seen}
-        means = {
-            name: entry.channel_mean
-            for name, entry in seen.items()
-            if self.correct_bias and name in plan.tensors and entry.channel_mean is not None
-        }
-        return Numbers(ranges, means, self.weights)
+        seen: Mapping[str, TensorStatistics] = given.statistics or {}
+        known = {name: seen[name] for name in plan.tensors if name in seen}
+        ranges = {name: range_of(entry, self.ranges) for name, entry in known.items()}
+        means = {name: entry.channel_means for name, entry in known.items() if entry.channel_means is not None}
+        return Numbers(ranges, means if self.correct_bias else {}, self.weights)

@@ -1,0 +1,32 @@
+"""What every candidate of one compile is tried with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..core.progress import Progress
+from ..device_profiles.profile import DeviceProfile
+from .build import Builder
+from .evaluate import Evaluator
+from .exam import Exam
+from .gates.text import Gate
+from .measure import Measurements
+
+
+@dataclass(frozen=True)
+class Kit:
+    """Everything that trying needs and that is the same for all candidates of a compile."""
+
+    builder: Builder
+    evaluator: Evaluator
+    measurements: Measurements
+    search: Exam
+    gates: Sequence[Gate]
+    seed: int
+    threads: int | None
+    progress: Progress
+
+    def threads_for(self, profile: DeviceProfile) -> int:
+        """Threads that the runtime is given: as asked for, else the profile's."""
+        return self.threads or profile.threads

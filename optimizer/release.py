@@ -1,0 +1,172 @@
+"""Which candidate is released: ordered by the objective, never slower than the best float, judged once on `accept`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..core.errors import RuntimeFailure
+from ..device_profiles.profile import DeviceProfile
+from ..runtimes import registry
+from ..runtimes.bench.compare import TOLERANCE, RatioResult, compare, never_slower
+from .build import Built
+from .exam import Exam
+from .gates.ledger import Ledger
+from .gates.verdict import Verdict, overall
+from .kit import Kit
+from .recipe import Objective
+from .trial import Trial, sample_of
+
+_MOST_LOOKS = 3
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What was decided for one profile.
+
+    `verdicts` are those on `accept` of `chosen`, or of the last candidate that looked. `ratio` is chosen / best float of the
+    times. `notes` tell of candidates that were passed over.
+    """
+
+    status: str
+    why: str
+    chosen: Trial | None
+    looked: Trial | None
+    baseline: Trial | None
+    verdicts: tuple[Verdict, ...] = ()
+    ratio: RatioResult | None = None
+    ledger: dict[str, Any] | None = None
+    notes: tuple[str, ...] = ()
+
+
+def order(trials: Sequence[Trial], objective: Objective, ram_bytes: Callable[[Trial], int]) -> list[Trial]:
+    """Eligible trials, best first. Latency: the fastest, the smaller within a tie of 2 %; unmeasured: the smallest."""
+    eligible = [trial for trial in trials if trial.is_eligible]
+    if objective == "ram":
+        return sorted(eligible, key=lambda trial: (ram_bytes(trial), _size(trial), trial.key))
+    timed = sorted((trial for trial in eligible if trial.latency is not None), key=lambda trial: (_ms(trial), trial.key))
+    if objective == "size" or not timed:
+        return sorted(eligible, key=lambda trial: (_size(trial), _ms(trial), trial.key))
+    result: list[Trial] = []
+    while timed:
+        tied = [trial for trial in timed if _ms(trial) <= _ms(timed[0]) * TOLERANCE]
+        result.append(min(tied, key=lambda trial: (_size(trial), _ms(trial), trial.key)))
+        timed.remove(result[-1])
+    return result
+
+
+def best_float(trials: Sequence[Trial]) -> Trial | None:
+    """The float32 trial that others must not be slower than: the fastest where timed, else the smallest."""
+    floats = [trial for trial in trials if trial.is_eligible and trial.precision == "float32"]
+    return min(floats, key=lambda trial: (_ms(trial), _size(trial), trial.key), default=None)
+
+
+def decide(
+    kit: Kit,
+    profile: DeviceProfile,
+    trials: Sequence[Trial],
+    objective: Objective,
+    accept: Exam,
+    ledger: Ledger,
+    ram_bytes: Callable[[Trial], int],
+) -> Decision:
+    """Walk the candidates in order; each look at `accept` is recorded first and spends alpha (at most three looks)."""
+    baseline = best_float(trials)
+    notes: list[str] = []
+    last: Decision | None = None
+    looks = 0
+    for trial in order(trials, objective, ram_bytes):
+        built = trial.built
+        if built is None or looks == _MOST_LOOKS:
+            break
+        ratio = None
+        if objective == "latency" and baseline is not None and trial.latency is not None and trial is not baseline:
+            ratio, note = _against(kit, profile, trial, baseline)
+            if note:
+                notes.append(note)
+                continue
+        looks += 1
+        data = f"{accept.split.data.digest}:{profile.name}"
+        texts = [str(gate) for gate in kit.gates]
+        entry = ledger.look(data, built.digest, texts)
+        verdicts = _judged(kit, trial, accept, entry.alpha())
+        status = overall(verdicts)
+        last = Decision(
+            status=status,
+            why=_why(verdicts),
+            chosen=trial if status == "passed" else None,
+            looked=trial,
+            baseline=baseline,
+            verdicts=tuple(verdicts),
+            ratio=ratio,
+            ledger=ledger.extract(data, built.digest),
+            notes=tuple(notes),
+        )
+        if status == "passed":
+            return last
+        notes.append(f"{trial.key} was {status} on accept (look {entry.number}, alpha {entry.alpha():.4g}): {last.why}")
+    if last is not None:
+        return last
+    status = "failed" if trials and all(trial.status == "failed" for trial in trials) else "undecided"
+    why = next((trial.why for trial in trials if trial.why), "no candidate could be built.")
+    return Decision(status, why, None, None, baseline, notes=tuple(notes))
+
+
+def _judged(kit: Kit, trial: Trial, accept: Exam, alpha: float) -> list[Verdict]:
+    """Verdicts on `accept`; a crash is a failed one."""
+    built = trial.built
+    try:
+        if built is None:
+            raise RuntimeFailure(trial.why)
+        outputs = kit.evaluator.outputs(built, accept.split, trial.environment)
+    except RuntimeFailure as error:
+        return [
+            Verdict(str(gate), gate.metric, None, "failed", str(error), alpha, 0, measured_on=trial.measured_on)
+            for gate in kit.gates
+        ]
+    return accept.judge(kit.gates, outputs, alpha=alpha, seed=kit.seed, measured_on=trial.measured_on)
+
+
+def _against(kit: Kit, profile: DeviceProfile, trial: Trial, baseline: Trial) -> tuple[RatioResult | None, str]:
+    """Fresh interleaved ratio to the best float; the second value says why the candidate is passed over, or ""."""
+    ours, theirs = trial.built, baseline.built
+    if ours is None or theirs is None:
+        return None, f"{trial.key} could not be compared with {baseline.key}."
+    threads = kit.threads_for(profile)
+    found = kit.measurements.get(
+        "ratio", (ours.digest, theirs.digest), threads, lambda: _interleaved(kit, ours, theirs, threads).to_json()
+    )
+    ratio = RatioResult.from_json(found)
+    choice = never_slower(ratio, ours.size_bytes, theirs.size_bytes)
+    return ratio, "" if choice.released == "candidate" else f"{trial.key} is passed over: {choice.why}"
+
+
+def _interleaved(kit: Kit, ours: Built, theirs: Built, threads: int) -> RatioResult:
+    candidate = registry.get(ours.runtime).load(ours.files, ours.entry, threads)
+    try:
+        reference = registry.get(theirs.runtime).load(theirs.files, theirs.entry, threads)
+        try:
+            with kit.progress.task(f"{ours.runtime} {ours.precision} against the best float"):
+                return compare(candidate, reference, sample_of(kit), seed=kit.seed)
+        finally:
+            reference.close()
+    finally:
+        candidate.close()
+
+
+def _why(verdicts: Sequence[Verdict]) -> str:
+    """The sentence of the verdict that decides."""
+    for status in ("failed", "undecided", "passed"):
+        for verdict in verdicts:
+            if verdict.status == status:
+                return verdict.why if verdict.slice is None else f"{verdict.slice}: {verdict.why}"
+    return ""
+
+
+def _ms(trial: Trial) -> float:
+    return trial.latency.median_ms if trial.latency is not None else float("inf")
+
+
+def _size(trial: Trial) -> int:
+    return trial.built.size_bytes if trial.built is not None else 0

@@ -1,0 +1,131 @@
+"""Trying the candidates of one profile: built, run on the search split, judged, timed where this machine is the target."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ..core.errors import LoweringError, PassError, RuntimeFailure
+from ..device_profiles.host import limits, measured_on
+from ..device_profiles.profile import DeviceProfile
+from ..runtimes import registry
+from ..runtimes.bench.latency import measure
+from ..runtimes.bench.measurement import Measurement
+from ..runtimes.contract import Precision
+from .build import Built
+from .evaluate import Outputs
+from .exam import is_inside
+from .gates.verdict import MeasuredOn, Verdict, overall
+from .improve import choose_quantization
+from .kit import Kit
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One candidate. `built` is None when it could not be built or run; `why` then says so. `verdicts` are on `search`."""
+
+    runtime: str
+    precision: Precision
+    measured_on: MeasuredOn | None
+    built: Built | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    verdicts: tuple[Verdict, ...] = ()
+    outputs: Outputs = field(default_factory=dict)
+    latency: Measurement | None = None
+    why: str = ""
+    missing: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def key(self) -> str:
+        """Name within its profile."""
+        return f"{self.runtime}/{self.precision}"
+
+    @property
+    def is_eligible(self) -> bool:
+        """Whether it may be released if `accept` agrees: it ran, its accuracy counts for the profile, `search` likes it."""
+        return self.built is not None and self.measured_on is not None and is_inside(self.verdicts)
+
+    @property
+    def status(self) -> str:
+        """Overall verdict on `search`."""
+        return "failed" if self.built is None else overall(self.verdicts)
+
+
+def try_all(kit: Kit, profile: DeviceProfile, runtimes: Sequence[str], precisions: Sequence[Precision]) -> list[Trial]:
+    """One trial a runtime of the profile and precision, in the profile's order of runtimes."""
+    wanted = [(runtime, precision) for runtime in profile.runtimes if runtime in runtimes for precision in precisions]
+    trials = []
+    with kit.progress.task(f"candidates for {profile.name}", len(wanted)) as advance:
+        for runtime, precision in wanted:
+            start = time.perf_counter()
+            trials.append(replace(_try_one(kit, profile, runtime, precision), seconds=time.perf_counter() - start))
+            advance(1)
+    return trials
+
+
+def sample_of(kit: Kit) -> dict[str, Any]:
+    """The first sample of the search split: what is timed."""
+    batch = next(kit.search.split.batches(1))
+    return dict(batch.inputs)
+
+
+def _try_one(kit: Kit, profile: DeviceProfile, runtime: str, precision: Precision) -> Trial:
+    environment = limits(profile, runtime) if precision == "int8" else {}
+    worth = measured_on(profile, runtime, "accuracy", precision, environment)
+    trial = Trial(runtime, precision, worth, environment=environment)
+    try:
+        notes: tuple[str, ...] = ()
+        if precision == "int8":
+            options, notes = choose_quantization(kit, profile, runtime, environment)
+            built = kit.builder.build(runtime, profile, precision, options)
+        else:
+            built = kit.builder.build(runtime, profile, precision)
+        outputs = kit.evaluator.outputs(built, kit.search.split, environment)
+    except (LoweringError, RuntimeFailure, PassError) as error:
+        return replace(trial, why=str(error))
+    verdicts = kit.search.judge(kit.gates, outputs, seed=kit.seed, measured_on=worth)
+    missing: dict[str, str] = {}
+    latency = None
+    if measured_on(profile, runtime, "latency", precision) == "target":
+        latency = _latency(kit, profile, built)
+    else:
+        missing["latency_ms"] = f"this machine is no {profile.name}; measure it on the device"
+    if worth is None:
+        missing["measured_on"] = "integer products saturate on this machine, which the target's do not"
+    return replace(
+        trial,
+        built=built,
+        verdicts=tuple(verdicts),
+        outputs=outputs,
+        latency=latency,
+        missing=missing,
+        notes=notes,
+        why=_why(verdicts, worth),
+    )
+
+
+def _latency(kit: Kit, profile: DeviceProfile, built: Built) -> Measurement:
+    threads = kit.threads_for(profile)
+
+    def run() -> dict[str, Any]:
+        runtime = registry.get(built.runtime)
+        executor = runtime.load(built.files, built.entry, threads)
+        try:
+            with kit.progress.task(f"timing {built.runtime} {built.precision}"):
+                found = measure(executor, sample_of(kit), runtime=built.runtime, version=runtime.version(), threads=threads)
+        finally:
+            executor.close()
+        return found.to_json()
+
+    return Measurement.from_json(kit.measurements.get("latency", (built.digest,), threads, run))
+
+
+def _why(verdicts: Sequence[Verdict], worth: MeasuredOn | None) -> str:
+    if worth is None:
+        return "its accuracy cannot be judged on this machine: integer products saturate here and not on the target."
+    bad = next((verdict for verdict in verdicts if verdict.status not in ("passed", "reported")), None)
+    return "" if bad is None else bad.why
