@@ -25,6 +25,7 @@ RESAMPLES = 10_000
 _ELEMENTS_AT_ONCE = 1 << 20
 # A level below this many resamples' share is not read off the resamples but extended in normal quantiles.
 _RESOLVED = 20
+_LEAST_RESAMPLES = 100
 
 
 @dataclass(frozen=True)
@@ -54,12 +55,15 @@ def bca_bounds(
     quantile is widened to Student's, times sqrt(u / (u - 1)) for u units, which few units need (Hesterberg, The American
     Statistician 69 (2015) 371-386). A resample on which the statistic is not a number counts against the bound at both ends,
     and levels finer than the resamples resolve are extended along normal quantiles. The acceleration comes from a jackknife
-    of at most `jackknife_units` units. Source: Efron, JASA 82 (1987) 171-185. Raises DataError for fewer than 2 units.
+    of at most `jackknife_units` units. Source: Efron, JASA 82 (1987) 171-185. Raises DataError for fewer than 2 units
+    or 100 resamples.
     """
     rows = np.asarray(counts, dtype=np.float64)
     draw = _Draw(rows, groups)
     if draw.units < 2:
         raise DataError("a bootstrap needs at least two samples or groups; give more data.")
+    if resamples < _LEAST_RESAMPLES:
+        raise DataError(f"{resamples} resamples do not show a tail; take at least {_LEAST_RESAMPLES}.")
     z = float(normal_quantile(alpha))
     generator = np.random.default_rng(seed)
     estimate = float(statistic(rows[None, :])[0])

@@ -35,8 +35,8 @@ def cut_of(reference: Floats) -> float:
 def predicted(scores: Floats, cut: float) -> Ints:
     """Predicted classes [n]: the largest column (the first among equals), or the cut of a single one."""
     if scores.shape[1] == 1:
-        return (scores[:, 0] > cut).astype(np.intp)
-    return np.argmax(scores, axis=1).astype(np.intp)
+        return np.asarray(scores[:, 0] > cut, dtype=np.intp)
+    return np.asarray(np.argmax(scores, axis=1), dtype=np.intp)
 
 
 def is_in_top(scores: Floats, labels: Ints, k: int) -> NDArray[np.bool_]:
@@ -60,14 +60,14 @@ def class_labels(labels: Array, classes: int) -> Ints:
             raise Unjudgeable(
                 f"labels of shape {list(values.shape)} are neither class numbers nor one-hot over {classes} classes."
             )
-        return np.argmax(flat, axis=1).astype(np.intp)
+        return np.asarray(np.argmax(flat, axis=1), dtype=np.intp)
     column = flat[:, 0].astype(np.float64)
     if not np.isfinite(column).all() or (column != np.round(column)).any():
         raise Unjudgeable("labels hold values that are not whole numbers; a metric of classes needs class numbers.")
     if column.size and (column.min() < 0 or column.max() >= classes):
         worst = int(column.max() if column.max() >= classes else column.min())
         raise Unjudgeable(f"label {worst} is none of the model's {classes} classes; labels run from 0 to {classes - 1}.")
-    return column.astype(np.intp)
+    return np.asarray(column, dtype=np.intp)
 
 
 def class_count(scores: Floats) -> int:

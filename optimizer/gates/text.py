@@ -62,6 +62,14 @@ class Gate:
         return self.amount / 100 if self.unit else self.amount
 
     @property
+    def scale(self) -> Literal["change", "share", "level"]:
+        """What is computed: as `kind` says; a report shows the level of what compares with the reference, else the change."""
+        if self.kind != "report":
+            return self.kind
+        metric = find_metric(self.metric)
+        return "level" if metric is not None and metric.needs_reference else "change"
+
+    @property
     def is_higher_better(self) -> bool:
         """Whether larger values of the metric are better."""
         return self.op == ">="

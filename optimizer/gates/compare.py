@@ -1,0 +1,182 @@
+"""Reference against candidate on one part of the data: the figures that a verdict stands on.
+
+Right-or-wrong metrics get score bounds (exact ones for a level); all others, and all that are resampled by group, get BCa.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ...stats.bootstrap import Floats, Statistic, bca_bounds, mean_statistic
+from ...stats.paired import loss_bounds, proportion_bounds, share_bounds
+from ...stats.power import unseen_share
+from .decisions import Ints, Unjudgeable, decision_statistic
+from .text import Gate
+
+LEAST_SAMPLES = 3
+LEAST_UNITS = 20
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Values and one-sided bounds on the gate's scale; `error` is the bootstrap's standard error of `measured`."""
+
+    reference: float | None
+    candidate: float
+    measured: float
+    low: float
+    high: float
+    error: float | None = None
+    psi: float | None = None
+    negative_flips: int | None = None
+
+
+@dataclass(frozen=True)
+class Look:
+    """How to judge: error level, seed, number of resamples."""
+
+    alpha: float
+    seed: int
+    resamples: int
+
+
+def compare_outcomes(gate: Gate, before: np.ndarray, after: np.ndarray, groups: Ints | None, look: Look) -> Figures:
+    """Figures of right-or-wrong outcomes [n] of reference and candidate."""
+    n = len(before)
+    lost, won, both = (int(np.sum(part)) for part in (before & ~after, after & ~before, before & after))
+    reference, candidate = (both + lost) / n, (both + won) / n
+    if groups is not None:
+        figures = compare_statistics(gate, mean_statistic(before), mean_statistic(after), np.ones(n), groups, look, 1.0)
+    else:
+        if gate.scale == "share":
+            if both + lost == 0:
+                raise Unjudgeable("the reference is right on no sample, so no share of it can be asked for.")
+            low, high = share_bounds(both, lost, won, n, look.alpha)
+        elif gate.scale == "level":
+            low, high = proportion_bounds(both + won, n, look.alpha)
+        else:
+            least, most = loss_bounds(lost, won, n, look.alpha)
+            low, high = -most, -least
+        figures = Figures(reference, candidate, _on_scale(gate, reference, candidate), float(low), float(high))
+    return replace(figures, psi=(lost + won) / n, negative_flips=lost)
+
+
+def compare_decisions(
+    gate: Gate, name: str, labels: Ints, before: Ints, after: Ints, groups: Ints | None, look: Look
+) -> Figures:
+    """Figures of a metric of predicted classes [n]; only the distinct (label, before, after) are resampled.
+
+    Flips that a small sample happens not to hold cannot be resampled. So each bound is taken with one more sample, the flip
+    that moves the metric furthest towards that bound, as the exact bound of a count does (one more event than was seen).
+    """
+    over = np.unique(labels)
+    rows = np.stack([labels, before, after], axis=1)
+    right_before, right_after = before == labels, after == labels
+    psi, negative = float(np.mean(right_before != right_after)), int(np.sum(right_before & ~right_after))
+
+    def statistics(table: Ints) -> tuple[Statistic, Statistic]:
+        return (
+            decision_statistic(name, table[:, 0], table[:, 1], over),
+            decision_statistic(name, table[:, 0], table[:, 2], over),
+        )
+
+    if groups is not None:
+        figures = compare_statistics(gate, *statistics(rows), np.ones(len(rows)), groups, look, 1.0)
+        return replace(figures, psi=psi, negative_flips=negative)
+    table, counts = np.unique(rows, axis=0, return_counts=True)
+    reference, candidate = _values(gate, *statistics(table), np.asarray(counts, dtype=np.float64))
+    measured = _on_scale(gate, reference, candidate)
+    wrong = _likely_wrong(over, before)
+    ends = []
+    for flip, furthest in (
+        (np.stack([over, over, wrong], axis=1), np.argmin),
+        (np.stack([over, wrong, over], axis=1), np.argmax),
+    ):
+        longer = np.concatenate([table, flip])
+        weights = np.concatenate([np.tile(counts, (len(over), 1)), np.eye(len(over))], axis=1)
+        worst = int(furthest(_scaled(gate, *statistics(longer))(weights)))
+        chosen = np.concatenate([counts, np.eye(len(over))[worst]])
+        ends.append(compare_statistics(gate, *statistics(longer), chosen, None, look, 1.0))
+    low, high = min(ends[0].low, measured), max(ends[1].high, measured)
+    return Figures(reference, candidate, measured, low, high, ends[0].error, psi, negative)
+
+
+def compare_statistics(
+    gate: Gate, before: Statistic, after: Statistic, counts: Floats | Ints, groups: Ints | None, look: Look, scale: float | None
+) -> Figures:
+    """Figures of any metric by the BCa bootstrap; raises Unjudgeable where the metric has no finite value.
+
+    n equal outcomes leave a share of z^2 / (n + z^2) that may differ unseen, and resampling cannot know: so no bound is tighter
+    than if that share cost `scale` (the largest loss a sample can cause; None: as much as the reference's own value).
+    """
+    ones = np.asarray(counts, dtype=np.float64)
+    reference, candidate = _values(gate, before, after, ones)
+    units = int(ones.sum()) if groups is None else int(groups.max(initial=-1)) + 1
+    if units < LEAST_UNITS:
+        kind = "samples" if groups is None else "groups"
+        raise Unjudgeable(f"{units} {kind} are too few to resample; at least {LEAST_UNITS} are needed.")
+    bounds = bca_bounds(_scaled(gate, before, after), ones, look.alpha, seed=look.seed, groups=groups, resamples=look.resamples)
+    low, high = _no_tighter(gate, bounds.low, bounds.high, unseen_share(int(ones.sum()), look.alpha), scale, reference)
+    return Figures(
+        reference if math.isfinite(reference) else None,
+        candidate,
+        _on_scale(gate, reference, candidate),
+        min(low, _on_scale(gate, reference, candidate)),
+        max(high, _on_scale(gate, reference, candidate)),
+        bounds.error if math.isfinite(bounds.error) else None,
+    )
+
+
+def _values(gate: Gate, before: Statistic, after: Statistic, counts: Floats) -> tuple[float, float]:
+    """The metric of reference and candidate on all samples; raises Unjudgeable where the gate's scale has no value."""
+    reference, candidate = float(before(counts[None, :])[0]), float(after(counts[None, :])[0])
+    if not math.isfinite(candidate) or not (math.isfinite(reference) or gate.scale == "level"):
+        raise Unjudgeable("the metric has no finite value on these samples.")
+    if gate.scale == "share" and reference <= 0:
+        raise Unjudgeable(f"the reference's value is {reference:g}, and no share of that can be asked for.")
+    return reference, candidate
+
+
+def _on_scale(gate: Gate, reference: float, candidate: float) -> float:
+    if gate.scale == "share":
+        return candidate / reference
+    return candidate if gate.scale == "level" else candidate - reference
+
+
+def _scaled(gate: Gate, before: Statistic, after: Statistic) -> Callable[[Floats], Floats]:
+    """The statistic on the gate's scale; a share of nothing is not a number."""
+    if gate.scale == "level":
+        return after
+    if gate.scale == "share":
+
+        def share(weights: Floats) -> Floats:
+            below = before(weights)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                return np.asarray(np.where(below > 0, after(weights) / below, np.nan))
+
+        return share
+    return lambda weights: after(weights) - before(weights)
+
+
+def _no_tighter(
+    gate: Gate, low: float, high: float, unseen: float, scale: float | None, reference: float
+) -> tuple[float, float]:
+    if gate.scale == "share":
+        return min(low, 1 - unseen), max(high, 1 + unseen)
+    if gate.scale == "level":
+        return (min(low, 1 - unseen), high) if scale == 1 else (low, high)
+    cost = unseen * (abs(reference) if scale is None else scale)
+    return min(low, -cost), max(high, cost)
+
+
+def _likely_wrong(over: Ints, classes: Ints) -> Ints:
+    """For each class of `over` the other class that is predicted most often."""
+    named, counts = np.unique(np.concatenate([classes, over]), return_counts=True)
+    ranked = named[np.argsort(-counts, kind="stable")]
+    if len(ranked) == 1:
+        return np.asarray(over + 1 - 2 * (over > 0), dtype=np.intp)
+    return np.asarray(np.where(over == ranked[0], ranked[1], ranked[0]), dtype=np.intp)
