@@ -1,0 +1,68 @@
+"""From a model file on disk to an executor, by its ending, with nothing of the compiler imported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module, metadata
+from pathlib import Path
+from typing import cast
+
+from ...core.artifact_read import open_artifact
+from ...core.errors import RuntimeFailure, UsageError, unknown
+from ...core.executor import Executor
+
+ENDINGS: Mapping[str, str] = {".onnx": "onnxruntime", ".xml": "openvino", ".tflite": "litert"}
+_PACKAGES: Mapping[str, tuple[str, ...]] = {
+    "onnxruntime": ("onnxruntime",),
+    "openvino": ("openvino",),
+    "litert": ("ai-edge-litert", "tflite-runtime"),
+}
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A lowered model: the runtime that it is for, its files by name, the one to load, and the threads it was judged with."""
+
+    runtime: str
+    files: Mapping[str, bytes]
+    entry: str
+    threads: int = 1
+
+
+def open_model(path: Path) -> ModelFile:
+    """The model in an artifact (.ewa) or a runtime's own file (.onnx, .tflite, .xml with its .bin).
+
+    Raises UsageError for another ending, RuntimeFailure when the file cannot be read, ArtifactError for a damaged artifact.
+    """
+    if path.suffix == ".ewa":
+        artifact = open_artifact(path)
+        manifest = artifact.manifest
+        return ModelFile(manifest.runtime.name, artifact.files, manifest.entry, manifest.target.threads)
+    if path.suffix not in ENDINGS:
+        raise UsageError(f"{path}: {unknown('kind of model file', path.suffix, ('.ewa', *ENDINGS))}")
+    names = [path, path.with_suffix(".bin")] if path.suffix == ".xml" else [path]
+    try:
+        files = {file.name: file.read_bytes() for file in names}
+    except OSError as error:
+        raise RuntimeFailure(f"cannot read {error.filename or path}: {error.strerror or error}.") from error
+    return ModelFile(ENDINGS[path.suffix], files, path.name)
+
+
+def load_model(model: ModelFile, threads: int | None = None) -> Executor:
+    """Executor of an opened model; raises RuntimeFailure, UsageError when its runtime is not installed."""
+    if model.runtime not in _PACKAGES:
+        raise UsageError(unknown("runtime", model.runtime, _PACKAGES))
+    runtime_version(model.runtime)
+    run = import_module(f"..{model.runtime}.run", __package__)
+    return cast(Executor, run.load(model.files, model.entry, threads or model.threads))
+
+
+def runtime_version(runtime: str) -> str:
+    """Version of the installed package; raises UsageError when it is not there."""
+    for package in _PACKAGES[runtime]:
+        try:
+            return metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    raise UsageError(f"runtime {runtime!r} is not installed; pip install 'edgewright[{runtime}]'.")
