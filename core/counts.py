@@ -98,13 +98,13 @@ class Counts:
     def from_json(value: Mapping[str, Any]) -> Counts:
         """Inverse of `to_json`; raises DataError on anything else."""
         try:
-            numbers = [value["bins"], value["exponent"], value["first"]]
+            bins, exponent, first = value["bins"], value["exponent"], value["first"]
             counts: Sequence[Any] = value["counts"]
-            if not all(type(number) is int for number in [*numbers, *counts]):
+            if not all(type(number) is int for number in (bins, exponent, first, *counts)):
                 raise TypeError
         except (KeyError, TypeError) as error:
             raise DataError("the histogram is not an object with the integers bins, exponent, first and counts.") from error
-        return Counts(*numbers, tuple(counts))
+        return Counts(bins, exponent, first, tuple(counts))
 
 
 def _positions(counts: Counts, exponent: int) -> tuple[int, int]:

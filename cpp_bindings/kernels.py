@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Literal, cast
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,7 +27,7 @@ def _load_native() -> ModuleType | None:
         from . import _native
     except ImportError:
         return None
-    return cast(ModuleType, _native)
+    return _native
 
 
 _native_module = _load_native()
