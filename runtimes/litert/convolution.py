@@ -1,0 +1,283 @@
+"""Conv and ConvTranspose: CONV_2D, DEPTHWISE_CONV_2D and TRANSPOSE_CONV, in float32 and int8."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import onnx_ir
+from ai_edge_litert.schema_py_generated import Padding
+from numpy.typing import NDArray
+
+from . import fusion, layout
+from .constants import Constant
+from .flatbuffer import Quant, Tensor
+from .graph import Lowering
+from .window import Window, pad_if_needed
+
+SAME, VALID = int(Padding.SAME), int(Padding.VALID)
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """Weights and bias ready for a kernel; `quant` is the result's, in int8."""
+
+    weights: Constant
+    bias: Constant | None
+    quant: Quant | None
+
+    @property
+    def dtype(self) -> str:
+        """Of the result."""
+        return "float32" if self.quant is None else "int8"
+
+
+def prepare(
+    low: Lowering, node: onnx_ir.Node, bias_value: onnx_ir.Value | None, end: fusion.Tail
+) -> tuple[Kernel, fusion.Tail, str]:
+    """The kernel of a node with weights at input 1: int8 where input, weights and result are, else float with the reason."""
+    weights = low.constant(node.inputs[1])
+    data = node.inputs[0]
+    if weights is None or data is None:
+        raise low.fail(node, "its weights are not constant")
+    bias = low.constant(bias_value)
+    if bias_value is not None and bias is None:
+        raise low.fail(node, "its bias is not constant")
+    if bias is not None:
+        bias = bias.mapped(lambda array: array.reshape(-1))
+    given = low.quant(data)
+    if given is not None and weights.is_symmetric_int8 and end.quant is not None and weights.quant is not None:
+        return Kernel(weights, _bias_integers(bias, given, weights.quant), end.quant), end, ""
+    operands = {"input": given, "weights": weights if weights.is_symmetric_int8 else None}
+    return Kernel(weights, bias, None), end.in_float, fusion.why_float(end, operands)
+
+
+def _bias_integers(bias: Constant | None, given: Quant, weights: Quant) -> Constant | None:
+    """The bias in int32 at input scale times weight scale: as stored where it has that scale, else rounded to it."""
+    if bias is None:
+        return None
+    scales = np.float32(given.scale) * np.asarray(weights.scales, np.float32)
+    quant = Quant(tuple(map(float, scales)), (0,) * scales.size)
+    if bias.array.dtype == np.int32 and bias.quant is not None and not any(bias.quant.zeros):
+        stored = np.asarray(bias.quant.scales, np.float32)
+        if np.allclose(np.broadcast_to(stored, bias.array.shape), np.broadcast_to(scales, bias.array.shape), rtol=1e-5, atol=0):
+            return replace(bias, quant=quant)
+    limit = 2**31 - 1
+    integers = np.clip(np.rint(bias.real.astype(np.float64) / scales.astype(np.float64)), -limit, limit)
+    return Constant(bias.name, np.broadcast_to(integers, bias.array.shape).astype(np.int32), quant)
+
+
+def put_bias(low: Lowering, kernel: Kernel, channels: int) -> Tensor:
+    """The bias tensor of a kernel; zeros where there is none, because some kernels cannot do without."""
+    bias = kernel.bias
+    if kernel.quant is None:
+        if bias is None:
+            return low.writer.constant("zeros", np.zeros(channels, np.float32))
+        return low.put_real(bias)
+    if bias is None:
+        return low.writer.constant("zeros", np.zeros(channels, np.int32))
+    return low.writer.constant(bias.name, bias.array, bias.quant)
+
+
+def put_weights(low: Lowering, kernel: Kernel, change: Callable[[NDArray[Any]], NDArray[Any]], axis: int) -> Tensor:
+    """The weight tensor of a kernel, in its layout; `axis` is where the output channels went."""
+    changed = kernel.weights.mapped(change, axis)
+    return low.put_real(changed) if kernel.quant is None else low.put(changed)
+
+
+def conv(low: Lowering, node: onnx_ir.Node) -> None:
+    """Conv of one or two spatial axes; others have no int8 kernel and are refused."""
+    data, out = node.inputs[0], node.outputs[0]
+    if data is None:
+        raise low.fail(node, "it has no input")
+    rank = len(low.shape(data))
+    if rank not in (3, 4):
+        raise low.fail(node, f"an input of rank {rank}; convolutions take one or two spatial axes")
+    end = fusion.tail(low, out)
+    kernel, end, reason = prepare(low, node, node.inputs[2] if len(node.inputs) > 2 else None, end)
+    kernel = replace(kernel, weights=_flat(kernel.weights, rank))
+    source = low.raw(data, layout.channels_last(rank)) if kernel.quant else low.real(data, layout.channels_last(rank))
+    made = _convolve(low, node, kernel, flat(low, source), end.activation)
+    shape = low.shape(end.value)
+    final = low.reshaped(made, layout.apply(shape, layout.channels_last(rank)))
+    fusion.finish(low, node, end, final, layout.channels_last(rank), reason)
+
+
+def _flat(weights: Constant, rank: int) -> Constant:
+    """One-dimensional weights [O, I, K] as [O, I, 1, K]."""
+    return (
+        weights if rank == 4 else weights.mapped(lambda array: array[:, :, None, :], weights.quant.axis if weights.quant else 0)
+    )
+
+
+def flat(low: Lowering, tensor: Tensor) -> Tensor:
+    """A tensor [N, L, C] as [N, 1, L, C]."""
+    if len(tensor.shape) == 4:
+        return tensor
+    batch, length, channels = tensor.shape
+    return low.reshaped(tensor, (batch, 1, length, channels))
+
+
+def _convolve(low: Lowering, node: onnx_ir.Node, kernel: Kernel, source: Tensor, activation: int) -> Tensor:
+    weights = kernel.weights
+    outputs, per_group, height, width = weights.array.shape
+    groups = node.attributes.get_int("group", 1)
+    inputs = source.shape[3]
+    window = Window.of(low, node, (height, width), source.shape[1:3])
+    source, padding = pad_if_needed(low, source, window)
+    shape = (source.shape[0], *window.result, outputs)
+    fields = {
+        "padding": padding,
+        "strideH": window.strides[0],
+        "strideW": window.strides[1],
+        "dilationHFactor": window.dilations[0],
+        "dilationWFactor": window.dilations[1],
+        "fusedActivationFunction": activation,
+    }
+    if groups == inputs and per_group == 1 and groups > 1:
+        fields["depthMultiplier"] = outputs // inputs
+        filters = put_weights(low, kernel, lambda array: array.transpose(1, 2, 3, 0), 3)
+        bias = put_bias(low, kernel, outputs)
+        options = ("DepthwiseConv2DOptions", fields)
+        return low.emit("DEPTHWISE_CONV_2D", [source, filters, bias], shape, kernel.dtype, quant=kernel.quant, options=options)
+    filters = put_weights(low, kernel, lambda array: array.transpose(0, 2, 3, 1), 0)
+    bias = put_bias(low, kernel, outputs)
+    options = ("Conv2DOptions", fields)
+    return low.emit("CONV_2D", [source, filters, bias], shape, kernel.dtype, quant=kernel.quant, options=options)
+
+
+def conv_transpose(low: Lowering, node: onnx_ir.Node) -> None:
+    """ConvTranspose of one or two spatial axes: the whole result without padding, cropped to what the pads leave."""
+    data, out = node.inputs[0], node.outputs[0]
+    if data is None:
+        raise low.fail(node, "it has no input")
+    rank = len(low.shape(data))
+    if rank not in (3, 4):
+        raise low.fail(node, f"an input of rank {rank}; convolutions take one or two spatial axes")
+    end = fusion.tail(low, out)
+    kernel, end, reason = prepare(low, node, node.inputs[2] if len(node.inputs) > 2 else None, end)
+    kernel = replace(kernel, weights=_dilated(low, node, _flat(kernel.weights, rank)))
+    groups = node.attributes.get_int("group", 1)
+    if groups > 1 and kernel.weights.quant is not None and len(kernel.weights.quant.scales) > 1 and kernel.quant is not None:
+        raise low.fail(node, "grouped and quantized per channel, which names no output channel; quantize it per tensor")
+    last = layout.channels_last(rank)
+    source = flat(low, low.raw(data, last) if kernel.quant else low.real(data, last))
+    made = _spread(low, node, kernel, source, groups, low.shape(out), end.activation)
+    final = low.reshaped(made, layout.apply(low.shape(end.value), last))
+    fusion.finish(low, node, end, final, last, reason)
+
+
+def _dilated(low: Lowering, node: onnx_ir.Node, weights: Constant) -> Constant:
+    """Weights with zeros between their taps, because TRANSPOSE_CONV knows no dilation."""
+    steps = node.attributes.get_ints("dilations") or [1, 1]
+    steps = [1, *steps] if len(steps) == 1 else list(steps)
+    if list(steps) == [1, 1]:
+        return weights
+
+    def spread(array: NDArray[Any]) -> NDArray[Any]:
+        height, width = ((size - 1) * step + 1 for size, step in zip(array.shape[2:], steps, strict=True))
+        wide = np.zeros((*array.shape[:2], height, width), array.dtype)
+        wide[:, :, :: steps[0], :: steps[1]] = array
+        return wide
+
+    return weights.mapped(spread, weights.quant.axis if weights.quant else 0)
+
+
+def _spread(
+    low: Lowering,
+    node: onnx_ir.Node,
+    kernel: Kernel,
+    source: Tensor,
+    groups: int,
+    result: tuple[int, ...],
+    activation: int,
+) -> Tensor:
+    batch, height, width, inputs = source.shape
+    _, per_group, *taps = kernel.weights.array.shape
+    strides = list(node.attributes.get_ints("strides") or [1] * (len(result) - 2))
+    pads = _begins(low, node, result, source.shape[1:3], strides, taps)
+    strides, sizes = ([1, *strides], [1, *result[2:]]) if len(result) == 3 else (strides, list(result[2:]))
+    whole = [(size - 1) * stride + tap for size, stride, tap in zip((height, width), strides, taps, strict=True)]
+    reach = [max(total, begin + size) for total, begin, size in zip(whole, pads, sizes, strict=True)]
+    if reach != whole:
+        # output_padding asks for places that no tap reaches: one more row of taps that are zero reaches them
+        extra = [want - have for want, have in zip(reach, whole, strict=True)]
+        widen = ((0, 0), (0, 0), (0, extra[0]), (0, extra[1]))
+        axis = kernel.weights.quant.axis if kernel.weights.quant else 0
+        kernel = replace(kernel, weights=kernel.weights.mapped(lambda array: np.pad(array, widen), axis))
+    same = _same_padding(source.shape[1:3], sizes, strides, list(kernel.weights.array.shape[2:]), pads)
+    parts = []
+    for group in range(groups):
+        part = source if groups == 1 else _channels(low, source, group * inputs // groups, inputs // groups)
+        chosen = _group_of(kernel, group, groups, inputs, per_group)
+        filters = put_weights(low, chosen, lambda array: array.transpose(1, 2, 3, 0), 0)
+        bias = put_bias(low, chosen, per_group)
+        target = (batch, *(sizes if same else reach), per_group)
+        fields = {
+            "padding": SAME if same else VALID,
+            "strideH": strides[0],
+            "strideW": strides[1],
+            "fusedActivationFunction": activation,
+        }
+        given = [low.numbers("shape", target), filters, part, bias]
+        options = ("TransposeConvOptions", fields)
+        parts.append(low.emit("TRANSPOSE_CONV", given, target, kernel.dtype, quant=kernel.quant, options=options))
+    made = parts[0]
+    if groups > 1:
+        shape = (*made.shape[:3], per_group * groups)
+        options = ("ConcatenationOptions", {"axis": 3})
+        made = low.emit("CONCATENATION", parts, shape, kernel.dtype, quant=kernel.quant, options=options)
+    if list(made.shape[1:3]) == list(sizes):
+        return made
+    begin = low.numbers("begin", [0, *pads, 0])
+    shape = (batch, *sizes, made.shape[3])
+    return low.emit("SLICE", [made, begin, low.numbers("size", shape)], shape, kernel.dtype, quant=kernel.quant)
+
+
+def _group_of(kernel: Kernel, group: int, groups: int, inputs: int, per_group: int) -> Kernel:
+    if groups == 1:
+        return kernel
+    rows = slice(group * inputs // groups, (group + 1) * inputs // groups)
+    bias = kernel.bias
+    if bias is not None:
+        channels = slice(group * per_group, (group + 1) * per_group)
+        bias = bias.mapped(lambda array: array[channels])
+    axis = kernel.weights.quant.axis if kernel.weights.quant else 0
+    return replace(kernel, weights=kernel.weights.mapped(lambda array: array[rows], axis), bias=bias)
+
+
+def _channels(low: Lowering, tensor: Tensor, start: int, count: int) -> Tensor:
+    shape = (*tensor.shape[:3], count)
+    begin = low.numbers("begin", [0, 0, 0, start])
+    return low.emit("SLICE", [tensor, begin, low.numbers("size", shape)], shape, tensor.dtype, quant=tensor.quant)
+
+
+def _begins(
+    low: Lowering, node: onnx_ir.Node, result: tuple[int, ...], given: tuple[int, ...], strides: list[int], taps: list[int]
+) -> list[int]:
+    """How much of the whole result is cropped before each spatial axis."""
+    axes = len(result) - 2
+    mode = node.attributes.get_string("auto_pad", "NOTSET")
+    if mode in ("NOTSET", "VALID") and node.attributes.get_ints("output_shape") is None:
+        pads = list(node.attributes.get_ints("pads") or [0] * 2 * axes)[:axes]
+    else:
+        whole = [(size - 1) * stride + tap for size, stride, tap in zip(given[-axes:], strides, taps[-axes:], strict=True)]
+        extra = [total - size for total, size in zip(whole, result[2:], strict=True)]
+        if min(extra) < 0:
+            raise low.fail(node, "output_shape asks for more than the taps reach")
+        pads = [(total + 1) // 2 if mode == "SAME_LOWER" else total // 2 for total in extra]
+        if mode in ("NOTSET", "VALID"):
+            pads = [total - total // 2 for total in extra]
+    return [0, *pads] if axes == 1 else pads
+
+
+def _same_padding(given: tuple[int, ...], result: list[int], strides: list[int], taps: list[int], begins: list[int]) -> bool:
+    """Whether SAME crops exactly these `begins`."""
+    for size, out, stride, tap, begin in zip(given, result, strides, taps, begins, strict=True):
+        if -(-out // stride) != size:
+            return False
+        if max((size - 1) * stride + tap - out, 0) // 2 != begin:
+            return False
+    return True

@@ -1,0 +1,248 @@
+"""Writing a TFLite file: tensors, operators and buffers collected in order, packed on the schema that ai-edge-litert ships."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass
+from typing import Any
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from numpy.typing import NDArray
+
+_IDENTIFIER = b"TFL3"
+_ALIGNMENT = 16  # of every buffer: kernels read weights with vector loads
+_TYPES = {
+    "float32": schema.TensorType.FLOAT32,
+    "float16": schema.TensorType.FLOAT16,
+    "int8": schema.TensorType.INT8,
+    "uint8": schema.TensorType.UINT8,
+    "int16": schema.TensorType.INT16,
+    "int32": schema.TensorType.INT32,
+    "int64": schema.TensorType.INT64,
+    "bool": schema.TensorType.BOOL,
+}
+
+
+@dataclass(frozen=True)
+class Quant:
+    """Real value = scale * (integer - zero), per tensor (one scale) or along `axis`."""
+
+    scales: tuple[float, ...]
+    zeros: tuple[int, ...]
+    axis: int = 0
+
+    @property
+    def scale(self) -> float:
+        """The scale of a per-tensor quantization."""
+        return self.scales[0]
+
+    @property
+    def zero(self) -> int:
+        """The zero point of a per-tensor quantization."""
+        return self.zeros[0]
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor of the file: its index, shape, numpy type name and, where its numbers are integers that stand for reals, how."""
+
+    index: int
+    shape: tuple[int, ...]
+    dtype: str
+    quant: Quant | None = None
+    is_constant: bool = False
+
+
+class _AlignedBuffer(schema.BufferT):  # type: ignore[misc]
+    """A buffer whose bytes start at a multiple of 16 in the file, as the schema's force_align asks."""
+
+    def Pack(self, builder: Any) -> Any:  # noqa: N802 - the schema's name
+        if self.data is None:
+            return super().Pack(builder)
+        data = self.data.tobytes()
+        builder.StartVector(1, len(data), _ALIGNMENT)
+        builder.head -= len(data)
+        builder.Bytes[builder.head : builder.head + len(data)] = data
+        vector = builder.EndVector()
+        schema.BufferStart(builder)
+        schema.BufferAddData(builder, vector)
+        return schema.BufferEnd(builder)
+
+
+class Writer:
+    """Collects one subgraph; equal calls in equal order give equal bytes."""
+
+    def __init__(self) -> None:
+        empty = _AlignedBuffer()
+        self._buffers: list[Any] = [empty]
+        self._buffer_of: dict[bytes, int] = {}
+        self._constants: dict[tuple[Any, ...], Tensor] = {}
+        self._tensors: list[Any] = []
+        self._names: set[str] = set()
+        self._operators: list[Any] = []
+        self._codes: dict[int, int] = {}
+
+    @property
+    def operator_count(self) -> int:
+        """Number of operators so far."""
+        return len(self._operators)
+
+    def tensor(self, name: str, shape: Sequence[int], dtype: str, quant: Quant | None = None) -> Tensor:
+        """A tensor that an operator or the caller fills; the name is made unique by a counter."""
+        return self._add(name, tuple(shape), dtype, quant, 0)
+
+    def constant(self, name: str, array: NDArray[Any], quant: Quant | None = None) -> Tensor:
+        """A tensor that holds `array`; equal constants are stored once."""
+        contiguous = np.ascontiguousarray(array).reshape(array.shape)
+        data = contiguous.tobytes()
+        key = (data, contiguous.shape, contiguous.dtype.name, quant)
+        if key not in self._constants:
+            if data not in self._buffer_of:
+                buffer = _AlignedBuffer()
+                buffer.data = np.frombuffer(data, np.uint8)
+                self._buffer_of[data] = len(self._buffers)
+                self._buffers.append(buffer)
+            self._constants[key] = self._add(name, contiguous.shape, contiguous.dtype.name, quant, self._buffer_of[data])
+        return self._constants[key]
+
+    def _add(self, name: str, shape: tuple[int, ...], dtype: str, quant: Quant | None, buffer: int) -> Tensor:
+        entry = schema.TensorT()
+        entry.name = self._unique(name)
+        entry.shape = np.asarray(shape, np.int32)
+        entry.type = _TYPES[dtype]
+        entry.buffer = buffer
+        entry.hasRank = True
+        if quant is not None:
+            entry.quantization = schema.QuantizationParametersT()
+            entry.quantization.scale = np.asarray(quant.scales, np.float32)
+            entry.quantization.zeroPoint = np.asarray(quant.zeros, np.int64)
+            entry.quantization.quantizedDimension = quant.axis
+        self._tensors.append(entry)
+        return Tensor(len(self._tensors) - 1, shape, dtype, quant, buffer != 0)
+
+    def _unique(self, name: str) -> str:
+        found, count = name, 1
+        while found in self._names:
+            found, count = f"{name};{count}", count + 1
+        self._names.add(found)
+        return found
+
+    def name_of(self, tensor: Tensor) -> str:
+        """The name of a tensor in the file."""
+        return str(self._tensors[tensor.index].name)
+
+    def rename(self, tensor: Tensor, name: str) -> str | None:
+        """Give `tensor` exactly the name `name`; whoever has it gets another, which is returned."""
+        displaced = None
+        for entry in self._tensors:
+            if entry.name == name and entry is not self._tensors[tensor.index]:
+                entry.name = displaced = self._unique(f"{name};inner")
+        self._names.add(name)
+        self._tensors[tensor.index].name = name
+        return displaced
+
+    def operator(
+        self,
+        kind: str,
+        inputs: Sequence[Tensor | None],
+        outputs: Sequence[Tensor],
+        options: str | None = None,
+        fields: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Append the built-in operator `kind` ("CONV_2D") with `options` ("Conv2DOptions") set from `fields`."""
+        code = getattr(schema.BuiltinOperator, kind)
+        entry = schema.OperatorT()
+        entry.opcodeIndex = self._codes.setdefault(code, len(self._codes))
+        entry.inputs = np.asarray([-1 if tensor is None else tensor.index for tensor in inputs], np.int32)
+        entry.outputs = np.asarray([tensor.index for tensor in outputs], np.int32)
+        if options is not None:
+            entry.builtinOptionsType = getattr(schema.BuiltinOptions, options)
+            entry.builtinOptions = getattr(schema, f"{options}T")()
+            for name, value in (fields or {}).items():
+                if not hasattr(entry.builtinOptions, name):
+                    raise AttributeError(f"{options} has no field {name!r}")
+                setattr(entry.builtinOptions, name, value)
+        self._operators.append(entry)
+
+    def finish(self, inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> bytes:
+        """The file's bytes, with one subgraph and one signature that carries the given names.
+
+        Operators that no output needs are left out, and with them their tensors, buffers and codes.
+        """
+        operators = self._needed(outputs)
+        order = sorted(
+            {tensor.index for tensor in (*inputs.values(), *outputs.values())}
+            | {int(index) for entry in operators for index in (*entry.inputs, *entry.outputs) if index >= 0}
+        )
+        place = {index: new for new, index in enumerate(order)}
+        tensors = [copy(self._tensors[index]) for index in order]
+        buffers = _numbered([0, *(entry.buffer for entry in tensors)])
+        codes = _numbered([entry.opcodeIndex for entry in operators])
+        for entry in tensors:
+            entry.buffer = buffers[entry.buffer]
+        graph = schema.SubGraphT()
+        graph.name = "main"
+        graph.tensors = tensors
+        graph.operators = [_placed(entry, place, codes) for entry in operators]
+        graph.inputs = np.asarray([place[tensor.index] for tensor in inputs.values()], np.int32)
+        graph.outputs = np.asarray([place[tensor.index] for tensor in outputs.values()], np.int32)
+        known = list(self._codes)
+        model = schema.ModelT()
+        model.version = 3
+        model.description = "edgewright"
+        model.operatorCodes = [_code(known[index]) for index in codes]
+        model.subgraphs = [graph]
+        model.buffers = [self._buffers[index] for index in buffers]
+        model.signatureDefs = [_signature(inputs, outputs, place)]
+        builder = flatbuffers.Builder(1 << 16)
+        builder.Finish(model.Pack(builder), file_identifier=_IDENTIFIER)
+        return bytes(builder.Output())
+
+    def _needed(self, outputs: Mapping[str, Tensor]) -> list[Any]:
+        wanted = {tensor.index for tensor in outputs.values()}
+        kept = []
+        for entry in reversed(self._operators):
+            if not wanted.isdisjoint(map(int, entry.outputs)):
+                kept.append(entry)
+                wanted.update(map(int, entry.inputs))
+        return kept[::-1]
+
+
+def _numbered(items: Sequence[int]) -> dict[int, int]:
+    """New number of each item, in order of first appearance."""
+    return {item: index for index, item in enumerate(dict.fromkeys(items))}
+
+
+def _placed(entry: Any, place: Mapping[int, int], codes: Mapping[int, int]) -> Any:
+    moved = copy(entry)
+    moved.opcodeIndex = codes[entry.opcodeIndex]
+    moved.inputs = np.asarray([place[int(index)] if index >= 0 else -1 for index in entry.inputs], np.int32)
+    moved.outputs = np.asarray([place[int(index)] for index in entry.outputs], np.int32)
+    return moved
+
+
+def _code(code: int) -> Any:
+    entry = schema.OperatorCodeT()
+    entry.builtinCode = code
+    entry.deprecatedBuiltinCode = min(code, schema.BuiltinOperator.PLACEHOLDER_FOR_GREATER_OP_CODES)
+    entry.version = 1
+    return entry
+
+
+def _signature(inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor], place: Mapping[int, int]) -> Any:
+    entry = schema.SignatureDefT()
+    entry.signatureKey = "serving_default"
+    entry.subgraphIndex = 0
+    entry.inputs = [_tensor_map(name, place[tensor.index]) for name, tensor in inputs.items()]
+    entry.outputs = [_tensor_map(name, place[tensor.index]) for name, tensor in outputs.items()]
+    return entry
+
+
+def _tensor_map(name: str, index: int) -> Any:
+    entry = schema.TensorMapT()
+    entry.name = name
+    entry.tensorIndex = index
+    return entry
