@@ -43,9 +43,10 @@ def parse(data: bytes, where: str, base: Path | None = None) -> onnx_ir.Model:
     try:
         if base is not None:
             onnx.load_external_data_for_model(proto, str(base))
-        return onnx_ir.from_proto(proto)
+        read: onnx_ir.Model = onnx_ir.from_proto(proto)
     except Exception as error:
         raise ModelError(f"{where} cannot be read as an ONNX model: {error}.") from error
+    return read
 
 
 def _check_external(proto: onnx.ModelProto, where: str, base: Path | None) -> None:
@@ -62,6 +63,8 @@ def _check_external(proto: onnx.ModelProto, where: str, base: Path | None) -> No
             raise ModelError(f"{where} wants external data from {location!r}, outside its folder; refused.")
         if not file.is_file():
             raise ModelError(f"{where} needs the file {location!r} beside it, which is missing.")
+        if file.stat().st_size > MAX_MODEL_BYTES:
+            raise ModelError(f"{where} needs {location!r}, which has more than {MAX_MODEL_BYTES} bytes; that is too much.")
 
 
 def serialize(model: onnx_ir.Model) -> bytes:

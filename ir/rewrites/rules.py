@@ -1,4 +1,4 @@
-"""The rewriting rules of `canonicalize`: onnxscript's, in its terms, with a check of our own where theirs lets too much through."""
+"""The rewriting rules of `canonicalize`: onnxscript's, with a check of our own where theirs lets too much through."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from onnxscript.rewriter.rules.common import (
     _fuse_hardswish,
     _fuse_pad_into_conv,
     _fuse_relus_clips,
-    _matmul_add_to_gemm,
     _materialize_reshape_shape,
+    _matmul_add_to_gemm,
     _min_max_to_clip,
     _no_op,
     _redundant_scatter_nd,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -49,8 +49,7 @@ def strip_in_place(model: onnx_ir.Model) -> None:
         stamps = {key: value for key, value in holder.metadata_props.items() if key == MADE_BY}
         holder.metadata_props.clear()
         holder.metadata_props.update(stamps)
-        if hasattr(holder, "doc_string"):
-            holder.doc_string = None
+        holder.doc_string = None
 
 
 def _plain_weights(graph: onnx_ir.Graph) -> None:
@@ -58,27 +57,22 @@ def _plain_weights(graph: onnx_ir.Graph) -> None:
     for name, value in graph.initializers.items():
         found = value.const_value
         if found is not None and not isinstance(found, onnx_ir.Tensor) and found.dtype != onnx_ir.DataType.STRING:
-            value.const_value = onnx_ir.Tensor(found.numpy(), dtype=found.dtype, shape=found.shape, name=name)
+            value.const_value = onnx_ir.Tensor(
+                found.numpy(), dtype=found.dtype, shape=onnx_ir.Shape(tuple(found.shape.numpy())), name=name
+            )
 
 
-class _Holder:
-    """What carries metadata: a graph, a function, a node, a value."""
-
-    metadata_props: MutableMapping[str, str]
-    doc_string: str | None
-
-
-def _holders(model: onnx_ir.Model) -> Iterator[_Holder]:
+def _holders(model: onnx_ir.Model) -> Iterator[onnx_ir.Graph | onnx_ir.Function | onnx_ir.Node | onnx_ir.Value]:
+    """Everything that carries metadata and a doc string."""
     graphs: list[onnx_ir.Graph | onnx_ir.Function] = [model.graph, *model.functions.values()]
     for graph in graphs:
-        yield graph  # type: ignore[misc]
-        yield from graph.inputs  # type: ignore[misc]
+        yield graph
+        yield from graph.inputs
         if isinstance(graph, onnx_ir.Graph):
-            for value in graph.initializers.values():
-                yield value  # type: ignore[misc]
+            yield from graph.initializers.values()
         for node in graph:
-            yield node  # type: ignore[misc]
-            yield from node.outputs  # type: ignore[misc]
+            yield node
+            yield from node.outputs
             graphs.extend(subgraphs(node))
 
 

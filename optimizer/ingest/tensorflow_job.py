@@ -1,0 +1,104 @@
+"""Keras and TFLite files become graphs in a process of their own.
+
+TensorFlow takes seconds and half a gigabyte to import, writes to standard error from C++, and can end the process on a broken
+file; the names that tf2onnx makes come from counters that begin anew with each process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.errors import EdgewrightError, ModelError
+from ...ir.model import Model
+from .convert import Converted
+from .samples import Samples
+
+_ANSWER, _MODEL, _INPUTS, _OUTPUTS, _SAMPLES = "answer.json", "model.onnx", "inputs.npz", "outputs.npz", "samples.npz"
+_TIMEOUT_SECONDS = 1800
+_ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "TF_ENABLE_ONEDNN_OPTS": "0", "PYTHONHASHSEED": "0"}
+
+
+def convert_in_child(path: Path, kind: Literal["keras", "tflite"], samples: Samples | None, trust: bool) -> Converted:
+    """Graph of the file at `path` with the source's answers; raises the child's error, or ModelError when it dies."""
+    with tempfile.TemporaryDirectory(prefix="edgewright-") as name:
+        folder = Path(name)
+        if samples is not None:
+            _save(folder / _SAMPLES, samples)
+        command = [sys.executable, "-m", "edgewright.optimizer.ingest.tensorflow_job", str(folder), str(path.resolve()), kind]
+        done = subprocess.run(  # noqa: PLW1510
+            [*command, *(["--trust"] if trust else [])],
+            env={**os.environ, **_ENVIRONMENT},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_TIMEOUT_SECONDS,
+        )
+        try:
+            answer: dict[str, Any] = json.loads((folder / _ANSWER).read_bytes())
+        except (OSError, ValueError):
+            said = done.stderr.decode(errors="replace").strip().splitlines()
+            raise ModelError(
+                f"TensorFlow died on {path} (exit code {done.returncode}: {said[-1] if said else 'silently'}); export it to ONNX."
+            ) from None
+        if "error" in answer:
+            raise _error(answer["kind"])(answer["error"])
+        model = Model.load(folder / _MODEL)
+        return Converted(
+            model,
+            _arrays(folder / _INPUTS),
+            _arrays(folder / _OUTPUTS),
+            tuple(answer["notes"]),
+            dict(answer["versions"]),
+            answer["is_eight_bit"],
+        )
+
+
+def _error(name: str) -> type[EdgewrightError]:
+    return next((kind for kind in _kinds(EdgewrightError) if kind.__name__ == name), ModelError)
+
+
+def _kinds(root: type[EdgewrightError]) -> list[type[EdgewrightError]]:
+    return [kind for child in root.__subclasses__() for kind in (child, *_kinds(child))]
+
+
+def _save(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    np.savez(path, allow_pickle=False, **dict(arrays))
+
+
+def _arrays(path: Path) -> dict[str, NDArray[Any]]:
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
+
+
+def _main(folder: Path, path: Path, kind: str, trust: bool) -> None:
+    """The child: convert, run, and leave the answer in `folder`."""
+    from . import tensorflow_child
+
+    samples = _arrays(folder / _SAMPLES) if (folder / _SAMPLES).exists() else None
+    try:
+        job = tensorflow_child.keras if kind == "keras" else tensorflow_child.tflite
+        made = job(path, samples, trust)
+        (folder / _MODEL).write_bytes(made.model.to_bytes())
+        _save(folder / _INPUTS, made.inputs)
+        _save(folder / _OUTPUTS, made.outputs)
+        answer: Mapping[str, Any] = {
+            "notes": made.notes,
+            "versions": dict(made.versions),
+            "is_eight_bit": made.is_eight_bit,
+        }
+    except EdgewrightError as error:
+        answer = {"error": str(error), "kind": type(error).__name__}
+    (folder / _ANSWER).write_text(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    _main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], "--trust" in sys.argv)
