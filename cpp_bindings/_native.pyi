@@ -1,3 +1,4 @@
+# ruff: noqa: C408 (written by `python -m nanobind.stubgen`)
 """The native kernels; `kernels` is their face."""
 
 from typing import Annotated

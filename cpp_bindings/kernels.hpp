@@ -38,8 +38,8 @@ void quantization_errors(const double* values, const double* weights, std::size_
 void row_errors(const float* data, std::size_t rows, std::size_t size, const double* scales, std::size_t candidates,
                 double lowest, double highest, double* errors, int threads);
 
-// divergences[i], i = levels .. size: KL divergence between counts[0 .. i) with what lies beyond added to its last bin,
-// and counts[0 .. i) merged into `levels` levels; infinite where the latter lacks a bin that the former has, and for i < levels.
+// divergences[i], i = levels .. size: KL divergence between counts[0 .. i) with what lies beyond added to its last
+// filled bin, and counts[0 .. i) merged into `levels` levels; infinite where counts[0 .. i) is empty, and for i < levels.
 void divergences(const double* counts, std::size_t size, std::size_t levels, double* result, int threads);
 
 }  // namespace edgewright

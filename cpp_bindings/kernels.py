@@ -143,9 +143,9 @@ def row_errors(
 def divergences(counts: ArrayLike, levels: int, threads: int = 1) -> NDArray[np.float64]:
     """KL divergence, [bins + 1], of clipping a histogram of magnitudes after i bins and keeping `levels` levels.
 
-    The reference is counts[:i] with what lies beyond added to its last bin; the model is counts[:i] merged into `levels`
-    runs of bins, each spread evenly over its filled bins (Migacz, "8-bit inference with TensorRT", GTC 2017). Infinite for
-    i < levels, and where the model lacks a bin that the reference has.
+    The reference is counts[:i] with what lies beyond added to its last filled bin; the model is counts[:i] merged into
+    `levels` runs of bins, each spread evenly over its filled bins (Migacz, "8-bit inference with TensorRT", GTC 2017).
+    Infinite for i < levels, and where counts[:i] is empty.
     """
     values = _float64(counts)
     if values.ndim != 1 or levels < 1 or (values < 0).any():

@@ -49,10 +49,12 @@ std::size_t padded(std::size_t size) { return (size + 2 * kLanes - 1) / (2 * kLa
 double divergence(const double* counts, std::size_t used, std::size_t levels, double total,
                   double beyond) {
   double kept = 0.0;
+  std::size_t last = 0;
   for (std::size_t i = 0; i < used; ++i) {
     kept += counts[i];
+    last = counts[i] > 0.0 ? i : last;
   }
-  if (kept == 0.0 || (beyond > 0.0 && counts[used - 1] == 0.0)) {
+  if (kept == 0.0) {
     return std::numeric_limits<double>::infinity();
   }
   double sum = 0.0;
@@ -67,7 +69,7 @@ double divergence(const double* counts, std::size_t used, std::size_t levels, do
     }
     for (std::size_t i = begin; i < end; ++i) {
       if (counts[i] > 0.0) {
-        const double real = (counts[i] + (i + 1 == used ? beyond : 0.0)) / total;
+        const double real = (counts[i] + (i == last ? beyond : 0.0)) / total;
         sum += real * std::log(real / (mass / filled / kept));
       }
     }

@@ -104,8 +104,7 @@ def divergences(counts: NDArray[np.float64], levels: int, result: NDArray[np.flo
     total = counts.sum()
     kept = np.concatenate([[0.0], np.cumsum(counts)])
     for used in range(levels, counts.size + 1):
-        beyond = total - kept[used]
-        if kept[used] == 0.0 or (beyond > 0.0 and counts[used - 1] == 0.0):
+        if kept[used] == 0.0:
             continue
         here = counts[:used]
         starts = -(-np.arange(levels) * used // levels)
@@ -114,7 +113,7 @@ def divergences(counts: NDArray[np.float64], levels: int, result: NDArray[np.flo
         widths = np.diff(np.append(starts, used))
         model = np.repeat(np.divide(mass, filled, out=np.zeros(levels), where=filled > 0.0), widths) / kept[used]
         real = here.copy()
-        real[-1] += beyond
+        real[np.flatnonzero(here)[-1]] += total - kept[used]
         real /= total
         there = real > 0.0
         result[used] = np.sum(real[there] * np.log(real[there] / model[there]))
