@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import onnx_ir
 
@@ -27,8 +27,13 @@ class Pass(Protocol):
     input. The docstring of a pass shows the graph before and after.
     """
 
-    name: ClassVar[str]
-    needs: ClassVar[type[Any] | None]
+    @property
+    def name(self) -> str:
+        """What its text form begins with."""
+
+    @property
+    def needs(self) -> type[Any] | None:
+        """Type of what `run` must be given, or None."""
 
     def run(self, model: Model, given: Any) -> PassResult:
         """Apply the pass to `model`; `given` is an instance of `needs`."""

@@ -1,4 +1,4 @@
-"""Choosing how int8 is made for one runtime: the ranges that keep the answers closest, and the layers that must stay in float."""
+"""How int8 is made for one runtime: the ranges that keep the answers closest, the layers that must stay in float."""
 
 from __future__ import annotations
 

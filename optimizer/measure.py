@@ -45,5 +45,7 @@ def _read(file: Path) -> Mapping[str, Any]:
             figures: dict[str, Any] = value["figures"]
             return figures
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"cannot read the measurements {file}: {error}; give a measurements.json of an earlier compile.") from error
+        raise DataError(
+            f"cannot read the measurements {file}: {error}; give a measurements.json of an earlier compile."
+        ) from error
     raise DataError(f"{file} is no file of measurements of version 1; give a measurements.json of an earlier compile.")

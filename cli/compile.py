@@ -1,0 +1,89 @@
+"""`edgewright compile`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..core.errors import UsageError
+from ..optimizer.recipe import Recipe, read_recipe
+
+
+@click.command()
+@click.argument("model")
+@click.option("--data", help="Samples: .npz, .npy, .csv, .parquet, a folder of images or audio, or module:function.")
+@click.option("--profile", "profiles", multiple=True, help="A device profile by name or file; may be given several times.")
+@click.option("--gate", "gates", multiple=True, help="What must hold, for example 'top1 >= -1pt'; may be given several times.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for artifacts and report.  [default: dist]")
+@click.option("--name", help="Name of the model in files and manifests.")
+@click.option("--weights", type=click.Path(path_type=Path), help="State dict or safetensors for package.module:factory.")
+@click.option("--objective", help="latency, size or ram.  [default: latency]")
+@click.option("--precision", "precisions", multiple=True, help="float32, float16 or int8; all by default.")
+@click.option("--runtime", "runtimes", multiple=True, help="onnxruntime, openvino or litert; all of the profile by default.")
+@click.option("--preprocess", help="Declared preprocessing, for example 'resize=224,layout=nchw,mean=127,std=128'.")
+@click.option("--labels", help="Array or column that holds the labels.")
+@click.option("--input", "inputs", multiple=True, metavar="INPUT=ARRAY", help="Which array feeds which model input.")
+@click.option("--group", help="Column whose values must not straddle splits (patient, speaker).")
+@click.option("--shape", "shapes", multiple=True, metavar="INPUT=1x3x224x224", help="Sizes for free axes.")
+@click.option("--accept", help="A data set of its own that judges the release.")
+@click.option("--search", help="A data set of its own that chooses between candidates.")
+@click.option("--calib", help="A data set of its own for calibration.")
+@click.option("--audit", help="A data set that the compiler must not read.")
+@click.option("--search-samples", type=int, help="Samples taken for search.  [default: 512]")
+@click.option("--calib-samples", type=int, help="Samples taken for calib.  [default: 256]")
+@click.option("--threads", type=int, help="Threads of the runtime; the profile's by default.")
+@click.option("--seed", type=int, help="Seed of everything random.  [default: 0]")
+@click.option("--store", type=click.Path(path_type=Path), help="Step store.  [default: .edgewright]")
+@click.option("--measurements", type=click.Path(path_type=Path), help="Timings of an earlier compile, instead of new ones.")
+@click.option("--trust", is_flag=True, default=None, help="Allow files that run code when they are loaded.")
+@click.option("--json", "as_json", is_flag=True, help="Print report.json instead of tables.")
+def compile(model: str, as_json: bool, **flags: Any) -> int:
+    """Compile MODEL (or a recipe, edgewright.toml) to gated, measured artifacts.
+
+    Exit code 0: released for every profile; 1: bad input; 2: a gate failed; 3: undecided.
+
+    Example: edgewright compile model.onnx --data data.npz --profile x86-64-vnni --gate 'top1 >= -1pt' --out dist/
+    """
+    from ..optimizer.compile import compile_recipe
+    from ..optimizer.report.terminal import print_report
+    from .progress import RichProgress
+
+    recipe = _recipe(model, flags)
+    result = compile_recipe(recipe, RichProgress(is_quiet=as_json))
+    if as_json:
+        click.echo(json.dumps(result.report.to_json(), indent=1, ensure_ascii=False))
+    else:
+        from rich.console import Console
+
+        print_report(result.report, Console(file=sys.stdout), recipe.out)
+    return result.exit_code
+
+
+def _recipe(model: str, flags: dict[str, Any]) -> Recipe:
+    """Recipe of the flags that were given, over those of the file when MODEL is one."""
+    given = {name: value for name, value in flags.items() if value not in (None, ())}
+    if "inputs" in given:
+        given["inputs"] = dict(_pair(text, "--input") for text in given["inputs"])
+    if "shapes" in given:
+        given["shapes"] = {name: _sizes(sizes) for name, sizes in (_pair(text, "--shape") for text in given["shapes"])}
+    if model.endswith(".toml"):
+        return read_recipe(Path(model), given)
+    return Recipe(model=model if ":" in model else Path(model), **given)
+
+
+def _pair(text: str, option: str) -> tuple[str, str]:
+    name, equals, value = text.rpartition("=")
+    if not equals or not name or not value:
+        raise UsageError(f"{option} {text!r} is not NAME=VALUE.")
+    return name, value
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    parts = text.lower().split("x")
+    if not all(part.isdigit() and int(part) > 0 for part in parts):
+        raise UsageError(f"the shape {text!r} is not sizes joined by x; write for example 1x3x224x224.")
+    return tuple(int(part) for part in parts)

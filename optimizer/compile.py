@@ -1,0 +1,305 @@
+"""`compile`: the story told in order, from a trained model to artifacts and a report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from ..calibration.dataset import Dataset, Split
+from ..core.artifact import SUFFIX
+from ..core.artifact_write import write_artifact
+from ..core.errors import UsageError
+from ..core.files import write_atomic
+from ..core.manifest import DataRecord, SourceRecord
+from ..core.progress import Progress, Silent
+from ..core.store import StepStore
+from ..device_profiles.loader import load
+from ..device_profiles.profile import DeviceProfile
+from ..ir.model import Model
+from ..runtimes import registry
+from ..runtimes.bench.isolated import peak_memory_bytes
+from . import prepare
+from .build import Builder, Built
+from .evaluate import Evaluator, Outputs
+from .exam import Exam, prepare_exam
+from .gates.ledger import Ledger
+from .ingest.ingest import Ingested
+from .kit import Kit
+from .measure import Measurements
+from .outcome import Shared, Target
+from .package import Origin, bins_of, content_of
+from .recipe import Recipe
+from .release import Decision, decide
+from .report.types import CompileReport
+from .report.write import write_report
+from .summary import report_of
+from .trial import Trial, sample_of, try_all
+
+_REFERENCE = "onnxruntime"
+EXIT_CODES = {"passed": 0, "failed": 2, "undecided": 3}
+
+
+@dataclass(frozen=True)
+class CompileResult:
+    """`artifacts` maps profile to file for what was released; `exit_code` is 0, 2 (a gate failed) or 3 (undecided)."""
+
+    report: CompileReport
+    artifacts: Mapping[str, Path]
+    report_path: Path
+    page_path: Path
+    exit_code: int
+
+
+def compile(
+    model: Any,
+    *,
+    data: Any = None,
+    profiles: Sequence[str | Path] = (),
+    gates: Sequence[str] = (),
+    out: str | Path = "dist",
+    progress: Progress | None = None,
+    **options: Any,
+) -> CompileResult:
+    """Compile `model` for `profiles`, proven on `data` by `gates`; `options` are the fields of `Recipe`.
+
+    `model` is a path, `package.module:factory`, a torch module or a Keras model; `data` a path, `module:function`, or a mapping
+    of arrays. Raises EdgewrightError for bad input; a gate that does not pass is a result, not an error.
+    """
+    recipe = Recipe(model=model, data=data, profiles=tuple(map(str, profiles)), gates=tuple(gates), out=Path(out), **options)
+    return compile_recipe(recipe, progress or Silent())
+
+
+def compile_recipe(recipe: Recipe, progress: Progress) -> CompileResult:
+    """Carry out a recipe; see `compile`."""
+    start = time.perf_counter()
+    profiles = [load(name) for name in recipe.profiles]
+    _check_out(recipe.out)
+    store = StepStore(recipe.store)
+    raw = prepare.open_data(recipe)
+    ingested = prepare.ingest_model(recipe, raw, progress)
+    base, pipeline = prepare.prepare_model(ingested)
+    data = prepare.bind_data(recipe, raw, base)
+    evaluator = Evaluator(store, recipe.threads or 1, progress)
+    try:
+        work = _Work(recipe, store, evaluator, progress, base, pipeline)
+        targets, shared = work.run(data, profiles)
+    finally:
+        evaluator.close()
+    return _write(recipe, ingested, work, shared, targets, start)
+
+
+class _Work:
+    """The steps between a prepared model and decisions."""
+
+    def __init__(
+        self, recipe: Recipe, store: StepStore, evaluator: Evaluator, progress: Progress, base: Model, pipeline: str
+    ) -> None:
+        self.recipe, self.store, self.evaluator, self.progress = recipe, store, evaluator, progress
+        self.base, self.pipeline = base, pipeline
+        self.measurements = Measurements(store, recipe.measurements)
+        self._calib: Split | None = None
+        self.builder = Builder(store, base, pipeline, self._statistics)
+
+    def _statistics(self) -> Any:
+        if self._calib is None:
+            raise UsageError("calibration was asked for before the data were split.")
+        return prepare.calibrate(self.store, self.base, self._calib, self.progress)
+
+    def run(self, data: Dataset, profiles: Sequence[DeviceProfile]) -> tuple[list[Target], Shared]:
+        reference = self.builder.build(_REFERENCE, _reference_profile(), "float32")
+        shared = self._share(data, reference)
+        kit = Kit(
+            builder=self.builder,
+            evaluator=self.evaluator,
+            measurements=self.measurements,
+            search=shared.search,
+            gates=shared.gates,
+            seed=self.recipe.seed,
+            threads=self.recipe.threads,
+            progress=self.progress,
+        )
+        ledger = Ledger(_ledger_path(self.recipe))
+        return [self._target(kit, profile, shared.accept, ledger) for profile in profiles], shared
+
+    def _share(self, data: Dataset, reference: Built) -> Shared:
+        first = Split("first", data, tuple(range(min(64, len(data)))))
+        output = self.base.outputs[0].name
+        gates = prepare.choose_gates(self.recipe, data, self.evaluator.outputs(reference, first)[output])
+        prepare.check_data(data, gates)
+        wanted = prepare.samples_wanted(gates)
+        splits = prepare.split_data(self.recipe, data, self.base, wanted)
+        self._calib = splits.calib
+        told = ", ".join(f"'{gate}'" for gate in gates)
+        chosen = "" if self.recipe.gates else " (chosen by default)"
+        notes = [
+            f"gates{chosen}: {told}; about {wanted} samples decide them, accept has {len(splits.accept)}, "
+            f"search {len(splits.search)}, calib {len(splits.calib)}"
+        ]
+        for note in notes:
+            self.progress.note(note)
+        answers = {split.name: self.evaluator.outputs(reference, split) for split in (splits.search, splits.accept)}
+        search, accept = (prepare_exam(split, answers[split.name], output, gates) for split in (splits.search, splits.accept))
+        return Shared(
+            data=data,
+            gates=gates,
+            search=search,
+            accept=accept,
+            bins=tuple(bins_of(splits.search, answers["search"], self.base.outputs)),
+            splits={split.name: len(split) for split in (splits.accept, splits.search, splits.calib)},
+            notes=tuple(notes),
+        )
+
+    def _target(self, kit: Kit, profile: DeviceProfile, accept: Exam, ledger: Ledger) -> Target:
+        start = time.perf_counter()
+        trials = try_all(kit, profile, self.recipe.runtimes, self.recipe.precisions)
+        threads = kit.threads_for(profile)
+
+        def ram_bytes(trial: Trial) -> int:
+            built = trial.built
+            if built is None:
+                return 0
+            return int(
+                self.measurements.get(
+                    "ram",
+                    (built.digest,),
+                    threads,
+                    lambda: peak_memory_bytes(built.runtime, built.files, built.entry, threads, sample_of(kit)),
+                )
+            )
+
+        decision = decide(kit, profile, trials, self.recipe.objective, accept, ledger, ram_bytes)
+        return Target(
+            profile, tuple(trials), decision, threads, time.perf_counter() - start, self._operators(kit, decision, threads)
+        )
+
+    def accept_outputs(self, target: Target, shared: Shared) -> Outputs:
+        """What the candidate that looked at `accept` answered there (from the store)."""
+        trial = target.decision.looked
+        if trial is None or trial.built is None or any(item.n == 0 for item in target.decision.verdicts):
+            return {}
+        return self.evaluator.outputs(trial.built, shared.accept.split, trial.environment)
+
+    def _operators(self, kit: Kit, decision: Decision, threads: int) -> Sequence[tuple[str, str, float]]:
+        """Time by operator of what was chosen, where it was timed at all."""
+        trial = decision.chosen
+        if trial is None or trial.built is None or trial.latency is None:
+            return ()
+        built = trial.built
+        rows = self.measurements.get(
+            "operators",
+            (built.digest,),
+            threads,
+            lambda: [
+                list(row)
+                for row in registry.get(built.runtime).profile_operators(
+                    built.files, built.entry, threads, sample_of(kit), runs=20
+                )
+            ],
+        )
+        return [(str(name), str(kind), float(time_us)) for name, kind, time_us in rows]
+
+
+def _write(
+    recipe: Recipe, ingested: Ingested, work: _Work, shared: Shared, targets: Sequence[Target], start: float
+) -> CompileResult:
+    """Artifacts, measurements and the report; each file appears whole."""
+    names = (name_of(recipe), _title(recipe.data if recipe.data is not None else recipe.accept))
+    origin = Origin(
+        name=names[0],
+        source=SourceRecord(names[0], ingested.source_format, ingested.source_digest),
+        data=DataRecord(names[1], shared.data.digest, shared.splits),
+        seed=recipe.seed,
+        preprocessing=prepare.preprocessing_json(shared.data),
+        inputs=work.base.inputs,
+        outputs=work.base.outputs,
+        versions=versions_of(ingested),
+    )
+    artifacts: dict[str, Path] = {}
+    for target in targets:
+        path = recipe.out / artifact_name(recipe, target.profile)
+        if target.decision.chosen is None:
+            _set_aside(path)
+            continue
+        samples = shared.search.split
+        content = content_of(origin, target.profile, target.decision, target.threads, samples, shared.bins, _figures(target))
+        write_artifact(path, content)
+        artifacts[target.profile.name] = path
+    write_atomic(recipe.out / "measurements.json", work.measurements.to_bytes())
+    report = report_of(
+        names,
+        recipe.seed,
+        ingested,
+        work.base,
+        shared,
+        targets,
+        {profile: path.name for profile, path in artifacts.items()},
+        {target.profile.name: work.accept_outputs(target, shared) for target in targets},
+        origin.versions,
+        time.perf_counter() - start,
+    )
+    report_path, page_path = write_report(report, recipe.out)
+    statuses = {target.decision.status for target in targets}
+    code = next((EXIT_CODES[status] for status in ("failed", "undecided") if status in statuses), 0)
+    return CompileResult(report, artifacts, report_path, page_path, code)
+
+
+def _figures(target: Target) -> dict[str, Any]:
+    """What measurements.json in the artifact holds."""
+    trial, ratio = target.decision.chosen, target.decision.ratio
+    latency = trial.latency.to_json() if trial is not None and trial.latency is not None else None
+    return {"latency": latency, "ratio_to_best_float": None if ratio is None else ratio.to_json()}
+
+
+def name_of(recipe: Recipe) -> str:
+    """The model's name: as given, else from its file or factory."""
+    return recipe.name or _title(recipe.model)
+
+
+def artifact_name(recipe: Recipe, profile: DeviceProfile) -> str:
+    """File name of a profile's artifact."""
+    return f"{name_of(recipe)}-{profile.name}{SUFFIX}"
+
+
+def versions_of(ingested: Ingested) -> dict[str, str]:
+    """Versions of everything that took part."""
+    from .. import __version__
+
+    runtimes = {name: registry.get(name).version() for name in registry.NAMES}
+    return {**ingested.versions, **runtimes, "numpy": metadata.version("numpy"), "edgewright": __version__}
+
+
+def _title(source: Any) -> str:
+    if isinstance(source, Path):
+        return source.stem
+    if isinstance(source, str):
+        return source.rpartition(":")[2] if ":" in source else Path(source).stem
+    return type(source).__name__.lower()
+
+
+def _set_aside(path: Path) -> None:
+    """An artifact of an earlier compile must not pass for this one's: it keeps its content under another name."""
+    if path.exists():
+        path.replace(path.with_name(f"{path.name}.previous"))
+
+
+def _check_out(out: Path) -> None:
+    """The output folder must be writable before hours of work; raises StoreError."""
+    write_atomic(out / ".edgewright-write-test", b"")
+    (out / ".edgewright-write-test").unlink()
+
+
+def _ledger_path(recipe: Recipe) -> Path:
+    """Beside the judging data; in the store where the data are no file."""
+    source = recipe.accept or recipe.data
+    if isinstance(source, (str, Path)) and Path(source).exists():
+        path = Path(source)
+        return path.parent / f"{path.name}.ledger.jsonl"
+    return recipe.store / "ledger.jsonl"
+
+
+def _reference_profile() -> DeviceProfile:
+    return load("x86-64-avx2")

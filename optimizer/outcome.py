@@ -1,0 +1,39 @@
+"""What a compile has found before it is written down: what all targets share, and each target's trials and decision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ..calibration.dataset import Dataset
+from ..core.manifest import HistogramBins
+from ..device_profiles.profile import DeviceProfile
+from .exam import Exam
+from .gates.text import Gate
+from .release import Decision
+from .trial import Trial
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What is the same for all targets; `splits` counts samples."""
+
+    data: Dataset
+    gates: tuple[Gate, ...]
+    search: Exam
+    accept: Exam
+    bins: tuple[HistogramBins, ...]
+    splits: Mapping[str, int]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Target:
+    """One profile, its trials and what was decided; `operators` are (name, type, microseconds) of what was chosen."""
+
+    profile: DeviceProfile
+    trials: tuple[Trial, ...]
+    decision: Decision
+    threads: int
+    seconds: float
+    operators: Sequence[tuple[str, str, float]] = ()

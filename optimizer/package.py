@@ -1,0 +1,170 @@
+"""From a decision to an artifact: manifest, test vectors and the bins that a device counts in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..calibration.dataset import Split
+from ..core.artifact import ArtifactContent, TestVectors
+from ..core.executor import TensorSpec
+from ..core.manifest import (
+    DataRecord,
+    GateRecord,
+    HistogramBins,
+    Manifest,
+    RuntimeRecord,
+    SourceRecord,
+    TargetRecord,
+)
+from ..device_profiles.detect import host_cpu
+from ..device_profiles.profile import DeviceProfile
+from ..runtimes import registry
+from .evaluate import Outputs
+from .gates.verdict import Verdict
+from .release import Decision
+from .trial import Trial
+
+VECTOR_SAMPLES = 4
+_BINS = 32
+_BIN_VALUES = 100_000
+_FLOAT_TOLERANCE, _INT8_TOLERANCE = 1e-3, 0.05
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What all artifacts of one compile have in common. `preprocessing` is the data set's declaration as JSON."""
+
+    name: str
+    source: SourceRecord
+    data: DataRecord
+    seed: int
+    preprocessing: Any
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    versions: Mapping[str, str]
+
+
+def content_of(
+    origin: Origin,
+    profile: DeviceProfile,
+    decision: Decision,
+    threads: int,
+    samples: Split,
+    bins: Sequence[HistogramBins],
+    measurements: Mapping[str, Any],
+) -> ArtifactContent:
+    """Content of the artifact for `decision.chosen`; `samples` are what its `outputs` (on `search`) start with."""
+    trial = decision.chosen
+    if trial is None or trial.built is None:
+        raise ValueError("nothing was chosen")
+    runtime = registry.get(trial.runtime)
+    manifest = Manifest(
+        name=origin.name,
+        source=origin.source,
+        data=origin.data,
+        pipeline=trial.built.pipeline,
+        precision=trial.precision,
+        target=TargetRecord(profile.name, profile.arch, tuple(profile.isa), threads),
+        runtime=RuntimeRecord(trial.runtime, runtime.version()),
+        entry=trial.built.entry,
+        inputs=origin.inputs,
+        outputs=origin.outputs,
+        gates=tuple(_gate_record(verdict) for verdict in decision.verdicts),
+        versions=origin.versions,
+        measured_on=trial.measured_on,
+        seed=origin.seed,
+        preprocessing=origin.preprocessing,
+        ledger=decision.ledger,
+        histograms=tuple(bins),
+    )
+    return ArtifactContent(manifest, trial.built.files, _vectors(origin, trial, samples), measurements)
+
+
+def _vectors(origin: Origin, trial: Trial, samples: Split) -> TestVectors:
+    """The first samples and what the candidate's own file answers to them."""
+    batch = next(samples.batches(VECTOR_SAMPLES))
+    count = len(batch.indices)
+    outputs = {spec.name: trial.outputs[spec.name][:count] for spec in origin.outputs}
+    largest = max((float(np.abs(array).max(initial=0.0)) for array in outputs.values()), default=1.0)
+    relative = _INT8_TOLERANCE if trial.precision == "int8" else _FLOAT_TOLERANCE
+    cpu = host_cpu()
+    where = {
+        "target": "the target's kernels",
+        "emulated": "the target's kernels, their instruction set forced",
+        "reference": "kernels of another CPU that sum the same integers or floats",
+    }[trial.measured_on or "reference"]
+    return TestVectors(
+        inputs={spec.name: np.ascontiguousarray(batch.inputs[spec.name]) for spec in origin.inputs},
+        outputs={name: np.ascontiguousarray(array) for name, array in outputs.items()},
+        absolute=relative * max(largest, 1e-6),
+        relative=relative,
+        arithmetic=f"{trial.runtime} {registry.get(trial.runtime).version()} on {cpu.arch}: {where}",
+    )
+
+
+def _gate_record(verdict: Verdict) -> GateRecord:
+    is_reported = verdict.status == "reported"
+    return GateRecord(
+        gate=verdict.gate,
+        status="undecided" if is_reported else verdict.status,  # type: ignore[arg-type]
+        slice=verdict.slice,
+        report_only=is_reported,
+        measured=verdict.measured,
+        reference=verdict.reference,
+        candidate=verdict.candidate,
+        low=verdict.low,
+        high=verdict.high,
+        bound=verdict.bound,
+        margin=verdict.margin,
+        n=verdict.n,
+        n_needed=verdict.n_needed,
+        why=verdict.why,
+        measured_on=verdict.measured_on,
+    )
+
+
+def bins_of(split: Split, outputs: Outputs, specs: Sequence[TensorSpec]) -> list[HistogramBins]:
+    """Bins of inputs, outputs and confidence at the quantiles of what `split` and the reference's `outputs` on it hold."""
+    bins = []
+    for spec in split.data.inputs:
+        values = np.concatenate([_thinned(batch.inputs[spec.name], len(split)) for batch in split.batches(64)])
+        bins += _histogram(spec.name, "input", values)
+    for spec in specs:
+        values = outputs[spec.name]
+        bins += _histogram(spec.name, "output", _thinned(values, 1))
+        if values.ndim == 2 and values.shape[1] > 1:
+            bins += _histogram(spec.name, "confidence", _confidence(values))
+    return bins
+
+
+def _confidence(values: NDArray[Any]) -> NDArray[Any]:
+    """The largest share of each sample: as given for probabilities, by softmax for logits."""
+    wide = values.astype(np.float64)
+    if wide.min() >= 0 and np.allclose(wide.sum(axis=1), 1, atol=1e-2):
+        return np.asarray(wide.max(axis=1))
+    shifted = np.exp(wide - wide.max(axis=1, keepdims=True))
+    return np.asarray((shifted / shifted.sum(axis=1, keepdims=True)).max(axis=1))
+
+
+def _thinned(array: NDArray[Any], samples: int) -> NDArray[Any]:
+    """Evenly spaced values of a batch, so that all batches together stay near the limit."""
+    flat = array.reshape(-1)
+    keep = max(1, _BIN_VALUES * len(array) // max(samples, len(array)))
+    return np.asarray(flat[:: max(1, flat.size // keep)], np.float64)
+
+
+def _histogram(tensor: str, kind: Any, values: NDArray[Any]) -> list[HistogramBins]:
+    """Bins at the quantiles of `values`; none where they do not vary."""
+    finite = values[np.isfinite(values)].astype(np.float64)
+    if finite.size == 0:
+        return []
+    edges = np.unique(np.quantile(finite, np.linspace(0, 1, _BINS + 1)))
+    if len(edges) < 2:
+        return []
+    counts, _ = np.histogram(finite, edges)
+    return [HistogramBins(tensor, kind, tuple(edges.tolist()), (0, *counts.tolist(), 0))]

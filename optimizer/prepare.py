@@ -1,0 +1,133 @@
+"""From the source model and data to what every candidate starts from: the prepared model, the splits, the gates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..calibration.bind import bind, check_labels
+from ..calibration.collect import collect, float_tensors
+from ..calibration.dataset import Dataset, Split, read_labels
+from ..calibration.opening import open_dataset
+from ..calibration.preprocess import Preprocessing
+from ..calibration.splits import Splits, make_splits
+from ..calibration.statistics import Statistics
+from ..core.canonical import digest
+from ..core.code import code_digest
+from ..core.errors import DataError
+from ..core.progress import Progress
+from ..core.store import StepStore
+from ..ir.model import Model
+from ..ir.pipeline import Pipeline
+from ..ir.rewrites.batch import fix_batch
+from ..ir.rewrites.canonicalize import Canonicalize
+from ..ir.rewrites.fold_bn import FoldBatchNorm
+from ..ir.rewrites.strip import Strip
+from .gates.defaults import default_gate
+from .gates.needed import samples_for_gate
+from .gates.text import Gate, check_columns, parse_gates
+from .ingest.ingest import Ingested, ingest
+from .recipe import Recipe
+
+_PARITY_SAMPLES = 8
+_DEFAULT_ACCEPT = 3000
+_WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+
+
+def open_data(recipe: Recipe) -> Dataset:
+    """The data set that the recipe names, not yet matched to a model; raises DataError."""
+    source = recipe.data if recipe.data is not None else recipe.accept
+    return _open(recipe, source)
+
+
+def ingest_model(recipe: Recipe, data: Dataset, progress: Progress) -> Ingested:
+    """The model, checked against its source on the first samples of the data."""
+    batch = data.read(range(min(_PARITY_SAMPLES, len(data))))
+    return ingest(
+        recipe.model,
+        samples=dict(batch.inputs),
+        shapes=recipe.shapes or None,
+        weights=recipe.weights,
+        trust=recipe.trust,
+        progress=progress,
+    )
+
+
+def prepare_model(ingested: Ingested) -> tuple[Model, str]:
+    """The model that every candidate starts from (batch 1, canonical, batch norm folded) and the pipeline's text."""
+    pipeline = Pipeline([Strip(), Canonicalize(), FoldBatchNorm(), Canonicalize()])
+    base, _ = pipeline.run(fix_batch(ingested.model, 1))
+    return base, str(pipeline)
+
+
+def bind_data(recipe: Recipe, data: Dataset, base: Model) -> Dataset:
+    """The data matched to the model's inputs, with free batch; raises DataError naming both shapes."""
+    return bind(data, base.inputs)
+
+
+def choose_gates(recipe: Recipe, data: Dataset, outputs: Any) -> tuple[Gate, ...]:
+    """The recipe's gates, or the default for these data and the reference's first `outputs`; raises GateError."""
+    if recipe.gates:
+        gates = parse_gates(recipe.gates)
+    else:
+        labels = read_labels(data, range(min(256, len(data)))) if data.has_labels else None
+        gates = (default_gate(labels, outputs),)
+    for gate in gates:
+        check_columns(gate, data.columns)
+    return gates
+
+
+def samples_wanted(gates: tuple[Gate, ...]) -> int:
+    """Samples of `accept` that the most demanding gate needs."""
+    return max((samples_for_gate(gate) or _DEFAULT_ACCEPT for gate in gates), default=_DEFAULT_ACCEPT)
+
+
+def split_data(recipe: Recipe, data: Dataset, base: Model, wanted: int) -> Splits:
+    """The splits: of one data set, or with parts from files of their own; raises DataError."""
+    own = {
+        name: bind_data(recipe, _open(recipe, getattr(recipe, name)), base)
+        for name in ("accept", "search", "calib", "audit")
+        if getattr(recipe, name) is not None
+    }
+    if not own:
+        return make_splits(data, wanted, recipe.search_samples, recipe.calib_samples, group=recipe.group)
+    main = data if recipe.data is not None else None
+    accept, calib = own.get("accept", main), own.get("calib", main)
+    if accept is None or calib is None or (accept is main and calib is main):
+        raise DataError("accept and calib need data of their own; give --accept FILE with --data FILE or --calib FILE.")
+    return Splits.from_datasets(accept=accept, search=own.get("search"), calib=calib, audit=own.get("audit"))
+
+
+def calibrate(store: StepStore, base: Model, split: Split, progress: Progress) -> tuple[str, Statistics]:
+    """Digest of the step and statistics of every float tensor over `split`."""
+    read = {str(node.inputs[0].name) for node in base.graph if node.op_type in _WEIGHTED and node.inputs[0] is not None}
+    means = [name for name in float_tensors(base) if name in read]
+    key = store.key("calibrate", model=base.digest(), data=[split.data.digest, list(split.indices)], code=code_digest())
+
+    def make(folder: Path) -> None:
+        found = collect(base, split, channel_means=means, progress=progress)
+        (folder / "statistics.npz").write_bytes(found.to_bytes())
+
+    data = (store.step(key, make) / "statistics.npz").read_bytes()
+    return digest(data), Statistics.from_bytes(data)
+
+
+def check_data(data: Dataset, gates: tuple[Gate, ...]) -> None:
+    """Labels that no gate could use are refused before any work; raises DataError."""
+    if data.has_labels:
+        check_labels(data)
+    if len(data) < 1:
+        raise DataError("the data set is empty; give samples.")
+
+
+def preprocessing_json(data: Dataset) -> Any:
+    """The data set's declared preprocessing, as the manifest holds it."""
+    found = getattr(data, "preprocessing", None)
+    return found.to_json() if isinstance(found, Preprocessing) else None
+
+
+def _open(recipe: Recipe, source: Any) -> Dataset:
+    preprocessing = Preprocessing.parse(recipe.preprocess) if recipe.preprocess else None
+    inputs: Mapping[str, str] | None = recipe.inputs or None
+    return open_dataset(source, labels=recipe.labels, inputs=inputs, preprocessing=preprocessing, trust=recipe.trust)

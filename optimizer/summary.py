@@ -1,0 +1,198 @@
+"""The report of a compile: outcomes as records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from ..device_profiles.detect import host_cpu
+from ..ir.model import Model
+from ..ir.statistics import statistics
+from .evaluate import Outputs
+from .exam import Exam
+from .gates.decisions import cut_of, predicted, scores_of
+from .gates.registry import find_metric
+from .gates.verdict import Verdict, overall
+from .ingest.ingest import Ingested
+from .outcome import Shared, Target
+from .report.parts import Flip, Judgement, KeptFloat, Latency, MetricValue, Speedup, operator_times
+from .report.types import Candidate, CompileReport, DataInfo, ModelInfo, TargetReport
+from .trial import Trial
+
+
+def report_of(
+    names: tuple[str, str],
+    seed: int,
+    ingested: Ingested,
+    base: Model,
+    shared: Shared,
+    targets: Iterable[Target],
+    artifacts: Mapping[str, str],
+    accept_outputs: Mapping[str, Outputs],
+    versions: Mapping[str, str],
+    seconds: float,
+) -> CompileReport:
+    """Report of a compile; `names` are the model's and the data's, `artifacts` file names and `accept_outputs` by profile."""
+    found = statistics(base)
+    cpu = host_cpu()
+    listed = tuple(targets)
+    return CompileReport(
+        model=ModelInfo(
+            name=names[0],
+            digest=ingested.source_digest,
+            format=ingested.source_format,
+            parameters=found.parameters,
+            macs=found.macs,
+            weight_bytes=found.weight_bytes,
+        ),
+        data=DataInfo(names[1], shared.data.digest, shared.splits),
+        gates=tuple(str(gate) for gate in shared.gates),
+        targets=tuple(
+            _target(target, shared, artifacts.get(target.profile.name), accept_outputs.get(target.profile.name))
+            for target in listed
+        ),
+        seed=seed,
+        versions=versions,
+        ledger={target.profile.name: target.decision.ledger for target in listed if target.decision.ledger},
+        machine={"cpu": cpu.model, "arch": cpu.arch, "flags": sorted(cpu.flags & _TELLING)},
+        seconds=seconds,
+        notes=(*shared.notes, *ingested.notes, *_parity(ingested)),
+    )
+
+
+_TELLING = frozenset(
+    {"avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "avx512_bf16", "asimd", "asimddp", "i8mm", "sve"}
+)
+
+
+def _parity(ingested: Ingested) -> tuple[str, ...]:
+    parity = ingested.parity
+    if parity is None:
+        return ()
+    return (f"parity with the source: largest difference {parity.max_abs:.3g} on {parity.n} samples",)
+
+
+def _target(target: Target, shared: Shared, artifact: str | None, outputs: Outputs | None) -> TargetReport:
+    decision = target.decision
+    chosen = decision.chosen
+    status = decision.status if decision.status in ("passed", "failed") else "undecided"
+    return TargetReport(
+        profile=target.profile.name,
+        title=target.profile.title,
+        verdict=status,  # type: ignore[arg-type]
+        candidates=tuple(_candidate(trial, target, shared, outputs) for trial in target.trials),
+        chosen=None if chosen is None else chosen.key,
+        artifact=artifact,
+        why=decision.why,
+        baseline=None if decision.baseline is None else decision.baseline.key,
+        measured_on=None if chosen is None else chosen.measured_on,
+        help=_help(target, shared),
+        conditions=_conditions(target),
+        seconds=target.seconds,
+    )
+
+
+def _candidate(trial: Trial, target: Target, shared: Shared, accept_outputs: Outputs | None) -> Candidate:
+    decision = target.decision
+    looked = decision.looked is trial
+    verdicts = decision.verdicts if looked else trial.verdicts
+    exam = shared.accept if looked else shared.search
+    status = overall(verdicts) if verdicts else "failed"
+    outputs = accept_outputs if looked and accept_outputs is not None else trial.outputs
+    flips, total = _flips(exam, outputs, shared) if outputs else ((), 0)
+    latency = trial.latency
+    ratio = decision.ratio if looked else None
+    missing = dict(trial.missing)
+    if latency is not None and ratio is None and trial is not decision.baseline:
+        missing["speedup"] = "only what may be released is timed against the best float in turns"
+    built = trial.built
+    return Candidate(
+        runtime=trial.runtime,
+        precision=trial.precision,
+        verdict="undecided" if status == "reported" else status,
+        why=trial.why if not looked else decision.why,
+        measured_on=trial.measured_on,
+        split=exam.split.name if verdicts else None,
+        size_bytes=None if built is None else built.size_bytes,
+        ram_bytes=None if latency is None else latency.rss_growth_bytes,
+        latency_ms=None if latency is None else Latency(latency.p50_ms, latency.p90_ms, latency.p99_ms),
+        speedup=None if ratio is None else Speedup(1 / ratio.ratio, 1 / ratio.high, 1 / ratio.low),
+        metrics={
+            verdict.metric: MetricValue(verdict.reference, verdict.candidate, verdict.low, verdict.high, verdict.n)
+            for verdict in verdicts
+            if verdict.slice is None
+        },
+        verdicts=tuple(_judgement(verdict) for verdict in verdicts),
+        operators=operator_times(target.operators) if decision.chosen is trial else (),
+        kept_float=() if built is None else tuple(KeptFloat(*row) for row in built.kept),
+        supports={} if built is None else built.supports,
+        flips=flips,
+        flips_total=total,
+        seconds=trial.seconds,
+        pipeline="" if built is None else built.pipeline,
+        digest=None if built is None else built.digest,
+        missing=missing,
+        notes=trial.notes,
+    )
+
+
+def _judgement(verdict: Verdict) -> Judgement:
+    """A verdict as the report reads it; what is shown and not judged counts as passed there."""
+    status = "passed" if verdict.status == "reported" else verdict.status
+    return Judgement.from_json({**verdict.to_json(), "status": status, "margin": verdict.threshold})
+
+
+def _flips(exam: Exam, outputs: Outputs, shared: Shared) -> tuple[tuple[Flip, ...], int]:
+    """Samples that reference and candidate put into different classes."""
+    metrics = [find_metric(gate.metric) for gate in shared.gates]
+    if not any(metric is not None and metric.family != "score" for metric in metrics) or exam.output not in outputs:
+        return (), 0
+    ours = outputs[exam.output]
+    if ours.shape != exam.reference.shape or not np.isfinite(ours).all():
+        return (), 0
+    before, after = scores_of(exam.reference), scores_of(ours)
+    cut = cut_of(before)
+    was, now = predicted(before, cut), predicted(after, cut)
+    labels = exam.labels
+    found = []
+    for place in np.flatnonzero(was != now):
+        label = None if labels is None or labels.ndim != 1 else labels[place].item()
+        kind = "negative" if label == was[place] else "positive" if label == now[place] else "neither"
+        index = exam.split.indices[int(place)]
+        found.append(Flip(index, label, int(was[place]), int(now[place]), kind if label is not None else "neither"))  # type: ignore[arg-type]
+    found.sort(key=lambda flip: (("negative", "positive", "neither").index(flip.kind), flip.index))
+    return tuple(found), len(found)
+
+
+def _help(target: Target, shared: Shared) -> tuple[str, ...]:
+    """What would help where nothing was released."""
+    decision = target.decision
+    if decision.chosen is not None:
+        return ()
+    lines = []
+    verdicts = decision.verdicts or tuple(verdict for trial in target.trials for verdict in trial.verdicts)
+    needed = [verdict.n_needed for verdict in verdicts if verdict.status == "undecided" and verdict.n_needed is not None]
+    if needed:
+        lines.append(f"about {max(needed)} samples in accept would likely decide; it has {len(shared.accept.split)}")
+    if any(verdict.status == "failed" for verdict in verdicts):
+        lines.append("a wider margin, more calibration samples, or pruning less before quantizing would let more through")
+    notes = [note for trial in target.trials for note in trial.notes if "layers" in note]
+    lines += list(dict.fromkeys(notes))
+    lines += [f"{trial.key}: {trial.why}" for trial in target.trials if trial.built is None]
+    return tuple(dict.fromkeys((*lines, *decision.notes)))
+
+
+def _conditions(target: Target) -> Mapping[str, Any]:
+    """How latency was measured."""
+    timed = [trial.latency for trial in target.trials if trial.latency is not None]
+    if not timed:
+        return {"latency": f"not measured: this machine is no {target.profile.name}"}
+    return {
+        "threads": target.threads,
+        "batch": 1,
+        "windows": len(timed[0].window_ms),
+        "disturbed": any(item.is_disturbed for item in timed),
+        "notes": list(target.decision.notes),
+    }
