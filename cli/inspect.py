@@ -13,6 +13,7 @@ from ..core.artifact_read import open_artifact
 from ..core.canonical import dumps
 from ..core.executor import TensorSpec
 from ..core.manifest import GateRecord
+from ..optimizer.report.words import printable
 
 _WIDTH = 16
 
@@ -71,11 +72,6 @@ def lines(artifact: Artifact) -> list[str]:
     gates = [line for gate in manifest.gates for line in _gate(gate)]
     listing = [f"{name:<{_WIDTH}}{value}" for name, value in rows]
     return [*listing, "", "gates", *gates, "", "versions", *versions, "", "members", *members]
-
-
-def printable(text: str) -> str:
-    """`text` with what could steer a terminal replaced: names in an artifact are a stranger's."""
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
 def _specs(what: str, specs: Iterable[TensorSpec]) -> list[tuple[str, str]]:

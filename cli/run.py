@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import io
-import time
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..core.artifact_read import open_artifact
-from ..core.errors import DataError, UsageError
+from ..core.errors import ArtifactError, DataError, UsageError
 from ..core.executor import TensorSpec
 from ..core.files import write_atomic
 from ..core.manifest import Manifest
-from ..runtimes import registry
+from ..core.progress import Progress, Silent
 from ..runtimes.bench.batches import run_all
+from ..runtimes.bench.opening import ModelFile, load_model
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-_QUIET_SECONDS = 1.0
 
 
 @click.command()
@@ -52,9 +50,9 @@ def run(artifact: Path, source: Path, target: Path, raw: bool, threads: int | No
         inputs = _preprocessed(manifest, inputs)
     check_samples(manifest.inputs, inputs)
     _check_finite(inputs)
-    runtime = registry.get(manifest.runtime.name)
-    with closing(runtime.load(found.files, manifest.entry, threads or manifest.target.threads)) as executor:
-        outputs = run_all(executor, inputs, Bar(), "samples")
+    model = ModelFile(manifest.runtime.name, found.files, manifest.entry, manifest.target.threads)
+    with closing(load_model(model, threads)) as executor:
+        outputs = run_all(executor, inputs, _progress(), "samples")
     write_outputs(target, outputs)
     made = ", ".join(f"{name} {array.dtype.name}{list(array.shape)}" for name, array in outputs.items())
     click.echo(f"{target}: {made}")
@@ -132,8 +130,11 @@ def _preprocessed(manifest: Manifest, inputs: Mapping[str, NDArray[Any]]) -> dic
         raise UsageError("the artifact declares no preprocessing; leave --raw away.")
     from ..calibration.preprocess import Preprocessing
 
-    steps = Preprocessing.from_json(manifest.preprocessing)
-    return {name: steps.apply(array) for name, array in inputs.items()}
+    try:
+        steps = Preprocessing.from_json(manifest.preprocessing)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ArtifactError("the artifact declares a preprocessing that cannot be read; compile it again.") from error
+    return {name: steps.apply(array, name) for name, array in inputs.items()}
 
 
 def _check_finite(inputs: Mapping[str, NDArray[Any]]) -> None:
@@ -146,33 +147,10 @@ def _check_finite(inputs: Mapping[str, NDArray[Any]]) -> None:
             raise DataError(f"the input {name!r} has values that are NaN or infinite, first in sample {first}; clean the data.")
 
 
-class Bar:
-    """`core.progress.Progress` on standard error: shown once the work has taken a second, never where rich is not installed."""
-
-    @contextmanager
-    def task(self, name: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-        """A bar for one task."""
-        try:
-            from rich.console import Console
-            from rich.progress import Progress
-        except ImportError:
-            yield lambda _: None
-            return
-        bar = Progress(console=Console(stderr=True), transient=True)
-        task = bar.add_task(name, total=total)
-        begin = time.monotonic()
-
-        def advance(done: int) -> None:
-            bar.advance(task, done)
-            if not bar.live.is_started and time.monotonic() - begin > _QUIET_SECONDS:
-                bar.start()
-
-        try:
-            yield advance
-        finally:
-            if bar.live.is_started:
-                bar.stop()
-
-    def note(self, text: str) -> None:
-        """One line on standard error."""
-        click.echo(text, err=True)
+def _progress() -> Progress:
+    """Bars where rich is installed, which a device need not have."""
+    try:
+        from .progress import RichProgress
+    except ImportError:
+        return Silent()
+    return RichProgress()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ from ..core.canonical import dumps
 from ..core.errors import ArtifactError, EdgewrightError
 from ..device_profiles.detect import host_cpu
 from ..device_profiles.host import kernel_class
-from ..runtimes import registry
 from ..runtimes.bench.batches import run_all
+from ..runtimes.bench.opening import ModelFile, load_model, runtime_version
 
+# Packages add build numbers or their own name: "2026.4.1-22982-e213a147257", "ai-edge-litert 2.3.0".
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)+")
 _MEASURED = {
     "target": "its gates were judged on the target's kernels",
     "emulated": "its gates were judged on the target's kernels under emulation",
@@ -88,7 +91,7 @@ def other_cpu(artifact: Artifact) -> str | None:
 
 def _other_version(artifact: Artifact, version: str) -> str | None:
     runtime = artifact.manifest.runtime
-    if version == runtime.version:
+    if _NUMBER.findall(version)[:1] == _NUMBER.findall(runtime.version)[:1]:
         return None
     return f"it was judged with {runtime.name} {runtime.version!r}, and this machine has {version}"
 
@@ -96,9 +99,9 @@ def _other_version(artifact: Artifact, version: str) -> str | None:
 def _replay(path: Path, artifact: Artifact, threads: int | None) -> str:
     """Run the test vectors; the runtime's version. Raises ArtifactError when an output is outside the tolerance."""
     manifest, vectors = artifact.manifest, artifact.test_vectors
-    runtime = registry.get(manifest.runtime.name)
-    version = runtime.version()
-    with closing(runtime.load(artifact.files, manifest.entry, threads or manifest.target.threads)) as executor:
+    model = ModelFile(manifest.runtime.name, artifact.files, manifest.entry, manifest.target.threads)
+    with closing(load_model(model, threads)) as executor:
+        version = runtime_version(model.runtime)
         for what, told, found in (
             ("inputs", manifest.inputs, executor.inputs),
             ("outputs", manifest.outputs, executor.outputs),

@@ -69,6 +69,10 @@ class TestVectors:
                         f"the test vectors' {what} {spec.name!r} has shape {array.shape}, which does not fit {spec.shape} "
                         f"for {self.samples} samples."
                     )
+                if array.dtype.name not in artifact_arrays.DTYPES:
+                    raise ArtifactError(
+                        f"the test vectors' {what} {spec.name!r} is {array.dtype.name}, and they hold numbers only."
+                    )
                 if array.dtype.name != spec.dtype:
                     raise ArtifactError(
                         f"the test vectors' {what} {spec.name!r} is {array.dtype.name}, the model's {spec.dtype}."

@@ -13,8 +13,9 @@ import numpy as np
 import onnxruntime
 import pytest
 from click.testing import CliRunner, Result
+from edgewright.calibration.preprocess import Preprocessing
 from edgewright.cli.inspect import inspect
-from edgewright.cli.run import Bar, run
+from edgewright.cli.run import run
 from edgewright.cli.verify import other_cpu, verify
 from edgewright.core.artifact import ArtifactContent, TestVectors
 from edgewright.core.artifact_write import write_artifact
@@ -161,7 +162,7 @@ def test_inspect_does_not_let_a_name_steer_the_terminal(content: ArtifactContent
     result = invoke(inspect, path)
     assert "\x1b" not in result.output
     assert "\r" not in result.output
-    assert "\N{REPLACEMENT CHARACTER}[2J" in result.output
+    assert "\N{REPLACEMENT CHARACTER}[2J" in result.output.splitlines()[0]
 
 
 def test_inspect_without_measurements(content: ArtifactContent, tmp_path: Path) -> None:
@@ -243,20 +244,35 @@ def test_run_raw_needs_a_declaration(artifact: Path, tmp_path: Path) -> None:
     assert "declares no preprocessing" in message
 
 
+def test_run_raw_prepares_the_samples_as_the_data_set_did(content: ArtifactContent, tmp_path: Path) -> None:
+    manifest = replace(content.manifest, preprocessing=Preprocessing.parse("scale=1/255,dtype=float32").to_json())
+    path = tmp_path / "scaled.ewa"
+    write_artifact(path, replace(content, manifest=manifest))
+    raw = np.random.default_rng(3).integers(0, 256, (6, 4), dtype=np.uint8)
+    np.save(tmp_path / "raw.npy", raw)
+    np.save(tmp_path / "ready.npy", raw.astype(np.float32) * np.float32(1 / 255))
+    for name, options in (("raw", ["--raw"]), ("ready", [])):
+        result = invoke(run, path, *options, "--input", tmp_path / f"{name}.npy", "--output", tmp_path / f"{name}-out.npy")
+        assert result.exit_code == 0, result.exception
+    np.testing.assert_array_equal(np.load(tmp_path / "raw-out.npy"), np.load(tmp_path / "ready-out.npy"))
+    assert failure(run, path, "--input", tmp_path / "raw.npy", "--output", tmp_path / "o.npz")[0] is DataError
+
+
+@pytest.mark.parametrize("declared", [{"resize": "much"}, {"scale": []}, [], "scale=2", {"unknown": 1}])
+def test_run_raw_refuses_a_declaration_that_it_cannot_read(content: ArtifactContent, tmp_path: Path, declared: Any) -> None:
+    path = tmp_path / "odd.ewa"
+    write_artifact(path, replace(content, manifest=replace(content.manifest, preprocessing=declared)))
+    np.save(tmp_path / "a.npy", GOOD)
+    kind, message = failure(run, path, "--raw", "--input", tmp_path / "a.npy", "--output", tmp_path / "o.npz")
+    assert kind in (ArtifactError, UsageError)
+    assert "preprocessing" in message
+
+
 def test_run_reports_a_folder_that_cannot_be_written(artifact: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", GOOD)
     kind, message = failure(run, artifact, "--input", tmp_path / "a.npy", "--output", "/proc/out.npz")
     assert kind.code == "E-STORE"
     assert "cannot write /proc/out.npz" in message
-
-
-def test_the_bar_shows_nothing_for_quick_work(capsys: pytest.CaptureFixture[str]) -> None:
-    with Bar().task("quick", 3) as advance:
-        advance(3)
-    Bar().note("a line")
-    shown = capsys.readouterr()
-    assert shown.out == ""
-    assert shown.err.strip() == "a line"
 
 
 def test_real_processes(artifact: Path, tmp_path: Path) -> None:

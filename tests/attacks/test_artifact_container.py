@@ -109,6 +109,19 @@ def test_a_sample_of_bits_of_a_large_artifact(large: bytes) -> None:
         damaged[position] ^= bit
 
 
+@settings(max_examples=400, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_spliced_pieces_of_itself(small: bytes, data: st.DataObject) -> None:
+    """Any range of the file replaced by any other range or by noise: what an editor or a bad disk would leave."""
+    places = st.integers(0, len(small))
+    begin, end = sorted((data.draw(places), data.draw(places)))
+    first, last = sorted((data.draw(places), data.draw(places)))
+    piece = data.draw(st.just(small[first:last]) | st.binary(max_size=40))
+    spliced = small[:begin] + piece + small[end:]
+    if spliced != small:
+        refused(spliced)
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_two_flips_that_may_hide_each_other(small: bytes, seed: int) -> None:
     choose = random.Random(seed)
