@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 from numpy.typing import NDArray
 
+from ..core.errors import DataError, unknown
 from ..core.executor import TensorSpec
+
+_CHUNK_SAMPLES = 256
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,34 @@ class Dataset(Protocol):
         """The samples at `indices`, in that order; raises DataError."""
 
 
+@runtime_checkable
+class PartialDataset(Dataset, Protocol):
+    """A data set that can be asked for its parts: what `open_dataset` and `bind` return."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes by label, where the labels were names; else empty."""
+
+    def labels_at(self, indices: Sequence[int]) -> NDArray[Any]:
+        """Labels [n, ...] alone; raises DataError where there are none."""
+
+    def column_at(self, name: str, indices: Sequence[int]) -> NDArray[Any]:
+        """Column `name` [n] alone; raises DataError where it is unknown."""
+
+    def hashes(self) -> tuple[bytes, ...]:
+        """SHA-256 of each sample's inputs as they are stored, before preprocessing."""
+
+    def records(self) -> tuple[bytes, ...]:
+        """SHA-256 of each sample's inputs, label and columns together."""
+
+    def with_inputs(self, inputs: Mapping[str, str]) -> PartialDataset:
+        """The same data with these model inputs, each fed by the named array; what is left over becomes a column."""
+
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """Names of the arrays that can be an input."""
+
+
 @dataclass(frozen=True)
 class Split:
     """A part of a data set: `name` is "accept", "search", "calib" or "audit"."""
@@ -63,3 +95,32 @@ class Split:
         """The samples in order, `size` at a time."""
         for start in range(0, len(self.indices), size):
             yield self.data.read(self.indices[start : start + size])
+
+
+def chunks(indices: Sequence[int], size: int = _CHUNK_SAMPLES) -> Iterator[Sequence[int]]:
+    """`indices` in pieces of at most `size`."""
+    for start in range(0, len(indices), size):
+        yield indices[start : start + size]
+
+
+def read_labels(data: Dataset, indices: Sequence[int]) -> NDArray[Any]:
+    """Labels [n, ...] at `indices`, without the inputs where the data set allows; raises DataError where there are none."""
+    if not data.has_labels:
+        raise DataError("the data have no labels; add an array 'y' (or a label column) or name it with labels=NAME.")
+    if isinstance(data, PartialDataset):
+        return data.labels_at(indices)
+    parts = [data.read(piece).labels for piece in chunks(indices)]
+    found = [part for part in parts if part is not None]
+    if len(found) != len(parts):
+        raise DataError("the data set says that it has labels but returned none; give every batch its labels.")
+    return np.concatenate(found) if found else np.zeros(0, np.int64)
+
+
+def read_column(data: Dataset, name: str, indices: Sequence[int]) -> NDArray[Any]:
+    """Column `name` [n] at `indices`, without the inputs where the data set allows; raises DataError where it is unknown."""
+    if name not in data.columns:
+        raise DataError(unknown("column", name, data.columns))
+    if isinstance(data, PartialDataset):
+        return data.column_at(name, indices)
+    parts = [data.read(piece).columns[name] for piece in chunks(indices)]
+    return np.concatenate(parts) if parts else np.zeros(0, np.str_)

@@ -1,0 +1,78 @@
+"""What makes two samples the same: digests of content, without regard to files, rows or names of a sole input."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.canonical import digest_json
+from .dataset import Dataset, PartialDataset, chunks
+
+_CHUNK_BYTES = 16 << 20
+
+
+def hash_inputs(inputs: Mapping[str, NDArray[Any]]) -> Iterator[bytes]:
+    """SHA-256 of each sample of inputs [n, ...]: type, shape and bytes, with the name where there are several inputs."""
+    names = sorted(inputs)
+    arrays = [np.ascontiguousarray(inputs[name]) for name in names]
+    heads = [
+        f"{name if len(names) > 1 else ''}|{array.dtype.newbyteorder('=').str}|{array.shape[1:]}|".encode()
+        for name, array in zip(names, arrays, strict=True)
+    ]
+    for row in range(len(arrays[0])):
+        state = hashlib.sha256()
+        for head, array in zip(heads, arrays, strict=True):
+            state.update(head)
+            state.update(_row_bytes(array, row))
+        yield state.digest()
+
+
+def hash_record(content: bytes, parts: Mapping[str, Any]) -> bytes:
+    """SHA-256 of a sample's content with its label and columns, each value as numpy gives it."""
+    state = hashlib.sha256(content)
+    for name in sorted(parts):
+        value = np.asarray(parts[name])
+        data = str(value[()]).encode() if value.dtype.kind in "USO" else value.dtype.str.encode() + value.tobytes()
+        state.update(f"|{name}|{len(data)}|".encode())
+        state.update(data)
+    return state.digest()
+
+
+def digest_records(records: Sequence[bytes], declaration: Mapping[str, Any]) -> str:
+    """Digest of a data set: its records in sorted order, so that the order of rows and files is no part of it."""
+    state = hashlib.sha256()
+    for record in sorted(records):
+        state.update(record)
+    return digest_json({"records": state.hexdigest(), "count": len(records), **declaration})
+
+
+def sample_hashes(data: Dataset) -> tuple[bytes, ...]:
+    """SHA-256 of each sample's inputs; before preprocessing where the data set can tell."""
+    if isinstance(data, PartialDataset):
+        return data.hashes()
+    step = samples_a_chunk(sum(int(np.prod([size or 1 for size in spec.shape[1:]])) * 8 for spec in data.inputs))
+    return tuple(made for piece in chunks(range(len(data)), step) for made in hash_inputs(data.read(piece).inputs))
+
+
+def sample_records(data: Dataset) -> tuple[bytes, ...]:
+    """SHA-256 of each sample with label and columns, where the data set can tell; else that of its inputs."""
+    return data.records() if isinstance(data, PartialDataset) else sample_hashes(data)
+
+
+def samples_a_chunk(sample_bytes: int) -> int:
+    """How many samples to read at a time, so that memory stays bounded."""
+    return max(1, min(4096, _CHUNK_BYTES // max(1, sample_bytes)))
+
+
+def _row_bytes(array: NDArray[Any], row: int) -> bytes | memoryview:
+    value = array[row]
+    if array.dtype.kind in "USO":
+        return "\0".join(str(item) for item in np.ravel(value)).encode()
+    if array.ndim == 1 or not value.size:
+        return bytes(value.tobytes())
+    data: memoryview = value.reshape(-1).view(np.uint8).data
+    return data
