@@ -145,8 +145,7 @@ def clip(low: Lowering, node: onnx_ir.Node) -> None:
             level = int(np.clip(fusion.integer(limit, quant), -128, 127))
             if level != end:
                 bound = low.writer.constant("bound", np.array(level, np.int8), quant)
-                options = ("MaximumMinimumOptions", {})
-                made = low.emit(kind, [made, bound], given.shape, "int8", quant=quant, options=options)
+                made = low.emit(kind, [made, bound], given.shape, "int8", quant=quant, options=("MaximumMinimumOptions", {}))
         low.bind(node.outputs[0], made, perm)
         low.record(node, "int8")
         return

@@ -26,7 +26,7 @@ def gemm(low: Lowering, node: onnx_ir.Node) -> None:
     shape = low.shape(node.outputs[0])
     found = low.constant(bias)
     simple = bias is None or (found is not None and found.array.size in (1, shape[1]))
-    if low.constant(factor) is None or node.attributes.get_int("transA", 0) or not simple:
+    if low.constant(factor) is None or node.attributes.get_int("transA", 0) == 1 or not simple:
         _general(low, node, alpha, beta)
         return
     _connect(low, node, data, bias, turned=turned, alpha=alpha, beta=beta, end=fusion.tail(low, node.outputs[0]))

@@ -39,7 +39,7 @@ _OPTIONS = {
 
 
 def common_perm(low: Lowering, values: Sequence[onnx_ir.Value], rank: int) -> Perm:
-    """The layout in which operands meet: that of the first of full rank that is not in the model's own, else the model's own."""
+    """The layout in which operands meet: that of the first of full rank that has another than the model's, else the model's."""
     for value in values:
         if low.constant(value) is None:
             perm = low.perm(value)
@@ -123,14 +123,14 @@ def _fold(low: Lowering, node: onnx_ir.Node, given: Sequence[Tensor], shape: tup
     """Max or Min of int8 tensors of one scale, which commutes with dequantizing."""
     made = given[0]
     for other in given[1:]:
-        options = (_OPTIONS[node.op_type], {})
-        made = low.emit(_KINDS[node.op_type], [made, other], shape, "int8", quant=made.quant, options=options)
+        kind = _KINDS[node.op_type]
+        made = low.emit(kind, [made, other], shape, "int8", quant=made.quant, options=("MaximumMinimumOptions", {}))
     low.bind(node.outputs[0], made, perm)
     low.record(node, "int8")
 
 
 def _check_mod(low: Lowering, node: onnx_ir.Node) -> None:
-    if node.op_type == "Mod" and node.attributes.get_int("fmod", 0):
+    if node.op_type == "Mod" and node.attributes.get_int("fmod", 0) == 1:
         raise low.fail(node, "fmod takes the sign of the dividend, FLOOR_MOD that of the divisor")
 
 

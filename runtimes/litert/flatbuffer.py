@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 _IDENTIFIER = b"TFL3"
 _ALIGNMENT = 16  # of every buffer: kernels read weights with vector loads
+_LEAST_VERSION = {schema.BuiltinOperator.BROADCAST_TO: 2}  # the first version that interpreters have; 1 for all others
 _TYPES = {
     "float32": schema.TensorType.FLOAT32,
     "float16": schema.TensorType.FLOAT16,
@@ -228,7 +229,7 @@ def _code(code: int) -> Any:
     entry = schema.OperatorCodeT()
     entry.builtinCode = code
     entry.deprecatedBuiltinCode = min(code, schema.BuiltinOperator.PLACEHOLDER_FOR_GREATER_OP_CODES)
-    entry.version = 1
+    entry.version = _LEAST_VERSION.get(code, 1)
     return entry
 
 

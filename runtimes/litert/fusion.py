@@ -27,7 +27,7 @@ _CODES = {
 class Tail:
     """The nodes after an operator that its kernel does too.
 
-    `value`: what the kernel makes. `quant`: of its result, where every reader quantizes it alike; `quantizers` are these readers.
+    `value`: what the kernel makes. `quant`: of its result, where every reader quantizes it alike; `quantizers` are these.
     """
 
     value: onnx_ir.Value

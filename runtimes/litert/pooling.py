@@ -92,7 +92,7 @@ def average_pool(low: Lowering, node: onnx_ir.Node) -> None:
     if not in_kernel:
         source, window = pad(low, source, [(0, 0), *window.pads, (0, 0)]), _padded(window)
     shape = (source.shape[0], *window.result, source.shape[3])
-    name, fields = _options(window, window.padding or VALID)
+    name, fields = _options(window, VALID if window.padding is None else window.padding)
     even = in_kernel or is_even
     if even:
         fields["fusedActivationFunction"] = end.activation
@@ -170,7 +170,7 @@ def global_pool(low: Lowering, node: onnx_ir.Node) -> None:
 
 
 def reduce(low: Lowering, node: onnx_ir.Node, value: onnx_ir.Value, axes: list[int], kind: str, keep: bool = True) -> None:
-    """A reduction over `axes` of the model; MEAN in int8 rounds once to the result's numbers, minimum and maximum keep theirs."""
+    """A reduction over `axes` of the model; in int8 MEAN rounds once to the result's numbers, extremes keep the input's."""
     perm = low.perm(value)
     if low.bound(value).merged is not None:
         perm = layout.identity(len(perm))

@@ -1,7 +1,7 @@
 """Time by operator: each is cut out into a file of its own and timed there.
 
-The interpreter's Python face has no profiler, and its kernels run inside a delegate that hides them. An operator alone lacks what
-the delegate gains by fusing across operators (pads, layouts), so the sum may exceed the whole model's time.
+The interpreter's Python face has no profiler, and its kernels run inside a delegate that hides them. An operator alone lacks
+what the delegate gains by fusing across operators (pads, layouts), so the sum may exceed the whole model's time.
 """
 
 from __future__ import annotations

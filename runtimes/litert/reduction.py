@@ -21,8 +21,8 @@ _COMPOSED = ("ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSumExp")
 
 
 def _axes(low: Lowering, node: onnx_ir.Node, rank: int) -> list[int]:
-    given = node.attributes.get_ints("axes")
-    if given is None and len(node.inputs) > 1 and node.inputs[1] is not None:
+    given = list(node.attributes.get_ints("axes", ()))
+    if len(node.inputs) > 1 and node.inputs[1] is not None:
         array = low.array(node.inputs[1])
         if array is None:
             raise low.fail(node, "its axes are not constant")

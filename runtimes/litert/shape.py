@@ -86,6 +86,10 @@ def _feeds_dense(value: onnx_ir.Value) -> bool:
     return bool(readers)
 
 
+def _is_turned(node: onnx_ir.Node) -> bool:
+    return node.attributes.get_int("transA", 0) == 1
+
+
 def _merged_order(before: tuple[int, ...], perm: Perm) -> NDArray[np.int64] | None:
     """Place in the model's merged axis of each element of the file's, where the batch axis stays in front."""
     if perm[0] != 0:
