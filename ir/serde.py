@@ -87,6 +87,8 @@ def convert_opset(model: onnx_ir.Model) -> onnx_ir.Model:
     """
     version = model.opset_imports.get("", model.opset_imports.get("ai.onnx", 0))
     try:
+        # The converter takes weights that are no inputs only from files of the newer versions.
+        model.ir_version = IR_VERSION
         if version < _SCRIPT_MIN_OPSET:
             proto = onnx_ir.to_proto(model)
             model = onnx_ir.from_proto(onnx.version_converter.convert_version(proto, _SCRIPT_MIN_OPSET))

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import onnx_ir
 from onnx_ir.passes import common
 from onnxscript.optimizer import fold_constants_ir
@@ -17,7 +18,7 @@ from ...core.errors import ModelError
 from .. import serde
 from ..model import Model, constant
 from ..passes import PassResult, stamp
-from .forms import prefer_forms
+from .forms import fresh, prefer_forms
 from .rules import rules
 from .strip import strip_in_place
 
@@ -53,9 +54,10 @@ class Canonicalize:
 def canonical(model: Model, made_by: str = Canonicalize.name) -> Model:
     """The canonical form of `model`, its new nodes stamped with `made_by`."""
     check_inference(model)
-    source = {(node.name, node.op_type) for node in model.graph if node.name}
     with _quiet():
-        graph = _converted(model)
+        graph = _flattened(model)
+        source = {(node.name, node.op_type) for node in graph.graph}
+        graph = serde.convert_opset(graph)
         _fix_point(graph)
         _finish(graph)
     result = Model(graph)
@@ -78,8 +80,8 @@ def check_inference(model: Model) -> None:
             )
 
 
-def _converted(model: Model) -> onnx_ir.Model:
-    """A copy without functions and with weights that are no inputs, in the one opset."""
+def _flattened(model: Model) -> onnx_ir.Model:
+    """A copy without functions, with weights that are no inputs, every node named and every shape that is known."""
     graph = model.clone().ir
     # Old files list weights as inputs too, which would keep them from being folded.
     common.RemoveInitializersFromInputsPass()(graph)
@@ -88,7 +90,9 @@ def _converted(model: Model) -> onnx_ir.Model:
     graph.functions.clear()
     common.RemoveUnusedOpsetsPass()(graph)
     common.NameFixPass()(graph)
-    return serde.convert_opset(graph)
+    # Files may leave the shapes of outputs out, which the converters and the checker do not accept.
+    _infer(graph)
+    return graph
 
 
 def _fix_point(model: onnx_ir.Model) -> None:
@@ -102,7 +106,9 @@ def _fix_point(model: onnx_ir.Model) -> None:
         # Constants become weights before the rules run: some of these match only weights.
         changed |= _lift(model)
         changed |= bool(RewritePass(rules())(model).modified)
+        _adopt(model.graph)
         changed |= _lift(model)
+        _contiguous(model.graph)
         common.NameFixPass()(model)
         changed |= prefer_forms(model.graph)
         changed |= bool(common.IdentityEliminationPass()(model).modified)
@@ -112,9 +118,32 @@ def _fix_point(model: onnx_ir.Model) -> None:
         changed |= bool(common.DeduplicateHashedInitializersPass()(model).modified)
         changed |= bool(common.CommonSubexpressionEliminationPass()(model).modified)
         # Infers what folding cannot, node by node: through the whole graph, with the values of shapes.
-        common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
+        _infer(model)
         if not changed:
             return
+
+
+def _adopt(graph: onnx_ir.Graph) -> None:
+    """Register weights that share their name with another: two applications of a rule to one value name theirs alike."""
+    for node in graph:
+        for value in node.inputs:
+            if value is None or value.const_value is None or value.producer() is not None or value.is_graph_input():
+                continue
+            if graph.initializers.get(str(value.name)) is not value:
+                value.name = fresh(graph, str(value.name))
+                graph.register_initializer(value)
+
+
+def _contiguous(graph: onnx_ir.Graph) -> None:
+    """Folded transposes are views; the pass that compares weights by their bytes wants them laid out."""
+    for name, value in graph.initializers.items():
+        array = constant(value)
+        if array is not None and not array.flags.c_contiguous:
+            value.const_value = onnx_ir.tensor(np.ascontiguousarray(array), name=name)
+
+
+def _infer(model: onnx_ir.Model) -> None:
+    common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
 
 
 def _lift(model: onnx_ir.Model) -> bool:

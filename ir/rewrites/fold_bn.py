@@ -41,8 +41,8 @@ class FoldBatchNorm:
         c = Conv(x, @w * s, @(b - mean) * s + beta); y = Relu(c)
 
     A batch norm with nothing to go into becomes `Add(Mul(x, @s), @(beta - mean * s))`. The arithmetic is done in float64.
-    Weights that other nodes read too, and results that anything else reads, are left alone. Source: Jacob et al.,
-    Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference (arXiv 1712.05877), section 3.2.
+    Results that anything else reads are left alone. Source: Jacob et al., Quantization and Training of Neural Networks for
+    Efficient Integer-Arithmetic-Only Inference (arXiv 1712.05877), section 3.2.
     """
 
     name: ClassVar[str] = "fold-bn"

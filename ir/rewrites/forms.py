@@ -111,6 +111,20 @@ def _as_reshape(node: onnx_ir.Node, graph: onnx_ir.Graph) -> _Replacement | None
     return [_reshape(graph, node, data, shape)]
 
 
+def _constant_target(node: onnx_ir.Node, graph: onnx_ir.Graph) -> _Replacement | None:
+    """`Reshape(x, [size of x's first axis, ...])` -> `Reshape(x, [0, ..., -1])`: the 0 copies the first axis."""
+    data, made = node.inputs[0], node.outputs[0]
+    if constant(node.inputs[1]) is not None or data is None or not data.shape or not made.shape:
+        return None
+    first, kept = data.shape[0], made.shape[0]
+    if isinstance(first, int) or isinstance(kept, int) or first.value is None or first.value != kept.value:
+        return None
+    shape = [0, *(size if isinstance(size, int) else -1 for size in made.shape[1:])]
+    if shape.count(-1) > 1 or 0 in shape[1:]:
+        return None
+    return [_reshape(graph, node, data, shape)]
+
+
 def _reshape(graph: onnx_ir.Graph, node: onnx_ir.Node, data: onnx_ir.Value, shape: Sequence[int]) -> onnx_ir.Node:
     target = initializer(fresh(graph, f"{node.outputs[0].name}_shape"), np.array(shape, np.int64))
     graph.register_initializer(target)
@@ -134,6 +148,7 @@ _REWRITES: dict[str, Callable[[onnx_ir.Node, onnx_ir.Graph], _Replacement | None
     "ReduceMean": _global_mean,
     "AveragePool": _whole_pool,
     "Flatten": _as_reshape,
+    "Reshape": _constant_target,
     "Squeeze": _as_reshape,
     "Unsqueeze": _as_reshape,
 }

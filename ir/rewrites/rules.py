@@ -56,8 +56,8 @@ def rules() -> RewriteRuleSet:
     return RewriteRuleSet(
         [
             # A transposed operand is looked for before the plain product, which would match inside it.
-            _TransposedMatMulAddToGemm().rule(),
-            _MatMulAddToGemm().rule(),
+            *_TransposedMatMulAddToGemm().rule().commute(),
+            *_MatMulAddToGemm().rule().commute(),
             *_no_op.rules,
             *_broadcast_to_matmul.rules,
             *_cast_constant_of_shape.rules,

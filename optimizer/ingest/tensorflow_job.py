@@ -47,7 +47,7 @@ def convert_in_child(path: Path, kind: Literal["keras", "tflite"], samples: Samp
         except (OSError, ValueError):
             said = done.stderr.decode(errors="replace").strip().splitlines()
             raise ModelError(
-                f"TensorFlow died on {path} (exit code {done.returncode}: {said[-1] if said else 'silently'}); export it to ONNX."
+                f"TensorFlow died on {path} (code {done.returncode}, {said[-1] if said else 'silently'}); export it to ONNX."
             ) from None
         if "error" in answer:
             raise _error(answer["kind"])(answer["error"])
