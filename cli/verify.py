@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,13 @@ import click
 from ..core.artifact import Artifact
 from ..core.artifact_read import open_artifact
 from ..core.canonical import dumps
-from ..core.errors import ArtifactError, EdgewrightError
+from ..core.errors import ArtifactError, EdgewrightError, UsageError, unknown
+from ..core.manifest import Manifest
 from ..device_profiles.detect import host_cpu
-from ..device_profiles.host import kernel_class
-from ..runtimes.bench.batches import run_all
-from ..runtimes.bench.opening import ModelFile, load_model, runtime_version
+from ..device_profiles.host import kernel_class, limits
+from ..device_profiles.profile import DeviceProfile
+from ..runtimes.bench.opening import ENDINGS, runtime_version
+from ..runtimes.remote import RemoteExecutor
 
 # Packages add build numbers or their own name: "2026.4.1-22982-e213a147257", "ai-edge-litert 2.3.0".
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)+")
@@ -80,13 +81,38 @@ def check(path: Path, threads: int | None = None, no_run: bool = False) -> dict[
     return found
 
 
+def forced_kernels(artifact: Artifact) -> dict[str, str]:
+    """Environment in which the runtime takes the target's integer kernels here, as it did when it was judged; or nothing."""
+    manifest = artifact.manifest
+    return limits(_profile(manifest), manifest.runtime.name) if manifest.precision == "int8" else {}
+
+
 def other_cpu(artifact: Artifact) -> str | None:
     """A clause where this CPU runs other kernels than the target, on which agreement here says nothing; else None."""
     target, here = artifact.manifest.target, host_cpu()
     wanted, got = kernel_class(target.arch, frozenset(target.isa)), kernel_class(here.arch, here.flags)
     if (target.arch, wanted) == (here.arch, got):
         return None
+    if forced := forced_kernels(artifact):
+        switches = ", ".join(f"{name}={value}" for name, value in forced.items())
+        return f"this CPU was held to the kernels of {target.profile!r} ({switches})"
     return f"this CPU runs {here.arch} {got} kernels, the target {target.profile!r} {target.arch} {wanted} ones"
+
+
+def _profile(manifest: Manifest) -> DeviceProfile:
+    """As much of the target's profile as the manifest holds."""
+    target = manifest.target
+    return DeviceProfile(
+        name=target.profile,
+        title=target.profile,
+        kind="cpu",
+        arch=target.arch,
+        isa=frozenset(target.isa),
+        cores=target.threads,
+        threads=target.threads,
+        ram_bytes=0,
+        runtimes=(manifest.runtime.name,),
+    )
 
 
 def _other_version(artifact: Artifact, version: str) -> str | None:
@@ -97,11 +123,17 @@ def _other_version(artifact: Artifact, version: str) -> str | None:
 
 
 def _replay(path: Path, artifact: Artifact, threads: int | None) -> str:
-    """Run the test vectors; the runtime's version. Raises ArtifactError when an output is outside the tolerance."""
+    """Run the test vectors; the runtime's version. Raises ArtifactError when an output is outside the tolerance.
+
+    A child process runs them, so that a model that crashes its runtime ends in a sentence.
+    """
     manifest, vectors = artifact.manifest, artifact.test_vectors
-    model = ModelFile(manifest.runtime.name, artifact.files, manifest.entry, manifest.target.threads)
-    with closing(load_model(model, threads)) as executor:
-        version = runtime_version(model.runtime)
+    name = manifest.runtime.name
+    if name not in ENDINGS.values():
+        raise UsageError(unknown("runtime", name, ENDINGS.values()))
+    version = runtime_version(name)
+    with RemoteExecutor(name, threads or manifest.target.threads, forced_kernels(artifact)) as executor:
+        executor.load(artifact.files, manifest.entry)
         for what, told, found in (
             ("inputs", manifest.inputs, executor.inputs),
             ("outputs", manifest.outputs, executor.outputs),
@@ -110,7 +142,7 @@ def _replay(path: Path, artifact: Artifact, threads: int | None) -> str:
                 raise ArtifactError(
                     f"{path}: the {what} of the model file are not those that the manifest tells of; compile it again."
                 )
-        mismatch = vectors.mismatch(run_all(executor, vectors.inputs))
+        mismatch = vectors.mismatch(executor.run(vectors.inputs))
     if mismatch is not None:
         reasons = [reason for reason in (other_cpu(artifact), _other_version(artifact, version)) if reason]
         because = f" ({'; '.join(reasons)})" if reasons else ""

@@ -13,8 +13,8 @@ from typing import Any
 
 from ..core.errors import EdgewrightError
 from ..core.executor import Executor
-from . import registry
 from .bench.batches import run_all
+from .bench.opening import ModelFile, load_model
 
 
 def serve(connection: Connection) -> None:
@@ -32,7 +32,7 @@ def serve(connection: Connection) -> None:
                     executor.close()
                     executor = None
                 name, files, entry, threads = given
-                executor = registry.get(name).load(files, entry, threads)
+                executor = load_model(ModelFile(name, files, entry, threads))
                 value = (executor.inputs, executor.outputs)
             elif kind == "run" and executor is not None:
                 value = run_all(executor, given[0])

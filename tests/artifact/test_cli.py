@@ -16,13 +16,13 @@ from click.testing import CliRunner, Result
 from edgewright.calibration.preprocess import Preprocessing
 from edgewright.cli.inspect import inspect
 from edgewright.cli.run import run
-from edgewright.cli.verify import other_cpu, verify
+from edgewright.cli.verify import forced_kernels, other_cpu, verify
 from edgewright.core.artifact import ArtifactContent, TestVectors
 from edgewright.core.artifact_write import write_artifact
 from edgewright.core.errors import ArtifactError, DataError, EdgewrightError, RuntimeFailure, UsageError
 from edgewright.core.executor import TensorSpec
 from edgewright.core.manifest import RuntimeRecord, TargetRecord
-from edgewright.device_profiles.detect import host_cpu
+from edgewright.device_profiles.detect import Cpu, host_cpu
 
 
 @pytest.fixture
@@ -115,6 +115,22 @@ def test_verify_says_when_another_cpu_or_version_answers(content: ArtifactConten
     wrong = {"y": content.test_vectors.outputs["y"] + 1}
     write_artifact(path, replace(content, manifest=manifest, test_vectors=replace(content.test_vectors, outputs=wrong)))
     assert "(this CPU runs" in failure(verify, path)[1]
+
+
+def test_verify_holds_the_runtime_to_the_target_s_kernels(
+    content: ArtifactContent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenVINO on a CPU with VNNI can be held to AVX2, as it was when an int8 model for AVX2 was judged there."""
+    vnni = Cpu("x86_64", "a test", frozenset({"avx2", "fma", "avx512f", "avx512_vnni", "avx512bw", "avx512vl", "avx512dq"}))
+    monkeypatch.setattr("edgewright.device_profiles.host.host_cpu", lambda: vnni)
+    monkeypatch.setattr("edgewright.cli.verify.host_cpu", lambda: vnni)
+    manifest = replace(content.manifest, runtime=RuntimeRecord("openvino", "1"), precision="int8")
+    held = write_artifact(tmp_path / "held.ewa", replace(content, manifest=manifest))
+    assert forced_kernels(held) == {"ONEDNN_MAX_CPU_ISA": "AVX2"}
+    assert "was held to the kernels of 'x86-64-avx2' (ONEDNN_MAX_CPU_ISA=AVX2)" in str(other_cpu(held))
+    free = write_artifact(tmp_path / "free.ewa", replace(content, manifest=replace(manifest, precision="float32")))
+    assert forced_kernels(free) == {}
+    assert "this CPU runs x86_64 avx512_vnni kernels" in str(other_cpu(free))
 
 
 def test_verify_wants_the_model_of_the_manifest(content: ArtifactContent, tmp_path: Path) -> None:

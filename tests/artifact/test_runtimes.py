@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from contextlib import closing
@@ -19,21 +20,25 @@ from edgewright.runtimes import registry
 from edgewright.runtimes.bench.batches import run_all
 
 MISSING = ("onnx", "onnx_ir", "onnxscript", "torch", "tensorflow", "rich", "jinja2", "pandas", "scipy", "sklearn", "matplotlib")
-DEVICE = f"""
-import sys
-sys.modules.update(dict.fromkeys({MISSING!r}))
-from edgewright.cli.main import main
-main()
-"""
+COMMAND = "from edgewright.cli.main import main; main()"
 
 
-def on_a_device(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """The command line in a process where what a device lacks cannot be imported."""
-    return subprocess.run([sys.executable, "-c", DEVICE, *map(str, arguments)], capture_output=True, text=True, check=False)
+@pytest.fixture(scope="module")
+def device(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Environment in which what a device lacks cannot be imported, in child processes neither."""
+    folder = tmp_path_factory.mktemp("device")
+    for name in MISSING:
+        (folder / f"{name}.py").write_text(f"raise ImportError('a device has no {name}')\n")
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))}
+
+
+def edgewright(environment: dict[str, str], *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", COMMAND, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
 
 @pytest.mark.parametrize("name", registry.NAMES)
-def test_each_runtime(name: str, content: ArtifactContent, model_bytes: bytes, tmp_path: Path) -> None:
+def test_each_runtime(name: str, content: ArtifactContent, model_bytes: bytes, device: dict[str, str], tmp_path: Path) -> None:
     runtime = registry.get(name)
     lowered = runtime.lower(Model.from_bytes(model_bytes), load("x86-64-avx2"))
     with closing(runtime.load(lowered.files, lowered.entry, 1)) as executor:
@@ -50,12 +55,32 @@ def test_each_runtime(name: str, content: ArtifactContent, model_bytes: bytes, t
     path = tmp_path / f"{name}.ewa"
     write_artifact(path, ArtifactContent(manifest, lowered.files, vectors))
 
-    verified = on_a_device("verify", path)
+    verified = edgewright(device, "verify", path)
     assert verified.returncode == 0, verified.stderr
     assert "5 samples" in verified.stdout
     assert "it was judged with" not in verified.stdout
     np.savez(tmp_path / "in.npz", **content.test_vectors.inputs)
-    ran = on_a_device("run", path, "--input", tmp_path / "in.npz", "--output", tmp_path / "out.npz")
+    ran = edgewright(device, "run", path, "--input", tmp_path / "in.npz", "--output", tmp_path / "out.npz")
     assert ran.returncode == 0, ran.stderr
     np.testing.assert_allclose(np.load(tmp_path / "out.npz")["y"], outputs["y"], atol=1e-6)
-    assert on_a_device("inspect", path).returncode == 0
+    assert edgewright(device, "inspect", path).returncode == 0
+
+
+def test_a_device_lacks_what_the_test_says(device: dict[str, str]) -> None:
+    done = subprocess.run([sys.executable, "-c", "import onnx"], capture_output=True, text=True, check=False, env=device)
+    assert "a device has no onnx" in done.stderr
+
+
+def test_a_model_that_crashes_its_runtime(
+    content: ArtifactContent, device: dict[str, str], tmp_path: Path, model_bytes: bytes
+) -> None:
+    """The runtime's package is replaced by one that dies: the command lives on and says so."""
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "onnxruntime.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n")
+    path = tmp_path / "crash.ewa"
+    write_artifact(path, content)
+    done = edgewright({**device, "PYTHONPATH": f"{broken}{os.pathsep}{device['PYTHONPATH']}"}, "verify", path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error[E-RUNTIME]: onnxruntime crashed on this model (signal 11)")
+    assert done.stderr.count("\n") == 1
