@@ -32,7 +32,9 @@ def supports(model: Model) -> list[OperatorSupport]:
     kernels = _kernels(compiled)
 
     def arithmetic(node: onnx_ir.Node) -> Arithmetic | None:
-        return kernels.get(node.name or "")
+        # An operator whose result is an output of the model goes by that output's name.
+        names = (node.name or "", *(value.name or "" for value in node.outputs))
+        return next((kernels[name] for name in names if name in kernels), None)
 
     return trace(model.graph, arithmetic)
 
