@@ -109,9 +109,15 @@ def _gate(gate: GateRecord) -> list[str]:
         numbers.append(f"interval [{low}, {high}]")
     if gate.margin is not None:
         numbers.append(f"margin {gate.margin:.4g}")
+    if gate.threshold is not None:
+        numbers.append(f"threshold {gate.threshold:.4g}")
+    if gate.alpha is not None:
+        numbers.append(f"alpha {gate.alpha:.4g}")
     if gate.n is not None:
         numbers.append(f"n {gate.n:,}")
     if gate.n_needed is not None:
         numbers.append(f"needed {gate.n_needed:,}")
+    if gate.negative_flips is not None:
+        numbers.append(f"negative flips {gate.negative_flips:,}")
     details = [f"            {', '.join(numbers)}"] if numbers else []
     return [head, *details, *([f"            {gate.why}"] if gate.why else [])]

@@ -26,6 +26,7 @@ _STATUSES = ("passed", "failed", "undecided")
 _PRECISIONS = ("float32", "float16", "int8")
 MEASURED_ON = ("target", "emulated", "reference")
 _BIN_KINDS = ("input", "output", "confidence")
+_GATE_NUMBERS = ("measured", "reference", "candidate", "low", "high", "bound", "margin", "threshold", "alpha", "psi")
 
 
 class _Record:
@@ -139,8 +140,9 @@ class RuntimeRecord(_Record):
 class GateRecord(_Record):
     """A gate's verdict on the `accept` split; `slice` is None for all samples.
 
-    `measured` is what is held against `margin`, [`low`, `high`] its interval and `bound` the end that decides; `reference`
-    and `candidate` are the metric of each. `report_only` gates do not bind the release.
+    `measured` is what is held against `margin` or `threshold`, [`low`, `high`] its one-sided bounds at level `alpha` and
+    `bound` the one that decides; `reference` and `candidate` are the metric of each. `psi` is the share of samples that
+    flipped, `negative_flips` how many went from right to wrong. `report_only` gates do not bind the release.
     """
 
     gate: str
@@ -154,6 +156,10 @@ class GateRecord(_Record):
     high: float | None = None
     bound: float | None = None
     margin: float | None = None
+    threshold: float | None = None
+    alpha: float | None = None
+    psi: float | None = None
+    negative_flips: int | None = None
     n: int | None = None
     n_needed: int | None = None
     why: str = ""
@@ -161,12 +167,11 @@ class GateRecord(_Record):
 
     def __post_init__(self) -> None:
         """Make the numbers finite floats; raises ArtifactError."""
-        _floats(self, "measured", "reference", "candidate", "low", "high", "bound", "margin")
+        _floats(self, *_GATE_NUMBERS)
 
     @staticmethod
     def from_json(value: Fields) -> GateRecord:
         """Inverse of `to_json`."""
-        numbers = ("measured", "reference", "candidate", "low", "high", "bound", "margin")
         return GateRecord(
             gate=value.text("gate"),
             status=cast(Status, value.choice("status", _STATUSES)),
@@ -176,7 +181,8 @@ class GateRecord(_Record):
             n_needed=value.optional_count("n_needed"),
             why=value.text("why"),
             measured_on=cast(MeasuredOn | None, value.optional_choice("measured_on", MEASURED_ON)),
-            **{name: value.optional_number(name) for name in numbers},
+            negative_flips=value.optional_count("negative_flips"),
+            **{name: value.optional_number(name) for name in _GATE_NUMBERS},
         )
 
 
@@ -302,10 +308,10 @@ class Manifest(_Record):
     def check(self) -> None:
         """What must hold beyond the kinds of the fields; raises ArtifactError.
 
-        Fails closed: a manifest without a gate, or with a binding gate that did not pass, is none of a released model.
+        Fails closed: a manifest without a binding gate, or with one that did not pass, is none of a released model.
         """
-        if not self.gates:
-            raise ArtifactError("the manifest has no gate verdict; only what a gate judged may be released.")
+        if all(gate.report_only for gate in self.gates):
+            raise ArtifactError("the manifest has no verdict of a binding gate; only what a gate judged may be released.")
         for gate in self.gates:
             if gate.status != "passed" and not gate.report_only:
                 place = f" on {gate.slice!r}" if gate.slice is not None else ""

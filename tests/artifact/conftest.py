@@ -80,7 +80,8 @@ def manifest() -> Manifest:
         outputs=(TensorSpec("y", "float32", (1, CLASSES)),),
         gates=(
             GateRecord(
-                "top1 >= -1pt", "passed", measured=0.0, low=-0.002, high=0.001, bound=-0.002, margin=-0.01, n=1000,
+                "top1 >= -1pt", "passed", measured=0.0, low=-0.002, high=0.001, bound=-0.002, margin=-0.01,
+                alpha=0.05, psi=0.01, negative_flips=4, n=1000,
                 n_needed=300, reference=0.91, candidate=0.91, why="the 95 % bound lies inside the margin", measured_on="target",
             ),
             GateRecord("top1[group] report-only", "undecided", slice="group=old", report_only=True, n=12, n_needed=300),

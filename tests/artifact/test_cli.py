@@ -157,7 +157,7 @@ def test_inspect_shows_what_matters(artifact: Path) -> None:
         "x float32[1, 4]",
         "p50 0.010 ms",
         "passed    top1 >= -1pt",
-        "interval [-0.002, 0.001], margin -0.01, n 1,000, needed 300",
+        "interval [-0.002, 0.001], margin -0.01, alpha 0.05, n 1,000, needed 300",
         "undecided top1[group] report-only on group=old (report only)",
         "model/model.onnx",
         "x (input, 2)",

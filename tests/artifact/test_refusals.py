@@ -53,7 +53,8 @@ def test_test_vectors_must_fit_the_model(content: ArtifactContent, changes: dict
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"gates": ()}, "no gate verdict"),
+        ({"gates": ()}, "no verdict of a binding gate"),
+        ({"gates": (GateRecord("top1 report-only", "passed", report_only=True),)}, "no verdict of a binding gate"),
         ({"gates": (GateRecord("top1 >= -1pt", "failed"),)}, "is failed; only what passed"),
         ({"gates": (GateRecord("f1 >= -1pt", "undecided", slice="sex=f"),)}, "on .sex=f. is undecided"),
         ({"entry": "other.onnx"}, "entry file 'other.onnx'"),
