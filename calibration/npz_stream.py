@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
@@ -27,7 +28,17 @@ from numpy.typing import NDArray
 from ..core.errors import DataError, TrustError
 from .spool import FileRows, MemoryRows, Rows, in_c_order, spool_file, write_all
 
-_COPY_BYTES = 1 << 20
+_COPY_BYTES = 1 << 18
+# What numpy's parser raises on text that is no header.
+_HEADER_ERRORS = (
+    ValueError,
+    TypeError,
+    OverflowError,
+    SyntaxError,
+    MemoryError,
+    RecursionError,
+    tokenize.TokenError,
+)
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 
 
@@ -212,7 +223,7 @@ def _read_header(stream: IO[bytes], where: str, limits: NpzLimits) -> _Header:
         else:
             raise DataError(f"{where} is of .npy version {version[0]}.{version[1]}; write plain arrays with numpy.save.")
         length = stream.tell()
-    except (ValueError, TypeError, OverflowError, SyntaxError, MemoryError, RecursionError) as error:
+    except _HEADER_ERRORS as error:
         raise DataError(f"{where} has no valid .npy header; write it anew with numpy.save.") from error
     if dtype.names is not None or dtype.subdtype is not None or dtype.kind == "V":
         raise DataError(f"{where} is a structured array; save one plain array a field.")

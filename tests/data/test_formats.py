@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
-
 from edgewright.calibration.dataset import PartialDataset, Split, read_column, read_labels
 from edgewright.calibration.opening import open_dataset
 from edgewright.calibration.preprocess import Preprocessing
 from edgewright.core.errors import DataError, UsageError
+from PIL import Image
 
 ORDER = [7, 3, 4, 5, 39, 0, 3]
 
