@@ -17,6 +17,7 @@ Method = Literal["min-max", "percentile", "mse", "entropy"]
 METHODS = cast(tuple[Method, ...], get_args(Method))
 
 _TIE = 1.0 + 1e-9
+_SAME_DIVERGENCE = 1e-9
 _COARSE, _FINE, _ROUNDS = 25, 9, 3
 
 
@@ -165,6 +166,6 @@ def _entropy(statistics: TensorStatistics, levels: int, threads: int) -> tuple[f
     one_sided = not (len(positive) and len(negative))
     scores = kernels.divergences(magnitudes, min(levels if one_sided else levels // 2, size), threads)
     best = scores.min()
-    chosen = int(np.flatnonzero(scores <= best * _TIE + 1e-12)[-1])
+    chosen = int(np.flatnonzero(scores <= best * _TIE + _SAME_DIVERGENCE)[-1])
     limit = math.ldexp(chosen, grid.exponent)
     return max(-limit, statistics.minimum), min(limit, statistics.maximum)

@@ -45,37 +45,49 @@ EDGEWRIGHT_DISPATCH(error,
 
 std::size_t padded(std::size_t size) { return (size + 2 * kLanes - 1) / (2 * kLanes) * (2 * kLanes); }
 
-// KL divergence of one clipping point; see kernels.hpp.
-double divergence(const double* counts, std::size_t used, std::size_t levels, double total,
-                  double beyond) {
-  double kept = 0.0;
-  std::size_t last = 0;
-  for (std::size_t i = 0; i < used; ++i) {
-    kept += counts[i];
-    last = counts[i] > 0.0 ? i : last;
+double entropy(double mass) { return mass > 0.0 ? mass * std::log(mass) : 0.0; }
+
+// Sums over counts[0 .. i) for each i: of the counts, of how many are filled, of count * log(count); and the last filled bin.
+struct Prefixes {
+  std::vector<double> mass, filled, entropy;
+  std::vector<std::size_t> last;
+};
+
+Prefixes prefixes(const double* counts, std::size_t size) {
+  Prefixes sums{std::vector<double>(size + 1), std::vector<double>(size + 1), std::vector<double>(size + 1),
+                std::vector<std::size_t>(size + 1)};
+  for (std::size_t i = 0; i < size; ++i) {
+    const bool filled = counts[i] > 0.0;
+    sums.mass[i + 1] = sums.mass[i] + counts[i];
+    sums.filled[i + 1] = sums.filled[i] + (filled ? 1.0 : 0.0);
+    sums.entropy[i + 1] = sums.entropy[i] + entropy(counts[i]);
+    sums.last[i + 1] = filled ? i : sums.last[i];
   }
+  return sums;
+}
+
+// KL divergence of clipping after `used` bins; see kernels.hpp. With p the reference's and m the model's counts,
+// sum (p / P) log((p / P) / (m / M)) = (sum p log p - sum p log m) / P + log(M / P), and m is constant on a level's filled bins.
+double divergence(const double* counts, std::size_t size, const Prefixes& sums, std::size_t used, std::size_t levels) {
+  const double total = sums.mass[size];
+  const double kept = sums.mass[used];
   if (kept == 0.0) {
     return std::numeric_limits<double>::infinity();
   }
-  double sum = 0.0;
+  const std::size_t last = sums.last[used];
+  const double beyond = total - kept;
+  double sum = sums.entropy[used] - entropy(counts[last]) + entropy(counts[last] + beyond);
   std::size_t begin = 0;
   for (std::size_t level = 0; level < levels; ++level) {
     const std::size_t end = ((level + 1) * used + levels - 1) / levels;
-    double mass = 0.0;
-    double filled = 0.0;
-    for (std::size_t i = begin; i < end; ++i) {
-      mass += counts[i];
-      filled += counts[i] > 0.0 ? 1.0 : 0.0;
-    }
-    for (std::size_t i = begin; i < end; ++i) {
-      if (counts[i] > 0.0) {
-        const double real = (counts[i] + (i == last ? beyond : 0.0)) / total;
-        sum += real * std::log(real / (mass / filled / kept));
-      }
+    const double mass = sums.mass[end] - sums.mass[begin];
+    if (mass > 0.0) {
+      const double own = mass + (begin <= last && last < end ? beyond : 0.0);
+      sum -= own * std::log(mass / (sums.filled[end] - sums.filled[begin]));
     }
     begin = end;
   }
-  return sum;
+  return sum / total + std::log(kept / total);
 }
 
 }  // namespace
@@ -109,20 +121,17 @@ void row_errors(const float* data, std::size_t rows, std::size_t size, const dou
 }
 
 void divergences(const double* counts, std::size_t size, std::size_t levels, double* result, int threads) {
-  std::vector<double> beyond(size + 1);
-  for (std::size_t i = size; i > 0; --i) {
-    beyond[i - 1] = beyond[i] + counts[i - 1];
-  }
   for (std::size_t used = 0; used < std::min(levels, size + 1); ++used) {
     result[used] = std::numeric_limits<double>::infinity();
   }
   if (levels > size) {
     return;
   }
-  split(size + 1 - levels, useful_threads(size + 1 - levels, size, threads),
+  const Prefixes sums = prefixes(counts, size);
+  split(size + 1 - levels, useful_threads(size + 1 - levels, levels * 8, threads),
         [&](std::size_t, std::size_t begin, std::size_t end) {
           for (std::size_t used = begin + levels; used < end + levels; ++used) {
-            result[used] = divergence(counts, used, levels, beyond[0], beyond[used]);
+            result[used] = divergence(counts, size, sums, used, levels);
           }
         });
 }

@@ -101,19 +101,26 @@ def row_errors(
 def divergences(counts: NDArray[np.float64], levels: int, result: NDArray[np.float64], threads: int) -> None:
     """Fill result [bins + 1]; see `kernels.divergences`."""
     result[:] = np.inf
-    total = counts.sum()
-    kept = np.concatenate([[0.0], np.cumsum(counts)])
+    mass = np.concatenate([[0.0], np.cumsum(counts)])
+    filled = np.concatenate([[0.0], np.cumsum(counts > 0.0)])
+    entropy = np.concatenate([[0.0], np.cumsum(_entropy(counts))])
+    last = np.maximum.accumulate(np.where(counts > 0.0, np.arange(counts.size), 0))
+    total = mass[-1]
     for used in range(levels, counts.size + 1):
-        if kept[used] == 0.0:
+        kept = mass[used]
+        if kept == 0.0:
             continue
-        here = counts[:used]
-        starts = -(-np.arange(levels) * used // levels)
-        mass = np.add.reduceat(here, starts)
-        filled = np.add.reduceat((here > 0.0).astype(np.float64), starts)
-        widths = np.diff(np.append(starts, used))
-        model = np.repeat(np.divide(mass, filled, out=np.zeros(levels), where=filled > 0.0), widths) / kept[used]
-        real = here.copy()
-        real[np.flatnonzero(here)[-1]] += total - kept[used]
-        real /= total
-        there = real > 0.0
-        result[used] = np.sum(real[there] * np.log(real[there] / model[there]))
+        end, beyond = last[used - 1], total - kept
+        edges = -(-np.arange(levels + 1) * used // levels)
+        own = np.diff(mass[edges])
+        spread = np.diff(filled[edges])
+        there = own > 0.0
+        model = np.log(own[there] / spread[there])
+        own[np.searchsorted(edges, end, side="right") - 1] += beyond
+        tail = _entropy(counts[end] + beyond) - _entropy(counts[end])
+        result[used] = (entropy[used] + tail - np.dot(own[there], model)) / total + np.log(kept / total)
+
+
+def _entropy(mass: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mass * log(mass), zero where there is none."""
+    return np.asarray(mass * np.log(np.where(mass > 0.0, mass, 1.0)))
