@@ -14,6 +14,7 @@ from .words import Unit, kind_of
 WIDTH = 220.0
 HEIGHT = 22.0
 _EDGE = 8.0
+_LARGEST = 1e100
 
 
 def _svg(body: str, label: str, width: float = WIDTH, height: float = HEIGHT) -> str:
@@ -50,16 +51,20 @@ class Axis:
 
 def axis(judgements: Sequence[Judgement]) -> Axis:
     """Scale that shows every threshold, estimate and zero difference; far ends of intervals may be cut."""
-    values = [value for item in judgements for value in (item.threshold, item.measured) if value is not None]
+    values = _held([value for item in judgements for value in (item.threshold, item.measured)])
     if any(kind_of(item) == "difference" for item in judgements):
         values.append(0.0)
     values = values or [0.0]
     span = max(values) - min(values) or max(abs(values[0]), 1.0)
-    ends = [value for item in judgements for value in (item.low, item.high) if value is not None]
+    ends = _held([value for item in judgements for value in (item.low, item.high)])
     low = max(min([*ends, *values]), min(values) - 4 * span)
     high = min(max([*ends, *values]), max(values) + 4 * span)
-    pad = 0.06 * (high - low or 1.0)
+    pad = max(0.06 * (high - low), 1e-9, 1e-6 * max(abs(low), abs(high)))
     return Axis(low - pad, high + pad)
+
+
+def _held(values: Sequence[float | None]) -> list[float]:
+    return [min(max(value, -_LARGEST), _LARGEST) for value in values if value is not None]
 
 
 def scale(shown: Axis, unit: Unit, threshold: float | None) -> str:

@@ -115,8 +115,8 @@ class Judgement(Record):
     """One gate's verdict on one slice (`slice` is None for all samples), as the judge wrote it.
 
     `measured`, `low`, `high`, `bound` and `threshold` are on the gate's own scale: the metric's change, its share of the
-    reference's value, or its level. `low` and `high` are one-sided 1-`alpha` bounds, `bound` is the one that
-    decides; `margin` is how much may be lost. `psi` is the share of samples that flipped. "reported" is a report-only gate: shown, never counted.
+    reference's value, or its level. `low` and `high` are one-sided 1-`alpha` bounds, `bound` is the one that decides; `margin`
+    is how much may be lost. `psi` is the share of samples that flipped. "reported" is a report-only gate: shown, never counted.
     """
 
     metric: str

@@ -19,6 +19,7 @@ from .words import NONE, Unit, is_lower_better, kind_of, metric_title, number, r
 COLOURS = {"onnxruntime": "#0a5f9e", "openvino": "#c2570c", "litert": "#00805f"}
 _OTHER = "#6b4c9a"
 _SHAPES = {"float32": "o", "float16": "s", "int8": "^"}
+_LARGEST = 1e30
 _INK = "#1c1f23"
 _QUIET = "#5b6269"
 _STYLE = {
@@ -51,6 +52,16 @@ class Point:
     def p50(self) -> float | None:
         """Median latency in milliseconds, or None."""
         return self.candidate.latency_ms.p50 if self.candidate.latency_ms else None
+
+
+def _drawn(value: float | None, factor: float = 1.0) -> float:
+    """A value on its axis, held within what can be drawn at all."""
+    return min(max((value or 0.0) * factor, -_LARGEST), _LARGEST)
+
+
+def _resolution(*values: float) -> float:
+    """The least room beside values of this size that an axis can still resolve."""
+    return max(1e-9, *(1e-6 * abs(value) for value in values))
 
 
 def points_of(target: TargetReport) -> list[Point]:
@@ -125,11 +136,11 @@ def _signed(text: str) -> str:
 
 
 def _latency(point: Point) -> float:
-    return point.p50 or 0.0
+    return _drawn(point.p50)
 
 
 def _size(point: Point) -> float:
-    return min(float(min(point.candidate.size_bytes or 0, 10**300)) / 1e6, 1e300)
+    return _drawn(float(min(point.candidate.size_bytes or 0, 10**30)), 1e-6)
 
 
 def _slot(apart: list[Point]) -> Any:
@@ -145,14 +156,14 @@ def _title(judgement: Judgement, unit: Unit) -> str:
 def _limits(points: list[Point], unit: Unit) -> tuple[tuple[float, float], bool]:
     """Vertical limits around margin and estimates; a far outlier is cut rather than squeezing all the others flat."""
     judgements = [point.judgement for point in points]
-    estimates = [item.measured * unit.factor for item in judgements if item.measured is not None]
-    margins = [item.threshold * unit.factor for item in judgements if item.threshold is not None]
-    ends = [value * unit.factor for item in judgements for value in (item.low, item.high) if value is not None]
+    estimates = [_drawn(item.measured, unit.factor) for item in judgements if item.measured is not None]
+    margins = [_drawn(item.threshold, unit.factor) for item in judgements if item.threshold is not None]
+    ends = [_drawn(value, unit.factor) for item in judgements for value in (item.low, item.high) if value is not None]
     anchors = margins + ([0.0] if kind_of(judgements[0]) == "difference" else [max(estimates)])
     reach = max(max(anchors) - min(anchors), 1e-9 if unit.suffix == "" else 0.05)
     low = max(min([*ends, *estimates, *anchors]), min(anchors) - reach)
     high = min(max([*ends, *estimates, *anchors]), max(anchors) + reach)
-    pad = 0.1 * (high - low or 1.0)
+    pad = max(0.1 * (high - low), _resolution(low, high))
     limits = (low - pad, high + pad)
     return limits, any(not limits[0] <= value <= limits[1] for value in estimates)
 
@@ -166,7 +177,7 @@ def _margin(axes: Any, points: list[Point], unit: Unit, limits: tuple[float, flo
     judgement = points[0].judgement
     if judgement.threshold is None:
         return
-    margin = judgement.threshold * unit.factor
+    margin = _drawn(judgement.threshold, unit.factor)
     is_upper = is_lower_better(judgement)
     limit = "margin" if kind_of(judgement) == "difference" else "gate"
     axes.axhspan(*((margin, limits[1]) if is_upper else (limits[0], margin)), color="#f4efe9", zorder=0, linewidth=0)
@@ -189,13 +200,13 @@ def _margin(axes: Any, points: list[Point], unit: Unit, limits: tuple[float, flo
 def _mark(axes: Any, point: Point, x: float, unit: Unit, limits: tuple[float, float], clipped: bool) -> None:
     judgement, latency = point.judgement, point.candidate.latency_ms
     colour = COLOURS.get(point.candidate.runtime, _OTHER)
-    measured = (judgement.measured or 0.0) * unit.factor
+    measured = _drawn(judgement.measured, unit.factor)
     y = _inside(measured, limits) if clipped else measured
     if judgement.low is not None and judgement.high is not None:
-        ends = [min(max(value * unit.factor, limits[0]), limits[1]) for value in (judgement.low, judgement.high)]
+        ends = [min(max(_drawn(value, unit.factor), limits[0]), limits[1]) for value in (judgement.low, judgement.high)]
         axes.plot([x, x], ends, color=colour, linewidth=1.3, zorder=2, solid_capstyle="butt")
     if latency is not None and latency.p50 is not None and latency.p90 is not None:
-        axes.plot([x, latency.p90], [y, y], color=colour, linewidth=1.3, zorder=2, solid_capstyle="butt")
+        axes.plot([x, _drawn(latency.p90)], [y, y], color=colour, linewidth=1.3, zorder=2, solid_capstyle="butt")
     shape = _SHAPES.get(point.candidate.precision, "D")
     axes.plot([x], [y], shape, color=colour, markersize=8, markeredgecolor="white", markeredgewidth=0.8, zorder=4)
     if point.is_released:
@@ -212,7 +223,7 @@ def _number_points(axes: Any, shown: list[Point], place: Any, unit: Unit, limits
     span = axes.get_xlim()
 
     def pixels(point: Point) -> tuple[float, float]:
-        measured = _inside((point.judgement.measured or 0.0) * unit.factor, limits)
+        measured = _inside(_drawn(point.judgement.measured, unit.factor), limits)
         across = (place(point) - span[0]) / ((span[1] - span[0]) or 1.0)
         up = (measured - limits[0]) / (limits[1] - limits[0])
         return (box.x0 + across * box.width) * wide, (box.y0 + up * box.height) * tall
@@ -222,7 +233,7 @@ def _number_points(axes: Any, shown: list[Point], place: Any, unit: Unit, limits
     taken += [(pixels(point)[0], *_upright(point.judgement, unit, limits, box.y0 * tall, per_unit)) for point in shown]
     for point in shown:
         x, y = pixels(point)
-        measured = (point.judgement.measured or 0.0) * unit.factor
+        measured = _drawn(point.judgement.measured, unit.factor)
         is_cut = not limits[0] <= measured <= limits[1]
         arrow = "↓" if measured < limits[0] else "↑"
         text = f"{point.row}" + (" released" if point.is_released else "")
@@ -268,7 +279,7 @@ def _areas(point: Point, at: tuple[float, float], per_unit: float) -> list[tuple
     areas = [(x, y, side, side)]
     latency = point.candidate.latency_ms
     if latency is not None and latency.p50 is not None and latency.p90 is not None:
-        length = (latency.p90 - latency.p50) * per_unit
+        length = (_drawn(latency.p90) - _drawn(latency.p50)) * per_unit
         areas.append((x + length / 2, y, length, 3.0))
     return areas
 
@@ -278,13 +289,13 @@ def _upright(
 ) -> tuple[float, float, float]:
     """What the bar of a gate's interval covers: its middle's height, its width and its length in pixels."""
     values = [judgement.measured or 0.0 if value is None else value for value in (judgement.low, judgement.high)]
-    low, high = (min(max(value * unit.factor, limits[0]), limits[1]) for value in values)
+    low, high = (min(max(_drawn(value, unit.factor), limits[0]), limits[1]) for value in values)
     return floor + ((low + high) / 2 - limits[0]) * per_unit, 3.0, (high - low) * per_unit
 
 
 def _room(axes: Any, places: list[float]) -> None:
     low, high = min(places), max(places)
-    pad = 0.12 * (high - low) or 0.2 * abs(high) or 1.0
+    pad = max(0.12 * (high - low), _resolution(low, high)) if high > low else 0.2 * abs(high) or 1.0
     axes.set_xlim(max(low - pad, 0.0) if low > 0 else low - pad, high + 1.5 * pad)
 
 

@@ -86,7 +86,7 @@ def _table(target: TargetReport, *, is_wide: bool) -> Table:
     if is_wide:
         table.add_column("n", no_wrap=True, justify="right", max_width=8, overflow="ellipsis")
         table.add_column("judged on", no_wrap=True, max_width=9)
-    table.add_column("verdict", no_wrap=True, max_width=9)
+    table.add_column("verdict", no_wrap=True, min_width=9, max_width=9)
     for candidate in target.candidates:
         is_released = candidate.key == target.chosen
         style = "bold" if is_released else ""

@@ -124,10 +124,13 @@ class TargetReport(Record):
         for name in ("chosen", "baseline"):
             if getattr(self, name) is not None and getattr(self, name) not in keys:
                 raise DataError(f"{name} of profile {self.profile!r} is {getattr(self, name)!r}, which is no candidate of it.")
-        if self.chosen is not None and self.verdict != "passed":
-            raise DataError(
-                f"profile {self.profile!r} releases {self.chosen!r} with verdict {self.verdict!r}; only a pass may."
-            )
+        winner = self.winner
+        if winner is None:
+            return
+        if self.verdict != "passed" or winner.verdict != "passed":
+            raise DataError(f"profile {self.profile!r} releases {self.chosen!r}, which did not pass; only a pass may.")
+        if self.measured_on is None:
+            object.__setattr__(self, "measured_on", winner.measured_on)
 
     @property
     def released(self) -> bool:
