@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 Statistic = Callable[[Floats], Floats]
 
 RESAMPLES = 10_000
-_ELEMENTS_AT_ONCE = 1 << 20
+_ELEMENTS_AT_ONCE = 1 << 16
 # A level below this many resamples' share is not read off the resamples but extended in normal quantiles.
 _RESOLVED = 20
 _LEAST_RESAMPLES = 100

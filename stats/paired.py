@@ -134,7 +134,7 @@ def _standardised(numerator: Floats, variance: Floats) -> Floats:
     """Numerator over root variance; without variance the sign decides, and 0 stays 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
         value = numerator / np.sqrt(variance)
-    return np.where(variance > 0, value, np.where(numerator == 0, 0.0, np.sign(numerator) * np.inf))
+    return np.where(variance > 0, value, np.where(numerator == 0, 0.0, np.copysign(np.inf, numerator)))
 
 
 def _root(is_left: Callable[[Floats], NDArray[np.bool_]], low: Floats, high: Floats) -> Floats:

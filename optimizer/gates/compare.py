@@ -87,6 +87,7 @@ def compare_decisions(
     if groups is not None:
         figures = compare_statistics(gate, *statistics(rows), np.ones(len(rows)), groups, look, 1.0)
         return replace(figures, psi=psi, negative_flips=negative)
+    _check_units(len(rows), None)
     table, counts = np.unique(rows, axis=0, return_counts=True)
     reference, candidate = _values(gate, *statistics(table), np.asarray(counts, dtype=np.float64))
     measured = _on_scale(gate, reference, candidate)
@@ -110,15 +111,12 @@ def compare_statistics(
 ) -> Figures:
     """Figures of any metric by the BCa bootstrap; raises Unjudgeable where the metric has no finite value.
 
-    n equal outcomes leave a share of z^2 / (n + z^2) that may differ unseen, and resampling cannot know: so no bound is tighter
+    n equal outcomes leave a share of z^2 / (n + z^2) that may differ unseen, which resampling cannot know: so what lets through is no tighter
     than if that share cost `scale` (the largest loss a sample can cause; None: as much as the reference's own value).
     """
     ones = np.asarray(counts, dtype=np.float64)
     reference, candidate = _values(gate, before, after, ones)
-    units = int(ones.sum()) if groups is None else int(groups.max(initial=-1)) + 1
-    if units < LEAST_UNITS:
-        kind = "samples" if groups is None else "groups"
-        raise Unjudgeable(f"{units} {kind} are too few to resample; at least {LEAST_UNITS} are needed.")
+    _check_units(int(ones.sum()), groups)
     bounds = bca_bounds(_scaled(gate, before, after), ones, look.alpha, seed=look.seed, groups=groups, resamples=look.resamples)
     low, high = _no_tighter(gate, bounds.low, bounds.high, unseen_share(int(ones.sum()), look.alpha), scale, reference)
     return Figures(
@@ -129,6 +127,12 @@ def compare_statistics(
         max(high, _on_scale(gate, reference, candidate)),
         bounds.error if math.isfinite(bounds.error) else None,
     )
+
+
+def _check_units(samples: int, groups: Ints | None) -> None:
+    units, kind = (samples, "samples") if groups is None else (int(groups.max(initial=-1)) + 1, "groups")
+    if units < LEAST_UNITS:
+        raise Unjudgeable(f"{units} {kind} are too few to resample; at least {LEAST_UNITS} are needed.")
 
 
 def _values(gate: Gate, before: Statistic, after: Statistic, counts: Floats) -> tuple[float, float]:
@@ -165,12 +169,17 @@ def _scaled(gate: Gate, before: Statistic, after: Statistic) -> Callable[[Floats
 def _no_tighter(
     gate: Gate, low: float, high: float, unseen: float, scale: float | None, reference: float
 ) -> tuple[float, float]:
+    """Bounds of which the one that could let a candidate through is no tighter than `unseen` allows."""
     if gate.scale == "share":
-        return min(low, 1 - unseen), max(high, 1 + unseen)
-    if gate.scale == "level":
-        return (min(low, 1 - unseen), high) if scale == 1 else (low, high)
-    cost = unseen * (abs(reference) if scale is None else scale)
-    return min(low, -cost), max(high, cost)
+        best = 1 - unseen if gate.is_higher_better else 1 + unseen
+    elif gate.scale == "change":
+        cost = unseen * (abs(reference) if scale is None else scale)
+        best = -cost if gate.is_higher_better else cost
+    elif scale == 1 and gate.is_higher_better:
+        best = 1 - unseen
+    else:
+        return low, high
+    return (min(low, best), high) if gate.is_higher_better else (low, max(high, best))
 
 
 def _likely_wrong(over: Ints, classes: Ints) -> Ints:

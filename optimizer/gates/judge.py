@@ -65,12 +65,14 @@ def judge(
     """
     evidence = _Evidence(np.asarray(reference), np.asarray(candidate), _array(labels), _arrays(columns), _arrays(inputs))
     _check_request(gate, evidence, alpha)
-    compare = _comparison(gate, evidence, Look(alpha, seed, resamples))
+    n = len(evidence.reference)
+    compare = (
+        _comparison(gate, evidence, Look(alpha, seed, resamples)) if n else _refusing(Unjudgeable("there are no samples."))
+    )
     blank = Verdict(
         str(gate), gate.metric, None, "undecided", "", alpha, 0, threshold=None if gate.kind == "report" else gate.threshold,
         margin=gate.margin, measured_on=measured_on,
     )  # fmt: skip
-    n = len(evidence.reference)
     verdicts = [_judge_part(gate, evidence, compare, np.arange(n), blank)]
     if gate.slice is not None:
         values = np.array([str(value) for value in evidence.columns[gate.slice].tolist()], dtype=object)
