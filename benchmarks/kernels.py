@@ -78,10 +78,8 @@ def main() -> None:
     rows = {name: compare(call, given.runs) for name, call in cases(given.threads).items()}
     print(f"{'kernel':40} {'native ms':>10} {'numpy ms':>10} {'ratio':>7}  95 % interval")
     for name, row in rows.items():
-        print(
-            interval = f"{row['low']:.1f} to {row['high']:.1f}"
-            print(f"{name:40} {row['native_ms']:10.3f} {row['numpy_ms']:10.3f} {row['ratio']:7.1f}  {interval}")
-        )
+        times = f"{row['native_ms']:10.3f} {row['numpy_ms']:10.3f} {row['ratio']:7.1f}"
+        print(f"{name:40} {times}  {row['low']:.1f} to {row['high']:.1f}")
     if given.out:
         given.out.write_text(json.dumps({"threads": given.threads, "runs": given.runs, "kernels": rows}, indent=2) + "\n")
 
