@@ -52,10 +52,7 @@ def lines(artifact: Artifact) -> list[str]:
     splits = ", ".join(f"{name} {count:,}" for name, count in sorted(manifest.data.splits.items()))
     rows = [
         ("model", f"{manifest.name}, from {manifest.source.name} ({manifest.source.format}, {manifest.source.digest[:12]})"),
-        (
-            "target",
-            f"{manifest.target.profile} ({manifest.target.arch}), {manifest.target.threads} {'thread' if manifest.target.threads == 1 else 'threads'}",
-        ),
+        ("target", f"{manifest.target.profile} ({manifest.target.arch}), threads {manifest.target.threads}"),
         ("runtime", f"{manifest.runtime.name} {manifest.runtime.version}, {manifest.precision}"),
         ("size", f"{model_bytes:,} bytes of model, {artifact.size_bytes:,} in all"),
         ("pipeline", manifest.pipeline or "-"),
