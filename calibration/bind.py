@@ -14,7 +14,7 @@ from ..core.canonical import digest_json
 from ..core.errors import DataError
 from ..core.executor import TensorSpec
 from .content import sample_hashes, sample_records
-from .dataset import Batch, Dataset, PartialDataset, read_column, read_labels
+from .dataset import Batch, Dataset, PartialDataset, is_partial, read_column, read_labels
 from .labels import LabelReport, check_labels
 
 __all__ = ["BoundDataset", "LabelReport", "bind", "check_labels"]
@@ -58,7 +58,7 @@ class BoundDataset:
     @property
     def arrays(self) -> tuple[str, ...]:
         """Names of the arrays that can be an input."""
-        return self._data.arrays if isinstance(self._data, PartialDataset) else tuple(s.name for s in self._data.inputs)
+        return self._data.arrays if is_partial(self._data) else tuple(s.name for s in self._data.inputs)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -68,7 +68,7 @@ class BoundDataset:
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes by label, where labels were names."""
-        return self._data.classes if isinstance(self._data, PartialDataset) else ()
+        return self._data.classes if is_partial(self._data) else ()
 
     @property
     def has_labels(self) -> bool:
@@ -109,7 +109,7 @@ class BoundDataset:
 
     def with_inputs(self, inputs: Mapping[str, str]) -> PartialDataset:
         """The data underneath with these inputs, not bound."""
-        if not isinstance(self._data, PartialDataset):
+        if not is_partial(self._data):
             raise DataError("this data set cannot change its inputs; give it as arrays by name.")
         return self._data.with_inputs(inputs)
 
@@ -135,8 +135,8 @@ def _matched(data: Dataset, specs: tuple[TensorSpec, ...]) -> tuple[Dataset, lis
     wanted = [spec.name for spec in specs]
     if set(wanted) == set(have):
         return data, wanted
-    arrays = data.arrays if isinstance(data, PartialDataset) else tuple(have)
-    if isinstance(data, PartialDataset) and all(name in arrays for name in wanted):
+    arrays = data.arrays if is_partial(data) else tuple(have)
+    if is_partial(data) and all(name in arrays for name in wanted):
         return data.with_inputs({name: name for name in wanted}), wanted
     if all(name in have for name in wanted):
         return data, wanted

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.canonical import digest_json
-from .dataset import Dataset, PartialDataset, chunks
+from .dataset import Dataset, chunks, is_partial
 
 _CHUNK_BYTES = 16 << 20
 
@@ -52,7 +52,7 @@ def digest_records(records: Sequence[bytes], declaration: Mapping[str, Any]) -> 
 
 def sample_hashes(data: Dataset) -> tuple[bytes, ...]:
     """SHA-256 of each sample's inputs; before preprocessing where the data set can tell."""
-    if isinstance(data, PartialDataset):
+    if is_partial(data):
         return data.hashes()
     step = samples_a_chunk(sum(int(np.prod([size or 1 for size in spec.shape[1:]])) * 8 for spec in data.inputs))
     return tuple(made for piece in chunks(range(len(data)), step) for made in hash_inputs(data.read(piece).inputs))
@@ -60,7 +60,7 @@ def sample_hashes(data: Dataset) -> tuple[bytes, ...]:
 
 def sample_records(data: Dataset) -> tuple[bytes, ...]:
     """SHA-256 of each sample with label and columns, where the data set can tell; else that of its inputs."""
-    return data.records() if isinstance(data, PartialDataset) else sample_hashes(data)
+    return data.records() if is_partial(data) else sample_hashes(data)
 
 
 def samples_a_chunk(sample_bytes: int) -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +52,6 @@ class Dataset(Protocol):
         """The samples at `indices`, in that order; raises DataError."""
 
 
-@runtime_checkable
 class PartialDataset(Dataset, Protocol):
     """A data set that can be asked for its parts: what `open_dataset` and `bind` return."""
 
@@ -77,6 +77,17 @@ class PartialDataset(Dataset, Protocol):
     @property
     def arrays(self) -> tuple[str, ...]:
         """Names of the arrays that can be an input."""
+
+
+def is_partial(data: Dataset) -> TypeGuard[PartialDataset]:
+    """Whether `data` can be asked for its parts."""
+    return has_attributes(data, ("arrays", "column_at", "hashes", "labels_at", "records", "with_inputs"))
+
+
+def has_attributes(value: object, names: Sequence[str]) -> bool:
+    """Whether `value` has all of `names`, without computing a property: `hasattr` would read the data for their digest."""
+    missing = object()
+    return all(inspect.getattr_static(value, name, missing) is not missing for name in names)
 
 
 @dataclass(frozen=True)
@@ -107,7 +118,7 @@ def read_labels(data: Dataset, indices: Sequence[int]) -> NDArray[Any]:
     """Labels [n, ...] at `indices`, without the inputs where the data set allows; raises DataError where there are none."""
     if not data.has_labels:
         raise DataError("the data have no labels; add an array 'y' (or a label column) or name it with labels=NAME.")
-    if isinstance(data, PartialDataset):
+    if is_partial(data):
         return data.labels_at(indices)
     parts = [data.read(piece).labels for piece in chunks(indices)]
     found = [part for part in parts if part is not None]
@@ -120,7 +131,7 @@ def read_column(data: Dataset, name: str, indices: Sequence[int]) -> NDArray[Any
     """Column `name` [n] at `indices`, without the inputs where the data set allows; raises DataError where it is unknown."""
     if name not in data.columns:
         raise DataError(unknown("column", name, data.columns))
-    if isinstance(data, PartialDataset):
+    if is_partial(data):
         return data.column_at(name, indices)
     parts = [data.read(piece).columns[name] for piece in chunks(indices)]
     return np.concatenate(parts) if parts else np.zeros(0, np.str_)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..core.errors import DataError, UsageError, unknown
 from ..core.executor import TensorSpec
 from .content import digest_records, hash_record
-from .dataset import Batch, Dataset, chunks
+from .dataset import Batch, Dataset, chunks, has_attributes
 from .preprocess import Preprocessing
 from .sources.arrays import from_mapping, from_npy, from_npz
 from .sources.audio import AUDIO_SUFFIXES, AudioSource
@@ -202,7 +202,7 @@ def _from_object(
 ) -> Dataset:
     if isinstance(value, Mapping):
         return OpenedDataset(from_mapping(value, where, labels, inputs), preprocessing or Preprocessing())
-    if hasattr(value, "read") and hasattr(value, "inputs") and hasattr(value, "digest"):
+    if has_attributes(value, ("read", "inputs", "digest")):
         if preprocessing is not None or labels is not None:
             raise UsageError(
                 f"{where} is a data set with labels and preprocessing of its own; declare them where it is opened."

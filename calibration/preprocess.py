@@ -185,7 +185,8 @@ def _channel_axis(shape: tuple[int, ...], layout: str | None, name: str) -> int:
     """The channels' axis in the data as they come."""
     if len(shape) != 4:
         raise DataError(
-            f"input {name!r} has shape {list(shape)} and is no batch of images [n, h, w, c]; drop the step that needs one."
+            f"input {name!r} has shape {list(shape)} and is no batch of images [n, h, w, c]; "
+            "drop the step that needs one, or name the inputs that it is for with inputs=NAME."
         )
     if layout is not None and ">" in layout:
         return -1 if layout.startswith("nhwc") else 1

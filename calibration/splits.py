@@ -24,7 +24,7 @@ from ..core.errors import DataError, UsageError, unknown
 from ..core.executor import TensorSpec
 from .bind import bind
 from .content import sample_hashes, sample_records
-from .dataset import Dataset, PartialDataset, Split, read_column, read_labels
+from .dataset import Dataset, Split, is_partial, read_column, read_labels
 from .opening import open_dataset
 from .preprocess import Preprocessing
 
@@ -230,7 +230,7 @@ def _refuse_overlap(datasets: Mapping[str, Dataset]) -> None:
     owner: dict[bytes, str] = {}
     classes: tuple[str, tuple[str, ...]] | None = None
     for name, data in datasets.items():
-        if isinstance(data, PartialDataset) and data.has_labels:
+        if is_partial(data) and data.has_labels:
             if classes is not None and classes[1] != data.classes:
                 raise DataError(
                     f"the files for {classes[0]} and {name} name other classes; give both every class, or labels as numbers."

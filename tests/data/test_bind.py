@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from edgewright.calibration.bind import bind, check_labels
-from edgewright.calibration.dataset import PartialDataset, read_column
+from edgewright.calibration.dataset import is_partial, read_column
 from edgewright.calibration.opening import open_dataset
 from edgewright.calibration.preprocess import Preprocessing
 from edgewright.core.errors import DataError
@@ -135,7 +135,7 @@ def test_names() -> None:
     bound = bind(data, (spec("mask", "int64", None, 4), spec("ids", "int32", None, 4)))
     assert list(bound.read([0]).inputs) == ["mask", "ids"]
     assert set(bound.columns) == {"site", "extra"}
-    assert isinstance(bound, PartialDataset)
+    assert is_partial(bound)
     assert read_column(bound, "site", [4, 2]).tolist() == [4, 2]
     again = bind(bound, (spec("ids", "int64", None, 4), spec("mask", "int64", None, 4)))
     assert again.read([1]).inputs["ids"].shape == (1, 4)

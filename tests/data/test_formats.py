@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from edgewright.calibration.dataset import PartialDataset, Split, read_column, read_labels
+from edgewright.calibration.dataset import Split, is_partial, read_column, read_labels
 from edgewright.calibration.opening import open_dataset
 from edgewright.calibration.preprocess import Preprocessing
 from edgewright.core.errors import DataError, UsageError
@@ -28,7 +28,7 @@ def test_npz(tmp_path, arrays, save, order) -> None:
     assert data.columns == ("sex", "age")
     assert list(batch.columns["sex"]) == list(arrays["sex"][ORDER])
     assert batch.columns["age"].tolist() == arrays["age"][ORDER].tolist()
-    assert isinstance(data, PartialDataset)
+    assert is_partial(data)
     assert data.digest == open_dataset(arrays).digest
 
 

@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from edgewright.calibration import spool
+from edgewright.calibration.bind import bind
 from edgewright.calibration.opening import open_dataset
+from edgewright.core.executor import TensorSpec
 
 _SAMPLES, _SHAPE = 400, (64, 64, 3)
 _FILE_BYTES = _SAMPLES * 64 * 64 * 3 * 4
@@ -21,6 +23,7 @@ import resource, sys
 import numpy as np
 from edgewright.calibration.dataset import Split
 from edgewright.calibration.opening import open_dataset
+from edgewright.core.executor import TensorSpec
 data = open_dataset(sys.argv[1])
 batches = Split("calib", data, tuple(range(int(sys.argv[2]))))
 list(zip(range(2), batches.batches(8)))
@@ -67,6 +70,9 @@ def test_eight_samples_read_eight_samples(big, monkeypatch) -> None:
     data.read(range(8))
     assert sum(counted) == 8 * (64 * 64 * 3 * 4 + 8)
     assert len(counted) == 2
+    counted.clear()
+    assert len(open_dataset(bind(data, (TensorSpec("image", "float32", (None, *_SHAPE)),)))) == _SAMPLES
+    assert counted == []
 
 
 @pytest.mark.parametrize("kind", ["stored", "deflated"])
