@@ -7,7 +7,7 @@ PIP := $(BIN)/pip install --disable-pip-version-check -q -c constraints.txt
 .PHONY: demo test check bench wheels clean
 
 demo: $(VENV)/.demo
-	$(BIN)/python -m docs.demo
+	$(BIN)/python docs/demo.py
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile

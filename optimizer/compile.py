@@ -250,8 +250,12 @@ def _write(
 def _figures(target: Target) -> dict[str, Any]:
     """What measurements.json in the artifact holds."""
     trial, ratio = target.decision.chosen, target.decision.ratio
-    latency = trial.latency.to_json() if trial is not None and trial.latency is not None else None
-    return {"latency": latency, "ratio_to_best_float": None if ratio is None else ratio.to_json()}
+    latency = trial.latency if trial is not None else None
+    return {
+        "latency_ms": None if latency is None else {"p50": latency.p50_ms, "p90": latency.p90_ms, "p99": latency.p99_ms},
+        "measurement": None if latency is None else latency.to_json(),
+        "ratio_to_best_float": None if ratio is None else ratio.to_json(),
+    }
 
 
 def name_of(recipe: Recipe) -> str:

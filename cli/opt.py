@@ -1,0 +1,123 @@
+"""`edgewright opt`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..core.errors import UsageError
+
+
+@click.command()
+@click.argument("model")
+@click.option("--pipeline", "text", required=True, help="Passes, for example 'canonicalize,fold-bn,store-float16'.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write the model to this .onnx file.")
+@click.option("--print-after", multiple=True, metavar="PASS|all", help="Print the model after this pass.")
+@click.option("--time-passes", is_flag=True, help="Print the seconds of each pass.")
+@click.option("--verify-each/--no-verify-each", default=True, help="Check the model after each pass.  [default: on]")
+@click.option("--data", help="Samples, for passes that need calibration.")
+@click.option("--preprocess", help="Declared preprocessing of the data.")
+@click.option("--profile", help="Device profile, for passes that need a target.")
+@click.option("--runtime", default="onnxruntime", show_default=True, help="Runtime whose scheme `quantize` follows.")
+@click.option("--calib-samples", type=int, default=256, show_default=True, help="Samples to calibrate with.")
+@click.option("--trust", is_flag=True, help="Allow files that run code when they are loaded.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
+def opt(
+    model: str,
+    text: str,
+    out: Path | None,
+    print_after: tuple[str, ...],
+    time_passes: bool,
+    verify_each: bool,
+    data: str | None,
+    preprocess: str | None,
+    profile: str | None,
+    runtime: str,
+    calib_samples: int,
+    trust: bool,
+    as_json: bool,
+) -> None:
+    """Run a pipeline of passes on MODEL, and print or write the result.
+
+    Example: edgewright opt model.onnx --pipeline 'canonicalize,fold-bn' --print-after fold-bn --out folded.onnx
+    """
+    from ..core.files import write_atomic
+    from ..ir.pipeline import pass_text
+    from ..ir.statistics import statistics
+    from ..ir.verify import operators
+    from ..optimizer.ingest.ingest import ingest
+    from ..optimizer.passes.registry import PASSES, parse
+    from .progress import RichProgress
+
+    pipeline = parse(text)
+    for name in print_after:
+        if name != "all" and name not in {item.name for item in pipeline.passes}:
+            raise UsageError(f"--print-after {name!r} is not a pass of the pipeline {text!r} (passes: {', '.join(PASSES)}).")
+    progress = RichProgress(is_quiet=as_json)
+    start = ingest(Path(model) if ":" not in model else model, trust=trust, progress=progress).model
+
+    def after(item: Any, made: Any, step: Any) -> None:
+        if not as_json and (item.name in print_after or "all" in print_after):
+            click.echo(f"after {pass_text(item)}:\n{made}\n")
+
+    given = _given(pipeline, start, data, preprocess, profile, runtime, calib_samples, trust, progress)
+    result, steps = pipeline.run(start, given, after=after, verify_each=verify_each)
+    if out is not None:
+        write_atomic(out, result.to_bytes())
+    found = statistics(result)
+    if as_json:
+        rows = [{"pass": s.text, "seconds": s.seconds, "changed": s.changed, "notes": list(s.notes)} for s in steps]
+        told = {"passes": rows, "parameters": found.parameters, "weight_bytes": found.weight_bytes, "macs": found.macs}
+        more = {"peak_activation_bytes": found.peak_activation_bytes, "operators": operators(result)}
+        click.echo(json.dumps({**told, **more, "out": None if out is None else str(out)}, indent=1))
+        return
+    for step in steps:
+        seconds = f"{step.seconds:8.3f} s  " if time_passes else ""
+        notes = "; ".join(step.notes)
+        click.echo(f"{seconds}{step.text}: {'changed' if step.changed else 'unchanged'}{f' ({notes})' if notes else ''}")
+    if out is None and not print_after:
+        click.echo(str(result))
+    click.echo(f"{found.parameters} parameters, {found.weight_bytes} bytes of weights, {found.macs} MACs")
+
+
+def _given(
+    pipeline: Any,
+    model: Any,
+    data: str | None,
+    preprocess: str | None,
+    profile: str | None,
+    runtime: str,
+    calib_samples: int,
+    trust: bool,
+    progress: Any,
+) -> dict[type[Any], Any]:
+    """What the passes need: a scheme, and statistics where one calibrates."""
+    from ..calibration.bind import bind
+    from ..calibration.collect import collect
+    from ..calibration.dataset import Split
+    from ..calibration.opening import open_dataset
+    from ..calibration.preprocess import Preprocessing
+    from ..device_profiles.loader import load
+    from ..ir.pipeline import Pipeline
+    from ..optimizer.quantize.quantize import Quantize, QuantizeNeeds
+    from ..runtimes import registry
+
+    places = [index for index, item in enumerate(pipeline.passes) if isinstance(item, Quantize)]
+    if not places:
+        return {}
+    if profile is None:
+        raise UsageError("quantize needs a target: add --profile NAME (and --runtime NAME).")
+    scheme = registry.get(runtime).scheme(load(profile))
+    statics = [index for index in places if pipeline.passes[index].mode == "static"]
+    if not statics:
+        return {QuantizeNeeds: QuantizeNeeds(scheme, None)}
+    if data is None:
+        raise UsageError("quantize needs samples to calibrate with: add --data FILE, or use quantize{mode=weight-only}.")
+    before, _ = Pipeline(pipeline.passes[: statics[0]]).run(model)
+    opened = open_dataset(data, preprocessing=Preprocessing.parse(preprocess) if preprocess else None, trust=trust)
+    bound = bind(opened, before.inputs)
+    split = Split("calib", bound, tuple(range(min(calib_samples, len(bound)))))
+    return {QuantizeNeeds: QuantizeNeeds(scheme, collect(before, split, progress=progress))}
