@@ -35,7 +35,7 @@ _QUANTIZE, _DEQUANTIZE = b'"\x0eQuantizeLinear', b'"\x10DequantizeLinear'
 
 
 def session_options(threads: int) -> Any:
-    """Options of every session: sequential, `threads` within an operator, deterministic, int8 fused on every CPU."""
+    """Options of every session: sequential, `threads` within an operator, deterministic, quiet."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -44,8 +44,6 @@ def session_options(threads: int) -> Any:
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.use_deterministic_compute = True
     options.log_severity_level = _FATAL_ONLY
-    # Signed activations are fused by default on Arm only; without it an int8 file would run in float on x86.
-    options.add_session_config_entry("session.qdqisint8allowed", "1")
     return options
 
 

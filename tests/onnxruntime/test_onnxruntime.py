@@ -109,11 +109,7 @@ def test_an_operator_of_the_scheme_fuses_into_an_integer_kernel(op_type, profile
 def test_the_scheme_follows_the_cpu():
     schemes = {name: RUNTIME.scheme(load(name)) for name in known()}
     assert {name for name, scheme in schemes.items() if scheme.saturating_pairs} == {"x86-64-avx2"}
-    assert {name for name, scheme in schemes.items() if scheme.activation == "uint8"} == {
-        "x86-64-avx2",
-        "x86-64-vnni",
-        "intel-n100",
-    }
+    assert {scheme.activation for scheme in schemes.values()} == {"uint8"}
     assert {scheme.weight for scheme in schemes.values()} == {"int8"}
 
 
