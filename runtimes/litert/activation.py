@@ -119,7 +119,7 @@ def activation(low: Lowering, node: onnx_ir.Node) -> None:
         reason = f"its kernel gives scale {demanded.scale} and zero point {demanded.zero}, the model asks for others"
     given = low.real(value, perm)
     made = low.emit(kind, [given], given.shape, options=chosen)
-    fusion.finish(low, node, fusion.Tail(node.outputs[0], fusion.NONE, (), None, ()), made, perm, reason)
+    fusion.finish(low, node, fusion.Tail(node.outputs[0]), made, perm, reason)
 
 
 def _fields(node: onnx_ir.Node) -> dict[str, Any]:
@@ -139,6 +139,11 @@ def clip(low: Lowering, node: onnx_ir.Node) -> None:
         raise low.fail(node, "its bounds are not constant numbers")
     quant = low.quant(value)
     given = low.raw(value, perm)
+    kernels = {(0.0, np.inf): "RELU", (0.0, 6.0): "RELU6", (-1.0, 1.0): "RELU_N1_TO_1"}
+    if quant is not None and limits in kernels:
+        low.bind(node.outputs[0], low.emit(kernels[limits], [given], given.shape, "int8", quant=quant), perm)
+        low.record(node, "int8")
+        return
     if quant is not None:
         made = given
         for kind, limit, end in (("MAXIMUM", limits[0], -128), ("MINIMUM", limits[1], 127)):
@@ -149,7 +154,6 @@ def clip(low: Lowering, node: onnx_ir.Node) -> None:
         low.bind(node.outputs[0], made, perm)
         low.record(node, "int8")
         return
-    kernels = {(0.0, np.inf): "RELU", (0.0, 6.0): "RELU6", (-1.0, 1.0): "RELU_N1_TO_1"}
     given = low.widened(given)
     if given.dtype == "float32" and limits in kernels:
         made = low.emit(kernels[limits], [given], given.shape)
@@ -202,7 +206,7 @@ def softmax(low: Lowering, node: onnx_ir.Node) -> None:
     given = low.real(value, perm)
     made = low.emit(kind, [given], given.shape, options=options)
     reason = fusion.why_float(end, {"input": quant})
-    fusion.finish(low, node, fusion.Tail(node.outputs[0], fusion.NONE, (), None, ()), made, perm, reason)
+    fusion.finish(low, node, fusion.Tail(node.outputs[0]), made, perm, reason)
 
 
 def composed(low: Lowering, node: onnx_ir.Node) -> None:

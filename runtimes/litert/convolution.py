@@ -50,8 +50,10 @@ def prepare(
     given = low.quant(data)
     if given is not None and weights.is_symmetric_int8 and end.quant is not None and weights.quant is not None:
         return Kernel(weights, _bias_integers(bias, given, weights.quant), end.quant), end, ""
-    operands = {"input": given, "weights": weights if weights.is_symmetric_int8 else None}
-    return Kernel(weights, bias, None), end.in_float, fusion.why_float(end, operands)
+    reason = fusion.why_float(end, {"input": given, "weights": weights if weights.is_int8 else None})
+    if weights.is_int8 and not weights.is_symmetric_int8 and not reason:
+        reason = "its int8 weights have a zero point or hold -128, which the kernels cannot multiply exactly"
+    return Kernel(weights, bias, None), end.in_float, reason
 
 
 def _bias_integers(bias: Constant | None, given: Quant, weights: Quant) -> Constant | None:

@@ -63,9 +63,7 @@ def matmul(low: Lowering, node: onnx_ir.Node) -> None:
         return
     out = node.outputs[0]
     bias, adder = _added(low, out, weights.array.shape[1])
-    end = fusion.tail(low, adder.outputs[0] if adder is not None else out)
-    if adder is not None:
-        end = replace(end, absorbed=(adder, *end.absorbed))
+    end = fusion.tail(low, out) if adder is None else fusion.tail(low, adder.outputs[0], before=(adder,))
     _connect(low, node, data, bias, turned=False, alpha=1.0, beta=1.0, end=end)
 
 

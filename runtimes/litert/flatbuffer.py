@@ -57,10 +57,11 @@ class Tensor:
     is_constant: bool = False
 
 
-class _AlignedBuffer(schema.BufferT):  # type: ignore[misc]
+class AlignedBuffer(schema.BufferT):  # type: ignore[misc]
     """A buffer whose bytes start at a multiple of 16 in the file, as the schema's force_align asks."""
 
     def Pack(self, builder: Any) -> Any:  # noqa: N802 - the schema's name
+        """Write the buffer; gives its place in the builder."""
         if self.data is None:
             return super().Pack(builder)
         data = self.data.tobytes()
@@ -77,7 +78,7 @@ class Writer:
     """Collects one subgraph; equal calls in equal order give equal bytes."""
 
     def __init__(self) -> None:
-        empty = _AlignedBuffer()
+        empty = AlignedBuffer()
         self._buffers: list[Any] = [empty]
         self._buffer_of: dict[bytes, int] = {}
         self._constants: dict[tuple[Any, ...], Tensor] = {}
@@ -102,7 +103,7 @@ class Writer:
         key = (data, contiguous.shape, contiguous.dtype.name, quant)
         if key not in self._constants:
             if data not in self._buffer_of:
-                buffer = _AlignedBuffer()
+                buffer = AlignedBuffer()
                 buffer.data = np.frombuffer(data, np.uint8)
                 self._buffer_of[data] = len(self._buffers)
                 self._buffers.append(buffer)

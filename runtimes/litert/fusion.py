@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnx_ir
@@ -28,18 +28,22 @@ class Tail:
     """The nodes after an operator that its kernel does too.
 
     `value`: what the kernel makes. `quant`: of its result, where every reader quantizes it alike; `quantizers` are these.
+    `bounds`: (lowest, highest) integers of a Clip that the kernel has no code for, to be compared with afterwards.
+    `in_float`: what the kernel takes along when it runs in float.
     """
 
     value: onnx_ir.Value
-    activation: int
-    absorbed: tuple[onnx_ir.Node, ...]
-    quant: Quant | None
-    quantizers: tuple[onnx_ir.Node, ...]
+    activation: int = NONE
+    absorbed: tuple[onnx_ir.Node, ...] = ()
+    quant: Quant | None = None
+    quantizers: tuple[onnx_ir.Node, ...] = ()
+    bounds: tuple[int, int] = (-128, 127)
+    float_form: Tail | None = None
 
     @property
     def in_float(self) -> Tail:
-        """The same without the quantization of the result."""
-        return Tail(self.value, self.activation, self.absorbed, None, ())
+        """What the kernel takes along when it runs in float."""
+        return self if self.float_form is None else self.float_form
 
 
 def only_reader(value: onnx_ir.Value) -> onnx_ir.Node | None:
@@ -48,22 +52,33 @@ def only_reader(value: onnx_ir.Value) -> onnx_ir.Node | None:
     return uses[0].node if len(uses) == 1 and not value.is_graph_output() else None
 
 
-def tail(low: Lowering, value: onnx_ir.Value, activations: Sequence[int] = tuple(_CODES.values())) -> Tail:
-    """What follows `value` and can be done by the kernel that makes it, which knows the given activation codes."""
-    absorbed: tuple[onnx_ir.Node, ...] = ()
-    activation = NONE
+def tail(
+    low: Lowering,
+    value: onnx_ir.Value,
+    activations: Sequence[int] = tuple(_CODES.values()),
+    before: tuple[onnx_ir.Node, ...] = (),
+) -> Tail:
+    """What follows `value` and can be done by the kernel that makes it, which knows the given activation codes.
+
+    `before` are nodes that the kernel has taken along already.
+    """
+    plain = Tail(value, absorbed=before)
     reader = only_reader(value)
     limits = clip_limits(low, reader) if reader is not None else None
     if reader is not None and limits is not None:
-        after = reader.outputs[0]
-        quant, quantizers = _quantized(low, after)
+        after, absorbed = reader.outputs[0], (*before, reader)
         code = _CODES.get(limits)
-        if quant is not None and _is_implied(limits, quant):
-            return Tail(after, NONE, (reader,), quant, quantizers)
-        if code in activations and code is not None:
-            value, activation, absorbed = after, code, (reader,)
+        if code is not None and code in activations:
+            plain = Tail(after, code, absorbed)
+        quant, quantizers = _quantized(low, after)
+        if quant is not None:
+            lowest, highest = (int(np.clip(integer(limit, quant), -128, 127)) for limit in limits)
+            if (lowest, highest) == (-128, 127) or plain.value is not after:
+                return Tail(after, NONE, absorbed, quant, quantizers, (lowest, highest), plain)
+            return Tail(after, plain.activation, absorbed, quant, quantizers, float_form=plain)
+        return plain
     quant, quantizers = _quantized(low, value)
-    return Tail(value, activation, absorbed, quant, quantizers)
+    return Tail(value, NONE, before, quant, quantizers, float_form=plain)
 
 
 def clip_limits(low: Lowering, node: onnx_ir.Node) -> tuple[float, float] | None:
@@ -80,12 +95,6 @@ def clip_limits(low: Lowering, node: onnx_ir.Node) -> tuple[float, float] | None
                 return None
             bounds[position - 1] = float(array.reshape(-1)[0])
     return (bounds[0], bounds[1])
-
-
-def _is_implied(limits: tuple[float, float], quant: Quant) -> bool:
-    """Whether the integers of `quant` cannot leave `limits` anyway."""
-    lowest, highest = (integer(limit, quant) for limit in limits)
-    return lowest <= -128 and highest >= 127
 
 
 def integer(value: float, quant: Quant) -> float:
@@ -107,16 +116,21 @@ def _quantized(low: Lowering, value: onnx_ir.Value) -> tuple[Quant | None, tuple
 
 def finish(low: Lowering, node: onnx_ir.Node, end: Tail, tensor: Tensor, perm: Perm, reason: str = "") -> None:
     """Bind what `node` and its tail make to `tensor`, and note what they run in."""
+    for kind, bound, limit in (("MAXIMUM", end.bounds[0], -128), ("MINIMUM", end.bounds[1], 127)):
+        if bound != limit:
+            level = low.writer.constant("bound", np.array(bound, np.int8), end.quant)
+            options = ("MaximumMinimumOptions", dict[str, Any]())
+            tensor = low.emit(kind, [tensor, level], tensor.shape, "int8", quant=end.quant, options=options)
     low.bind(end.value, tensor, perm)
-    runs = "int8" if end.quant is not None else "float32"
+    runs: Literal["int8", "float32"] = "int8" if end.quant is not None else "float32"
     for quantizer in end.quantizers:
         low.bind(quantizer.outputs[0], tensor, perm)
         low.done.add(id(quantizer))
         low.record(quantizer, "int8", f"done by {node.op_type}")
     for taken in end.absorbed:
         low.done.add(id(taken))
-        low.record(taken, "int8" if end.quant else "float32", f"done by {node.op_type}")
-    low.record(node, "int8" if runs == "int8" else "float32", reason)
+        low.record(taken, runs, f"done by {node.op_type}")
+    low.record(node, runs, reason)
 
 
 @dataclass(frozen=True)

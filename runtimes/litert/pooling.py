@@ -97,7 +97,7 @@ def average_pool(low: Lowering, node: onnx_ir.Node) -> None:
     if even:
         fields["fusedActivationFunction"] = end.activation
     else:
-        end = fusion.Tail(node.outputs[0], fusion.NONE, (), None, ())
+        end = fusion.Tail(node.outputs[0])
     made = low.emit("AVERAGE_POOL_2D", [source], shape, options=(name, fields))
     if not even:
         share = (window.size[0] * window.size[1] / counts).astype(np.float32)[None, :, :, None]

@@ -79,9 +79,7 @@ def _feeds_dense(value: onnx_ir.Value) -> bool:
         if reader.op_type in ("QuantizeLinear", "DequantizeLinear", "Identity", "Dropout"):
             if not _feeds_dense(reader.outputs[0]):
                 return False
-        elif (
-            reader.op_type not in ("Gemm", "MatMul") or reader.inputs[0] is not value or reader.attributes.get_int("transA", 0)
-        ):
+        elif reader.op_type not in ("Gemm", "MatMul") or reader.inputs[0] is not value or _is_turned(reader):
             return False
     return bool(readers)
 

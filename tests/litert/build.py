@@ -46,6 +46,7 @@ def expected(model: onnx.ModelProto, inputs: Arrays) -> dict[str, np.ndarray]:
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1
+    options.log_severity_level = 3
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     return dict(zip(names, session.run(names, dict(inputs)), strict=True))
@@ -101,7 +102,9 @@ def node(kind: str, inputs: Sequence[str], outputs: Sequence[str], **attributes:
     return helper.make_node(kind, list(inputs), list(outputs), name=f"{kind}_{outputs[0]}", **attributes)
 
 
-def single(kind: str, inputs: Arrays, weights: Arrays | None = None, *, order: Sequence[str] = (), opset: int = 17, **attributes: Any) -> onnx.ModelProto:
+def single(
+    kind: str, inputs: Arrays, weights: Arrays | None = None, *, order: Sequence[str] = (), opset: int = 17, **attributes: Any
+) -> onnx.ModelProto:
     """A model of one node that reads `order` (default: inputs, then weights) and makes `y`."""
     names = list(order) or [*inputs, *(weights or {})]
     return onnx_model([node(kind, names, ["y"], **attributes)], inputs, ["y"], weights, opset)
