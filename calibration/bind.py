@@ -16,6 +16,7 @@ from ..core.executor import TensorSpec
 from .content import sample_hashes, sample_records
 from .dataset import Batch, Dataset, PartialDataset, is_partial, read_column, read_labels
 from .labels import LabelReport, check_labels
+from .preprocess import Preprocessing
 
 __all__ = ["BoundDataset", "LabelReport", "bind", "check_labels"]
 
@@ -54,6 +55,12 @@ class BoundDataset:
     def data(self) -> Dataset:
         """The data set underneath."""
         return self._data
+
+    @property
+    def preprocessing(self) -> Preprocessing | None:
+        """What was declared for the data underneath."""
+        found = getattr(self._data, "preprocessing", None)
+        return found if isinstance(found, Preprocessing) else None
 
     @property
     def arrays(self) -> tuple[str, ...]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..core.canonical import digest_json
-from .dataset import Dataset, chunks, is_partial
+from .dataset import Dataset, Split, chunks, is_partial
 
 _CHUNK_BYTES = 16 << 20
 
@@ -43,11 +43,14 @@ def hash_record(content: bytes, parts: Mapping[str, Any]) -> bytes:
 
 
 def digest_records(records: Sequence[bytes], declaration: Mapping[str, Any]) -> str:
-    """Digest of a data set: its records in sorted order, so that the order of rows and files is no part of it."""
-    state = hashlib.sha256()
-    for record in sorted(records):
-        state.update(record)
-    return digest_json({"records": state.hexdigest(), "count": len(records), **declaration})
+    """Digest of a data set: its records in order, so that with it an index names one sample."""
+    return digest_json({"records": _digest_all(records), "count": len(records), **declaration})
+
+
+def content_digest(split: Split) -> str:
+    """Digest of what a split holds, whatever the order, the file and the preprocessing: shuffled data are the same data."""
+    records = sample_records(split.data)
+    return _digest_all(sorted(records[index] for index in split.indices))
 
 
 def sample_hashes(data: Dataset) -> tuple[bytes, ...]:
@@ -66,6 +69,13 @@ def sample_records(data: Dataset) -> tuple[bytes, ...]:
 def samples_a_chunk(sample_bytes: int) -> int:
     """How many samples to read at a time, so that memory stays bounded."""
     return max(1, min(4096, _CHUNK_BYTES // max(1, sample_bytes)))
+
+
+def _digest_all(records: Iterable[bytes]) -> str:
+    state = hashlib.sha256()
+    for record in records:
+        state.update(record)
+    return state.hexdigest()
 
 
 def _row_bytes(array: NDArray[Any], row: int) -> bytes | memoryview:

@@ -29,8 +29,8 @@ _SUFFIXES = (".npz", ".npy", ".csv", ".parquet", ".pq")
 class OpenedDataset:
     """Samples of a source, preprocessed as declared; a `PartialDataset`.
 
-    The digest is of the samples' records in sorted order and of the preprocessing: the order of rows and files is no part of
-    it, so shuffled data are the same data.
+    The digest is of the samples' records in order and of the preprocessing, so digest and index together name one sample.
+    `content.content_digest` is the one that does not see the order.
     """
 
     def __init__(self, source: Source, preprocessing: Preprocessing) -> None:
