@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -195,3 +196,25 @@ def test_a_model_that_fails_while_running_is_refused() -> None:
     model = Model(onnx_ir.from_proto(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)))
     with pytest.raises(ModelError, match="cannot run the model to calibrate it"):
         collect(model, split(Arrays({"x": np.zeros((2, 4), np.float32)})))
+
+
+def test_memory_does_not_grow_with_the_samples() -> None:
+    @dataclass
+    class Noise:
+        def read(self, indices: Sequence[int]) -> Batch:
+            random = np.random.default_rng(indices[0])
+            return Batch({"x": random.normal(size=(len(indices), 3, 8, 8)).astype(np.float32)}, None, {}, indices)
+
+    def peak(samples: int) -> int:
+        part = Split("calib", Noise(), tuple(range(samples)))
+        tracemalloc.start()
+        try:
+            collect(convolution(), part)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(64)
+    samples_bytes = (1024 - 64) * 3 * 8 * 8 * 4
+    # What grows is the number of filled bins, at most 2,048 a tensor.
+    assert peak(1024) - peak(64) < samples_bytes / 10

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 import zipfile
 
 import numpy as np
@@ -110,3 +112,17 @@ def damaged(data: bytes) -> list[bytes]:
 def test_damaged_statistics_are_refused(index: int) -> None:
     with pytest.raises(DataError, match="damaged"):
         Statistics.from_bytes(damaged(statistics().to_bytes())[index])
+
+
+@pytest.mark.parametrize(
+    ("module", "unwanted"),
+    [
+        ("edgewright.core.counts", ["numpy", "onnx", "onnx_ir"]),
+        ("edgewright.calibration.histogram", ["onnx", "onnx_ir", "onnxruntime"]),
+        ("edgewright.calibration.ranges", ["onnx", "onnx_ir", "onnxruntime"]),
+    ],
+)
+def test_a_device_loads_no_compiler_library(module: str, unwanted: list[str]) -> None:
+    code = f"import sys, {module}; print([name for name in {unwanted} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
