@@ -26,6 +26,8 @@ _ELEMENTS_AT_ONCE = 1 << 16
 # A level below this many resamples' share is not read off the resamples but extended in normal quantiles.
 _RESOLVED = 20
 _LEAST_RESAMPLES = 100
+# Beyond this median bias (93 % of the resamples on one side of the estimate) a statistic does not bear resampling.
+_MOST_BIAS = 1.5
 
 
 @dataclass(frozen=True)
@@ -53,10 +55,10 @@ def bca_bounds(
 
     `counts` [rows] says how many samples each row stands for; `groups` [rows] the group (0, 1, ...) of each. The normal
     quantile is widened to Student's, times sqrt(u / (u - 1)) for u units, which few units need (Hesterberg, The American
-    Statistician 69 (2015) 371-386). A resample on which the statistic is not a number counts against the bound at both ends,
-    and levels finer than the resamples resolve are extended along normal quantiles. The acceleration comes from a jackknife
-    of at most `jackknife_units` units. Source: Efron, JASA 82 (1987) 171-185. Raises DataError for fewer than 2 units
-    or 100 resamples.
+    Statistician 69 (2015) 371-386). A resample on which the statistic is not a number counts against the bound at both ends;
+    a statistic whose resamples nearly all lie on one side of the estimate has no bounds (they are infinite); levels finer
+    than the resamples resolve are extended along normal quantiles. The acceleration comes from a jackknife of at most
+    `jackknife_units` units. Source: Efron, JASA 82 (1987) 171-185. Raises DataError for fewer than 2 units or 100 resamples.
     """
     rows = np.asarray(counts, dtype=np.float64)
     draw = _Draw(rows, groups)
@@ -74,6 +76,8 @@ def bca_bounds(
     if not math.isfinite(estimate) or not math.isfinite(acceleration) or len(known) < 2:
         return Bounds(estimate, -math.inf, math.inf, math.inf, draw.units)
     bias = float(norm.ppf(np.clip((np.sum(known < estimate) + np.sum(known == estimate) / 2) / len(known), 1e-6, 1 - 1e-6)))
+    if abs(bias) > _MOST_BIAS:
+        return Bounds(estimate, -math.inf, math.inf, float(np.std(known, ddof=1)), draw.units)
     low = _quantile(np.where(np.isfinite(values), values, -np.inf), _corrected(bias, acceleration, -wide))
     high = -_quantile(-np.where(np.isfinite(values), values, np.inf), -_corrected(bias, acceleration, wide))
     return Bounds(estimate, low, high, float(np.std(known, ddof=1)), draw.units)

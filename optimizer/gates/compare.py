@@ -111,8 +111,9 @@ def compare_statistics(
 ) -> Figures:
     """Figures of any metric by the BCa bootstrap; raises Unjudgeable where the metric has no finite value.
 
-    n equal outcomes leave a share of z^2 / (n + z^2) that may differ unseen, which resampling cannot know: so what lets through is no tighter
-    than if that share cost `scale` (the largest loss a sample can cause; None: as much as the reference's own value).
+    n equal outcomes leave a share of z^2 / (n + z^2) that may differ unseen, and resampling cannot know. So the bound that
+    could let the candidate through is no tighter than if that share cost `scale` (the largest loss that a sample can cause;
+    None: as much as the reference's own value).
     """
     ones = np.asarray(counts, dtype=np.float64)
     reference, candidate = _values(gate, before, after, ones)

@@ -112,3 +112,9 @@ def test_what_is_not_a_number_counts_against_both_ends():
 def test_impossible_requests_are_refused(call):
     with pytest.raises(DataError):
         call()
+
+
+def test_a_statistic_that_resampling_always_lowers_has_no_bounds():
+    bounds = bca_bounds(lambda weights: (weights > 0).mean(axis=1), np.ones(100), 0.05, seed=0)
+    assert bounds.estimate == 1
+    assert (bounds.low, bounds.high) == (-math.inf, math.inf)
