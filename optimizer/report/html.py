@@ -75,7 +75,9 @@ def _target(index: int, target: TargetReport) -> dict[str, Any]:
         "why": words.printable(target.why).rstrip("."),
         "help": [words.printable(text) for text in _advice(target)],
         "artifact": words.printable(target.artifact or ""),
-        "measured_on": words.MEASURED_ON[target.measured_on],
+        "judged": f"Accuracy judged on {words.MEASURED_ON[target.measured_on]}."
+        if target.measured_on
+        else "Accuracy was not judged.",
         "pictures": [_markup(pictures.scatter(target, width, height)) for width, height in ((760, 400), (360, 380))],
         "rows": _rows(target),
         "metric": _metric(target),
@@ -147,7 +149,7 @@ def _remarks(target: TargetReport) -> list[tuple[str, str]]:
         texts = [words.printable(note) for note in candidate.notes]
         if candidate.split and candidate.verdicts:
             texts.append(f"judged on the {words.printable(candidate.split)} split")
-        if candidate.measured_on != target.measured_on and candidate.verdicts:
+        if candidate.measured_on and candidate.measured_on != target.measured_on:
             texts.append(f"judged on {words.MEASURED_ON[candidate.measured_on]}")
         if candidate.why and candidate.key != target.chosen:
             texts.append(f"{candidate.verdict}: {words.printable(candidate.why)}")

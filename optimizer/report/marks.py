@@ -17,9 +17,9 @@ _EDGE = 8.0
 _LARGEST = 1e100
 
 
-def _svg(body: str, label: str, width: float = WIDTH, height: float = HEIGHT) -> str:
+def _svg(body: str, label: str, width: float = WIDTH, height: float = HEIGHT, kind: str = "mark") -> str:
     size = f'width="{width:g}" height="{height:g}" viewBox="0 0 {width:g} {height:g}"'
-    return f'<svg class="mark" role="img" aria-label="{label}" {size}>{body}</svg>'
+    return f'<svg class="{kind}" role="img" aria-label="{label}" {size}>{body}</svg>'
 
 
 def bar(share: float | None, width: float = 96.0) -> str:
@@ -29,7 +29,7 @@ def bar(share: float | None, width: float = 96.0) -> str:
     length = max(1.0, min(max(share, 0.0), 1.0) * width)
     rail = f'<rect class="rail" x="0" y="4" width="{width:g}" height="8"/>'
     body = f'{rail}<rect class="fill" x="0" y="4" width="{length:.1f}" height="8"/>'
-    return _svg(body, f"{min(max(share, 0.0), 1.0):.0%}", width, 16.0)
+    return _svg(body, f"{min(max(share, 0.0), 1.0):.0%}", width, 16.0, "mark bar")
 
 
 @dataclass(frozen=True)

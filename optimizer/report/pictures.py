@@ -104,7 +104,7 @@ def _draw(figure: Any, points: list[Point], width: int, height: int) -> None:
     apart = [point for point in points if point.p50 is None]
     unit = unit_of(points[0].judgement)
     left, right, top, bottom = 62 / width, 1 - 10 / width, 1 - 30 / height, 92 / height
-    strip = 0.0 if not (timed and apart) else min(0.3, 100 / width)
+    strip = 0.0 if not (timed and apart) else min(0.4, max(90, 24 * len(apart)) / width)
     main = figure.add_axes((left, bottom, right - left - (strip + 0.02 if strip else 0), top - bottom))
     limits, clipped = _limits(points, unit)
     sides = [(main, timed or apart, _latency if timed else _size)]

@@ -18,7 +18,7 @@ MEASURED_ON = {
     "target": "the target's own kernels",
     "emulated": "the target's kernels under emulation",
     "reference": "exact integer arithmetic",
-    None: "not measured",
+    None: "no kernels at all",
 }
 _METRICS = {"auc": "AUC", "roc_auc": "ROC AUC", "ap": "average precision", "mae": "MAE", "rmse": "RMSE", "r2": "R²", "f1": "F1"}
 _PROPORTION = re.compile(r"(top-?\d+|accuracy|precision|recall|f1|agreement)([_-].*)?")

@@ -220,3 +220,9 @@ def test_no_drawing_holds_what_is_not_a_number(value: float) -> None:
     judgement = Judgement("auc", "failed", "auc >= -0.01", None, value, 1.0, 1.0, -value, value, value, -value, n=3)
     text = render(_report(Candidate("litert", "int8", "failed", verdicts=(judgement,))))
     assert not [item for item in re.findall(r"<svg.*?</svg>", text, re.DOTALL) if re.search(r"[\"\s](nan|inf)\b", item)]
+
+
+def test_texts_that_are_copied_keep_their_hyphens(example: CompileReport) -> None:
+    report = _report(Candidate("litert", "int8", "failed"), help=("try --gate 'top1 >= -2pt'",), why="-1 is wrong.")
+    assert "--gate 'top1 >= -2pt'" in "".join(Page(render(report)).words)
+    assert "top1 >= -1pt; top1[light] >= -2pt" in "".join(Page(render(example)).words)
