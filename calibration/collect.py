@@ -116,7 +116,8 @@ class _Runner:
         found: dict[str, NDArray[Any]] = {}
         for spec in self._inputs:
             if spec.name not in inputs:
-                raise DataError(f"the data {unknown('model input', spec.name, inputs)}")
+                there = ", ".join(sorted(inputs))
+                raise DataError(f"the data have no array for the model input {spec.name!r}, only {there}; name one for it.")
             array = inputs[spec.name]
             sizes = zip(array.shape[1:], spec.shape[1:], strict=False)
             if array.ndim != len(spec.shape) or any(want is not None and have != want for have, want in sizes):

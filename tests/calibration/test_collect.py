@@ -155,7 +155,7 @@ def test_nan_names_the_tensor() -> None:
 @pytest.mark.parametrize(
     ("values", "says"),
     [
-        ({"z": images(3)}, "unknown model input 'x'"),
+        ({"z": images(3)}, "no array for the model input 'x', only z"),
         ({"x": images(3)[:, :2]}, r"have the shape \(1, 2, 8, 8\)"),
         ({"x": images(3)[:, :, 0]}, "have the shape"),
         ({"x": images(3).astype(np.float64)}, "are float64, the model wants float32"),
