@@ -81,3 +81,7 @@ def _guarded(given: list[str]) -> int:
         sys.stderr.close()
         return 0
     return int(result) if isinstance(result, int) else 0
+
+
+if __name__ == "__main__":
+    main()

@@ -14,7 +14,7 @@ from .evaluate import Outputs
 from .exam import Exam
 from .gates.decisions import cut_of, predicted, scores_of
 from .gates.registry import find_metric
-from .gates.verdict import Verdict, overall
+from .gates.verdict import overall
 from .ingest.ingest import Ingested
 from .outcome import Shared, Target
 from .report.parts import Flip, Judgement, KeptFloat, Latency, MetricValue, Speedup, operator_times
@@ -105,8 +105,8 @@ def _candidate(trial: Trial, target: Target, shared: Shared, accept_outputs: Out
     latency = trial.latency
     ratio = decision.ratio if looked else None
     missing = dict(trial.missing)
-    if latency is not None and ratio is None and trial is not decision.baseline:
-        missing["speedup"] = "only what may be released is timed against the best float in turns"
+    if ratio is None:
+        missing["speedup"] = _no_ratio(trial, target)
     built = trial.built
     return Candidate(
         runtime=trial.runtime,
@@ -124,7 +124,7 @@ def _candidate(trial: Trial, target: Target, shared: Shared, accept_outputs: Out
             for verdict in verdicts
             if verdict.slice is None
         },
-        verdicts=tuple(_judgement(verdict) for verdict in verdicts),
+        verdicts=tuple(Judgement.from_json(verdict.to_json()) for verdict in verdicts),
         operators=operator_times(target.operators) if decision.chosen is trial else (),
         kept_float=() if built is None else tuple(KeptFloat(*row) for row in built.kept),
         supports={} if built is None else built.supports,
@@ -138,10 +138,13 @@ def _candidate(trial: Trial, target: Target, shared: Shared, accept_outputs: Out
     )
 
 
-def _judgement(verdict: Verdict) -> Judgement:
-    """A verdict as the report reads it; what is shown and not judged counts as passed there."""
-    status = "passed" if verdict.status == "reported" else verdict.status
-    return Judgement.from_json({**verdict.to_json(), "status": status, "margin": verdict.threshold})
+def _no_ratio(trial: Trial, target: Target) -> str:
+    """Why a candidate has no ratio to the best float."""
+    if trial is target.decision.baseline:
+        return "it is the best float32 itself"
+    if trial.latency is None:
+        return trial.missing.get("latency_ms", "not measured")
+    return "only what may be released is timed against the best float in turns"
 
 
 def _flips(exam: Exam, outputs: Outputs, shared: Shared) -> tuple[tuple[Flip, ...], int]:
