@@ -38,6 +38,16 @@ class LedgerEntry:
         """Error level of this look when all looks together may spend `total`."""
         return alpha_of_look(self.number, total)
 
+    def said(self, total: float = 0.05) -> str:
+        """One sentence for the user: which look this is and what it may spend."""
+        level = f"{100 * self.alpha(total):.2g} %"
+        if self.number == 1:
+            return f"first look at these judging data, at {level} of {100 * total:.2g} % error."
+        return (
+            f"look {self.number} at these judging data: earlier candidates spent error, so this one is judged at {level}; "
+            "fresh judging data would start anew."
+        )
+
 
 class Ledger:
     """The looks recorded in one file, safe for several processes. Raises GateError when damaged, StoreError for the disk."""

@@ -73,19 +73,18 @@ def _ties(values: Floats) -> tuple[Ints, Ints, bool]:
 
 def _auc(scores: Floats, positive: Floats) -> Statistic:
     """Area under the ROC curve: the chance that a positive ranks above a negative, equals counting half."""
-    order, starts, has_ties = _ties(scores)
-    sign = positive[order]
+    hits, misses = np.flatnonzero(positive == 1), np.flatnonzero(positive == 0)
+    misses = misses[np.argsort(scores[misses], kind="stable")]
+    below, up_to = (np.searchsorted(scores[misses], scores[hits], side) for side in ("left", "right"))
+    has_ties = bool((below != up_to).any())
 
     def statistic(weights: Floats) -> Floats:
-        drawn = weights[:, order]
-        hits, misses = drawn * sign, drawn * (1 - sign)
-        if has_ties:
-            hits, misses = np.add.reduceat(hits, starts, axis=1), np.add.reduceat(misses, starts, axis=1)
-        below = np.cumsum(misses, axis=1)
-        total = hits.sum(axis=1) * below[:, -1]
-        below -= misses / 2
+        drawn = weights[:, hits]
+        lower = np.zeros((len(weights), len(misses) + 1))
+        np.cumsum(weights[:, misses], axis=1, out=lower[:, 1:])
+        won = (lower[:, below] + lower[:, up_to]) / 2 if has_ties else lower[:, below]
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.asarray(np.einsum("ij,ij->i", hits, below) / total)
+            return np.asarray(np.einsum("ij,ij->i", drawn, won) / (drawn.sum(axis=1) * lower[:, -1]))
 
     return statistic
 

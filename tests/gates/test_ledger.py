@@ -24,7 +24,11 @@ def test_looks_are_counted_by_data_and_candidate(ledger):
     assert (first.number, first.alpha()) == (1, pytest.approx(0.04))
     assert ledger.look("e" * 64, "a", []).number == 1
     assert ledger.alpha_for_next(DATA, "b") == pytest.approx(0.005)
-    assert ledger.look(DATA, "b", ["top1 >= -1pt"]).number == 2
+    second = ledger.look(DATA, "b", ["top1 >= -1pt"])
+    assert second.number == 2
+    assert first.said() == "first look at these judging data, at 4 % of 5 % error."
+    assert "look 2" in second.said()
+    assert "0.5 %" in second.said()
     assert [entry.candidate_digest for entry in ledger.looks(DATA)] == ["a", "b"]
 
 
