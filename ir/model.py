@@ -97,7 +97,8 @@ def constant(value: onnx_ir.Value | None) -> NDArray[Any] | None:
 
 def initializer(name: str, array: NDArray[Any]) -> onnx_ir.Value:
     """A value that holds `array` under `name`, to be registered with `graph.register_initializer`."""
-    tensor = onnx_ir.tensor(np.ascontiguousarray(array), name=name)
+    # Not ascontiguousarray: that makes a vector of a scalar, and ONNX Runtime fuses no Add whose scale is a vector.
+    tensor = onnx_ir.tensor(np.asarray(array, order="C"), name=name)
     return onnx_ir.Value(name=name, shape=onnx_ir.Shape(array.shape), type=onnx_ir.TensorType(tensor.dtype), const_value=tensor)
 
 

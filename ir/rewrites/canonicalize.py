@@ -139,7 +139,7 @@ def _contiguous(graph: onnx_ir.Graph) -> None:
     for name, value in graph.initializers.items():
         array = constant(value)
         if array is not None and not array.flags.c_contiguous:
-            value.const_value = onnx_ir.tensor(np.ascontiguousarray(array), name=name)
+            value.const_value = onnx_ir.tensor(np.asarray(array, order="C"), name=name)
 
 
 def _infer(model: onnx_ir.Model) -> None:
