@@ -222,8 +222,8 @@ def composed(low: Lowering, node: onnx_ir.Node) -> None:
 def _hard_sigmoid(do: Arithmetic, x: Tensor, node: onnx_ir.Node) -> Tensor:
     alpha, beta = node.attributes.get_float("alpha", 0.2), node.attributes.get_float("beta", 0.5)
     if abs(alpha - 1 / 6) < 1e-6 and alpha > 0:
-        return do.multiply(do.add(x, beta / alpha, fusion._CODES[(0.0, 6.0)]), 1 / 6)
-    return do.minimum(do.add(do.multiply(x, alpha), beta, fusion._CODES[(0.0, np.inf)]), 1.0)
+        return do.multiply(do.add(x, beta / alpha, fusion.CODES[(0.0, 6.0)]), 1 / 6)
+    return do.minimum(do.add(do.multiply(x, alpha), beta, fusion.CODES[(0.0, np.inf)]), 1.0)
 
 
 def _reciprocal(do: Arithmetic, x: Tensor, node: onnx_ir.Node) -> Tensor:

@@ -16,7 +16,7 @@ from .graph import Lowering
 from .layout import Perm
 
 NONE = int(ActivationFunctionType.NONE)
-_CODES = {
+CODES = {
     (0.0, np.inf): int(ActivationFunctionType.RELU),
     (0.0, 6.0): int(ActivationFunctionType.RELU6),
     (-1.0, 1.0): int(ActivationFunctionType.RELU_N1_TO_1),
@@ -55,7 +55,7 @@ def only_reader(value: onnx_ir.Value) -> onnx_ir.Node | None:
 def tail(
     low: Lowering,
     value: onnx_ir.Value,
-    activations: Sequence[int] = tuple(_CODES.values()),
+    activations: Sequence[int] = tuple(CODES.values()),
     before: tuple[onnx_ir.Node, ...] = (),
 ) -> Tail:
     """What follows `value` and can be done by the kernel that makes it, which knows the given activation codes.
@@ -67,7 +67,7 @@ def tail(
     limits = clip_limits(low, reader) if reader is not None else None
     if reader is not None and limits is not None:
         after, absorbed = reader.outputs[0], (*before, reader)
-        code = _CODES.get(limits)
+        code = CODES.get(limits)
         if code is not None and code in activations:
             plain = Tail(after, code, absorbed)
         quant, quantizers = _quantized(low, after)

@@ -12,7 +12,7 @@ from .graph import Lowering
 
 
 def _pair(low: Lowering, node: onnx_ir.Node) -> tuple[onnx_ir.Value, onnx_ir.Value]:
-    first, second = node.inputs[0], node.inputs[1]
+    first, second = (*node.inputs, None, None)[:2]
     if first is None or second is None:
         raise low.fail(node, "it lacks an input")
     return first, second
@@ -103,8 +103,8 @@ def top_k(low: Lowering, node: onnx_ir.Node) -> None:
 
 def einsum(low: Lowering, node: onnx_ir.Node) -> None:
     """Einsum of two operands that share batch axes and sum over one, as BATCH_MATMUL."""
-    first, second = _pair(low, node)
     left, right, out = _letters(low, node)
+    first, second = _pair(low, node)
     summed = [letter for letter in left if letter in right and letter not in out]
     batch = [letter for letter in left if letter in right and letter in out]
     rows = [letter for letter in left if letter not in right]

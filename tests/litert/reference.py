@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from ai_edge_litert.schema_py_generated import ActivationFunctionType, Padding
@@ -39,7 +38,7 @@ class Checked:
 def walk(data: bytes, inputs: Mapping[str, Array]) -> Iterator[Checked]:
     """Run a file operator by operator, each in its shipping kernel, and compare every int8 result with its reference.
 
-    Operators without int8 results are run but not compared (`elements` 0). Raises KeyError for an int8 kernel without reference.
+    Operators without int8 results are run but not compared (`elements` 0). KeyError: no reference.
     """
     held: dict[int, Array] = {}
     for part in take_apart(data):
@@ -303,7 +302,7 @@ def _nearest(part: Part, arrays: list[Array | None]) -> list[Array]:
 
 
 _MOVES: dict[str, Callable[[Part, list[Array | None]], list[Array]]] = {
-    "BROADCAST_TO": _of(lambda x, shape: np.broadcast_to(x, shape)),
+    "BROADCAST_TO": _of(np.broadcast_to),
     "CONCATENATION": lambda part, arrays: [np.concatenate([a for a in arrays if a is not None], part.options["axis"])],
     "GATHER": lambda part, arrays: [np.take(arrays[0], arrays[1], part.options["axis"])],  # type: ignore[arg-type]
     "MAX_POOL_2D": _max_pool,
