@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir
 
-from ..ir.model import Model, constant
+from ..ir.model import Model, constant, initializer
 
+_BORDER = frozenset({"QuantizeLinear", "DequantizeLinear"})
 _ACTIVATIONS = ("Relu", "Clip")
 # Operators whose outputs hold values of their first input and nothing else.
 _MOVES = frozenset(
@@ -16,14 +17,16 @@ _MOVES = frozenset(
 
 
 def prepare(model: Model) -> Model:
-    """A copy without activations that the quantizer after them performs, and with global means as global average pools.
+    """A copy in the form that runtimes fuse best. Every integer stays what it was:
 
-    Every integer stays what it was:
-
-        Conv -> Clip{0, 6} -> Q{scale 6/255}    becomes    Conv -> Q{scale 6/255}
-        ReduceMean{all spatial axes, keepdims}  becomes    GlobalAveragePool
+    Conv -> Clip{0, 6} -> Q{scale 6/255}    becomes    Conv -> Q{scale 6/255}
+    ReduceMean{all spatial axes, keepdims}  becomes    GlobalAveragePool
+    Q{scale [s], zero point [z]}            becomes    Q{scale s, zero point z}
     """
     copy = model.clone()
+    for node in copy.graph:
+        if node.op_type in _BORDER and node.domain in ("", "ai.onnx"):
+            _as_scalars(copy.graph, node)
     for node in list(copy.graph):
         if node.domain in ("", "ai.onnx"):
             if node.op_type in _ACTIVATIONS and _is_absorbed(node):
@@ -48,6 +51,18 @@ def join_pairs(model: Model) -> Model:
                 for user, index in list(reader.outputs[0].uses()):
                     user.replace_input_with(index, source)
     return copy
+
+
+def _as_scalars(graph: onnx_ir.Graph, node: onnx_ir.Node) -> None:
+    """Make scale and zero point scalars where they are vectors of one element, which ONNX Runtime fuses only in part."""
+    for index in range(1, len(node.inputs)):
+        array = constant(node.inputs[index])
+        if array is None or array.shape != (1,):
+            continue
+        name = f"{node.inputs[index].name}/scalar"  # type: ignore[union-attr]
+        if name not in graph.initializers:
+            graph.register_initializer(initializer(name, array.reshape(())))
+        node.replace_input_with(index, graph.initializers[name])
 
 
 def _bypass(graph: onnx_ir.Graph, node: onnx_ir.Node) -> None:

@@ -16,6 +16,7 @@ from ..qdq import prepare
 from .run import session_options
 
 ENTRY = "model.onnx"
+_ABSORBED = frozenset({"Relu", "Clip", "Sigmoid", "Tanh", "LeakyRelu", "HardSigmoid"})
 _NAMED = (
     re.compile(r"implementation for (?P<op>\w+)\(\d+\) node with name '(?P<node>[^']*)'"),
     re.compile(r"node\[(?P<node>[^\]]*)\] \[(?P<op>\w+)\]"),
@@ -75,7 +76,17 @@ def _name_nodes(ready: Model, model: Model) -> dict[str, str]:
         node.name = name
         original = by_output.get(node.outputs[0].name)
         names[name] = (original.name if original is not None else None) or base
+    for node in ready.graph:
+        # Kernels in ONNX Runtime's own layout go by the value that they make, an absorbed activation's in a convolution.
+        names.setdefault(str(node.outputs[0].name), names[str(_kernel(node).name)])
     return names
+
+
+def _kernel(node: onnx_ir.Node) -> onnx_ir.Node:
+    """The convolution that takes `node` in as its activation, or `node` itself."""
+    source = node.inputs[0] if node.inputs else None
+    maker = source.producer() if source is not None and len(source.uses()) == 1 else None
+    return maker if maker is not None and maker.op_type == "Conv" and node.op_type in _ABSORBED else node
 
 
 def _strip(model: onnx_ir.Model) -> None:

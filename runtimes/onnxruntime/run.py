@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,6 +31,8 @@ _DTYPES: Mapping[str, str] = {
     "tensor(bool)": "bool",
 }
 _FATAL_ONLY = 4
+# What ONNX Runtime adds to a node's name when it changes its layout.
+_RENAMED = re.compile(r"(_token_\d+|_nchwc)+$")
 # The operator's name as it stands in the file: field 4 of NodeProto, length, text.
 _QUANTIZE, _DEQUANTIZE = b'"\x0eQuantizeLinear', b'"\x10DequantizeLinear'
 
@@ -108,7 +111,8 @@ def profile_operators(
     times: dict[tuple[str, str], list[float]] = {}
     for event in events:
         if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
-            key = (event["name"].removesuffix("_kernel_time"), event["args"]["op_name"])
+            name = _RENAMED.sub("", event["name"].removesuffix("_kernel_time"))
+            key = (name, event["args"]["op_name"])
             times.setdefault(key, []).append(float(event["dur"]))
     return [(name, kind, median(durations)) for (name, kind), durations in times.items()]
 

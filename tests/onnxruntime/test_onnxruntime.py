@@ -9,7 +9,7 @@ import onnx
 import pytest
 from edgewright.core.errors import LoweringError, RuntimeFailure
 from edgewright.device_profiles.loader import known, load
-from edgewright.ir.model import Model
+from edgewright.ir.model import Model, initializer
 from edgewright.runtimes.bench.batches import example_inputs
 from edgewright.runtimes.onnxruntime.runtime import RUNTIME
 from edgewright.runtimes.onnxruntime.scheme import OPERATORS
@@ -187,6 +187,58 @@ def test_weights_alone_in_int8_are_widened_once():
     executor = RUNTIME.load(lowered.files, lowered.entry, 1)
     kinds = {kind for _, kind, _ in RUNTIME.profile_operators(lowered.files, lowered.entry, 1, example_inputs(executor), 1)}
     assert "DequantizeLinear" not in kinds
+
+
+VECTORS = """
+<ir_version: 9, opset_import: ["" : 17]>
+case (float[1,8,6,6] x) => (float[1,8,6,6] y)
+<uint8[1] z = {110}, float[1] s = {0.05}>
+{
+    q = QuantizeLinear(x, s, z)
+    d = DequantizeLinear(q, s, z)
+    e = DequantizeLinear(q, s, z)
+    a = Add(d, e)
+    p = QuantizeLinear(a, s, z)
+    y = DequantizeLinear(p, s, z)
+}
+"""
+
+
+def test_scales_that_are_vectors_of_one_do_not_keep_an_operator_in_float():
+    model = Model.from_bytes(onnx.parser.parse_model(VECTORS).SerializeToString())
+    assert {item.op_type: item.runs for item in RUNTIME.supports(model, load("x86-64-vnni"))}["Add"] == "int8"
+    lowered = RUNTIME.lower(model, load("x86-64-vnni"))
+    x = np.random.default_rng(0).standard_normal((1, 8, 6, 6)).astype(np.float32)
+    executor = RUNTIME.load(lowered.files, lowered.entry, 1)
+    assert np.abs(executor.run({"x": x})["y"] - _unoptimised(model, x)).max() <= 0.05 + 1e-6
+
+
+def test_scalars_of_the_ir_stay_scalars():
+    held = initializer("s", np.float32(0.5).reshape(()))
+    assert held.const_value.numpy().shape == ()
+
+
+def test_times_go_by_the_names_in_the_debug_map():
+    lowered = RUNTIME.lower(quantized("Conv", "uint8"), load("x86-64-vnni"))
+    executor = RUNTIME.load(lowered.files, lowered.entry, 1)
+    times = RUNTIME.profile_operators(lowered.files, lowered.entry, 1, example_inputs(executor), 2)
+    assert "operator" in {lowered.debug_map.get(name) for name, _, _ in times}
+
+
+def test_times_of_float_convolutions_go_to_the_convolution():
+    text = """
+    <ir_version: 9, opset_import: ["" : 17]>
+    case (float[1,8,6,6] x) => (float[1,16,6,6] y) <float[16,8,3,3] w>
+    { c = Conv <pads = [1, 1, 1, 1]> (x, w) y = Relu(c) }
+    """
+    proto = onnx.parser.parse_model(text)
+    proto.graph.initializer.append(numpy_helper.from_array(np.ones((16, 8, 3, 3), np.float32), "w"))
+    for node in proto.graph.node:
+        node.name = f"the {node.op_type}"
+    lowered = RUNTIME.lower(Model.from_bytes(proto.SerializeToString()), load("x86-64-vnni"))
+    executor = RUNTIME.load(lowered.files, lowered.entry, 1)
+    times = RUNTIME.profile_operators(lowered.files, lowered.entry, 1, example_inputs(executor), 2)
+    assert {lowered.debug_map.get(name) for name, kind, _ in times if "Conv" in kind} == {"the Conv"}
 
 
 def test_too_many_threads_are_refused():
