@@ -158,6 +158,9 @@ def _finish(model: onnx_ir.Model) -> None:
     common.TopologicalSortPass()(model)
     common.NameFixPass()(model)
     name_free_sizes(model)
+    # Sizes that had symbols of their own are those of the inputs after all; what inference invents is forgotten again.
+    _infer(model)
+    name_free_sizes(model)
     strip_in_place(model)
 
 

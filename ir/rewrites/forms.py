@@ -87,6 +87,58 @@ def _global_mean(node: onnx_ir.Node, graph: onnx_ir.Graph) -> _Replacement | Non
     return [pool, _reshape(graph, node, pool.outputs[0], [-1, channels])]
 
 
+def _mean(node: onnx_ir.Node, graph: onnx_ir.Graph) -> _Replacement | None:
+    return _mean_of_transpose(node, graph) or _global_mean(node, graph)
+
+
+def _mean_of_transpose(node: onnx_ir.Node, graph: onnx_ir.Graph) -> _Replacement | None:
+    """`ReduceMean(Transpose(x), axes)` -> `ReduceMean(x, axes of x)`, where the axes that are left keep their order."""
+    data = node.inputs[0]
+    before = data.producer() if data is not None else None
+    axes = constant(node.inputs[1]) if len(node.inputs) > 1 else None
+    keeps_axes = node.attributes.get_int("keepdims", 1)
+    if before is None or before.op_type != "Transpose" or axes is None or not axes.size or keeps_axes:
+        return None
+    order = before.attributes.get_ints("perm", None)
+    if order is None:
+        return None
+    dropped = {int(axis) % len(order) for axis in axes.ravel()}
+    left = [old for new, old in enumerate(order) if new not in dropped]
+    if left != sorted(left):
+        return None
+    target = initializer(
+        fresh(graph, f"{node.outputs[0].name}_axes"), np.array(sorted(order[axis] for axis in dropped), np.int64)
+    )
+    graph.register_initializer(target)
+    return [onnx_ir.node("ReduceMean", [before.inputs[0], target], {"keepdims": 0})]
+
+
+def _hard_sigmoid(node: onnx_ir.Node, graph: onnx_ir.Graph) -> _Replacement | None:
+    """`Mul(Clip(Add(x, 3), 0, 6), 1/6)` -> `HardSigmoid(x)`, as Keras writes it; the rules find the form with Div."""
+    for data, factor in ((node.inputs[0], node.inputs[1]), (node.inputs[1], node.inputs[0])):
+        clip = data.producer() if data is not None else None
+        if clip is None or clip.op_type != "Clip" or len(clip.inputs) != 3 or not _is_number(factor, 1 / 6):
+            continue
+        summed = clip.inputs[0].producer() if clip.inputs[0] is not None else None
+        if summed is None or summed.op_type != "Add" or not (_is_number(clip.inputs[1], 0) and _is_number(clip.inputs[2], 6)):
+            continue
+        for x, three in ((summed.inputs[0], summed.inputs[1]), (summed.inputs[1], summed.inputs[0])):
+            # A constant of a higher rank than x would have grown the result.
+            if x is not None and _is_number(three, 3) and _rank(x) is not None and _rank(x) == _rank(node.outputs[0]):
+                return [onnx_ir.node("HardSigmoid", [x], {"alpha": 1 / 6, "beta": 0.5})]
+    return None
+
+
+def _rank(value: onnx_ir.Value) -> int | None:
+    return None if value.shape is None else len(value.shape)
+
+
+def _is_number(value: onnx_ir.Value | None, number: float) -> bool:
+    """Whether `value` is a constant of the one element `number`."""
+    array = constant(value)
+    return array is not None and array.size == 1 and bool(np.isclose(array.ravel()[0], number))
+
+
 def _whole_pool(node: onnx_ir.Node, graph: onnx_ir.Graph) -> _Replacement | None:
     """`AveragePool(x, kernel_shape=[h, w])` over the whole of x without padding -> `GlobalAveragePool(x)`."""
     data = node.inputs[0]
@@ -145,7 +197,8 @@ def _is_float(value: onnx_ir.Value) -> bool:
 
 
 _REWRITES: dict[str, Callable[[onnx_ir.Node, onnx_ir.Graph], _Replacement | None]] = {
-    "ReduceMean": _global_mean,
+    "ReduceMean": _mean,
+    "Mul": _hard_sigmoid,
     "AveragePool": _whole_pool,
     "Flatten": _as_reshape,
     "Reshape": _constant_target,

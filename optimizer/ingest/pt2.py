@@ -52,7 +52,12 @@ def load(path: Path, trust: bool) -> Any:
     except (zipfile.BadZipFile, OSError, ValueError, RuntimeError) as error:
         raise ModelError(f"{path} is a broken archive ({first_line(error)}); save it again with torch.export.save.") from error
     if not trust:
-        reason = _danger(content)
+        try:
+            reason = _danger(content)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ModelError(
+                f"{path} is a broken archive ({first_line(error)}); save it again with torch.export.save."
+            ) from error
         if reason is not None:
             raise TrustError(f"{path} wants to run code when it is loaded ({reason}); if you trust its maker, give --trust.")
     try:

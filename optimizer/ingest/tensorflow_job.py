@@ -34,7 +34,7 @@ def convert_in_child(path: Path, kind: Literal["keras", "tflite"], samples: Samp
         folder = Path(name)
         if samples is not None:
             _save(folder / _SAMPLES, samples)
-        command = [sys.executable, "-m", "edgewright.optimizer.ingest.tensorflow_job", str(folder), str(path.resolve()), kind]
+        command = [sys.executable, "-m", "edgewright.optimizer.ingest.tensorflow_job", str(folder), str(path.absolute()), kind]
         done = subprocess.run(  # noqa: PLW1510
             [*command, *(["--trust"] if trust else [])],
             env={**os.environ, **_ENVIRONMENT},

@@ -17,7 +17,7 @@ from ...ir import serde
 from ...ir.model import Model
 from .convert import Converted
 from .quiet import first_line, quiet
-from .samples import Samples, match_samples, random_samples
+from .samples import Samples, fixed_batch, match_samples, random_samples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,10 +39,10 @@ def convert_module(module: Any, samples: Samples | None, shapes: Shapes | None) 
     specs = _specs(names, samples, shapes)
     inputs = match_samples(samples, specs) if samples is not None else random_samples(specs)
     with _inference(module), torch.no_grad():
-        outputs = _flat(_call(module, [inputs[name] for name in names]))
-        answers = _named(outputs)
-        program, notes = _export(module, specs, inputs, list(answers))
-    return Converted(_model(program), inputs, answers, notes, {"torch": torch.__version__})
+        first = _named(_flat(_call(module, [inputs[name][:1] for name in names])))
+        model, notes = _export(module, specs, inputs, list(first))
+        answers = _answers(module, model.inputs, inputs)
+    return Converted(model, inputs, answers, notes, {"torch": torch.__version__})
 
 
 def convert_program(program: Any, samples: Samples | None) -> Converted:
@@ -60,16 +60,19 @@ def convert_program(program: Any, samples: Samples | None) -> Converted:
     ]
     inputs = match_samples(samples, specs) if samples is not None else random_samples(specs)
     with torch.no_grad():
-        module = program.module()
-        batch = next((spec.shape[0] for spec in specs if spec.shape), None)
-        count = len(next(iter(inputs.values()))) if inputs else 1
-        parts = [
-            _flat(_call(module, [inputs[spec.name][start : start + (batch or count)] for spec in specs]))
-            for start in range(0, count, batch or count)
-        ]
-        answers = _named([np.concatenate(part) if len(part) > 1 else part[0] for part in zip(*parts, strict=True)])
+        answers = _answers(program.module(), specs, inputs)
         made = _to_onnx(program, (), user, list(answers), None)
     return Converted(_model(made), inputs, answers, (), {"torch": torch.__version__})
+
+
+def _answers(module: Any, specs: Sequence[TensorSpec], inputs: Samples) -> dict[str, NDArray[Any]]:
+    """What the module says to all samples, in batches of the size that the graph has."""
+    count = len(next(iter(inputs.values()))) if inputs else 1
+    size = fixed_batch(specs) or count
+    parts = [
+        _flat(_call(module, [inputs[spec.name][start : start + size] for spec in specs])) for start in range(0, count, size)
+    ]
+    return _named([np.concatenate(part) if len(part) > 1 else part[0] for part in zip(*parts, strict=True)])
 
 
 def _parameters(module: Any, samples: Samples | None, shapes: Shapes | None) -> list[str]:
@@ -149,8 +152,8 @@ def _named(outputs: Sequence[NDArray[Any]]) -> dict[str, NDArray[Any]]:
     return {f"output_{index}": array for index, array in enumerate(outputs)}
 
 
-def _export(module: Any, specs: Sequence[TensorSpec], inputs: Samples, outputs: Sequence[str]) -> tuple[Any, tuple[str, ...]]:
-    """The exported program with a free batch, else with a batch of one and a note that says why."""
+def _export(module: Any, specs: Sequence[TensorSpec], inputs: Samples, outputs: Sequence[str]) -> tuple[Model, tuple[str, ...]]:
+    """The graph with a free batch, else with a batch of one and a note that says why."""
     import torch
 
     names = [spec.name for spec in specs]
@@ -161,11 +164,15 @@ def _export(module: Any, specs: Sequence[TensorSpec], inputs: Samples, outputs: 
 
     batch = torch.export.Dim("batch", min=1)
     try:
-        return _to_onnx(module, example(_EXAMPLE), names, outputs, _by_parameter(module, names, {0: batch})), ()
+        free = _model(_to_onnx(module, example(_EXAMPLE), names, outputs, _by_parameter(module, names, {0: batch})))
+        if fixed_batch(free.inputs) is None:
+            return free, ()
+        # The exporter drops a free axis without a word when the module's code fixes it.
+        reason = "its code reads the size of the batch"
     except ModelError as error:
         reason = str(error)
-    fixed = _to_onnx(module, example(1), names, outputs, None)
-    return fixed, (f"the batch is fixed to 1, because with a free one {reason}",)
+    fixed = _model(_to_onnx(module, example(1), names, outputs, None))
+    return fixed, (f"the batch is fixed to 1: {reason}",)
 
 
 def _by_parameter(module: Any, names: Sequence[str], axes: Any) -> Any:

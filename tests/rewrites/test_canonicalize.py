@@ -250,6 +250,46 @@ def test_hard_swish_is_found(build, run):
     same(run, model, after, {"x": floats(4, 9) * 4})
 
 
+@pytest.mark.parametrize("shape", [(), (1,), (1, 1, 1)])
+def test_hard_swish_as_keras_writes_it(build, run, shape):
+    model = build(
+        [
+            ("Add", ["three", "x"], ["a"], {}),
+            ("Clip", ["a", "zero", "six"], ["c"], {}),
+            ("Mul", ["c", "sixth"], ["m"], {}),
+            ("Mul", ["m", "x"], ["y"], {}),
+        ],
+        {
+            "three": np.full(shape, 3, np.float32),
+            "zero": np.float32(0),
+            "six": np.float32(6),
+            "sixth": np.float32(1 / 6),
+        },
+        {"x": ["n", 9]},
+        ["y"],
+    )
+    after = canonical(model)
+    assert operators(after)["HardSwish" if len(shape) < 3 else "Clip"] == 1
+    same(run, model, after, {"x": floats(4, 9) * 4})
+
+
+@pytest.mark.parametrize(("axes", "is_moved"), [([1, 2], True), ([-2, 1], True), ([3], True), ([1], False), ([0], False)])
+def test_a_mean_looks_through_a_transpose(build, run, axes, is_moved):
+    model = build(
+        [
+            ("Relu", ["x"], ["r"], {}),
+            ("Transpose", ["r"], ["t"], {"perm": [0, 2, 3, 1]}),
+            ("ReduceMean", ["t", "a"], ["y"], {"keepdims": 0}),
+        ],
+        {"a": np.array(axes)},
+        {"x": ["n", 3, 5, 6]},
+        ["y"],
+    )
+    after = canonical(model)
+    assert ("Transpose" not in operators(after)) == is_moved
+    same(run, model, after, {"x": floats(2, 3, 5, 6)})
+
+
 def test_a_pad_goes_into_the_convolution(build, run):
     model = build(
         [("Pad", ["x", "p"], ["a"], {}), ("Conv", ["a", "w"], ["y"], {"pads": [1, 0, 0, 0]})],

@@ -1,0 +1,151 @@
+"""Keras and TFLite files, through a process of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+from edgewright.core.errors import ModelError, TrustError
+from edgewright.ir.rewrites.fold_bn import FoldBatchNorm
+from edgewright.ir.verify import operators
+from edgewright.optimizer.ingest import tensorflow_job
+from edgewright.optimizer.ingest.ingest import ingest
+
+MAKE = """
+import sys
+import keras, numpy as np
+from keras import layers
+import tensorflow as tf
+keras.utils.set_random_seed(3)
+folder = sys.argv[1]
+x = layers.Input((12, 12, 3), name="picture")
+y = layers.Conv2D(4, 3, strides=2, padding="same", use_bias=False)(x)
+y = layers.ReLU(6.0)(layers.BatchNormalization()(y))
+y = layers.BatchNormalization()(layers.DepthwiseConv2D(3, padding="same")(y))
+y = layers.Dropout(0.3)(layers.GlobalAveragePooling2D()(layers.Activation("hard_swish")(y)))
+model = keras.Model(x, layers.Dense(5, activation="softmax")(y))
+for layer in model.layers:
+    layer.set_weights([np.abs(np.random.default_rng(5).standard_normal(w.shape)) * 0.5 + 0.1 for w in layer.get_weights()])
+model.save(f"{folder}/net.keras")
+model.save(f"{folder}/net.h5")
+model.save_weights(f"{folder}/net.weights.h5")
+convert = tf.lite.TFLiteConverter.from_keras_model(model)
+open(f"{folder}/net.tflite", "wb").write(convert.convert())
+z = layers.Input((4,))
+layered = keras.Model(z, layers.Lambda(lambda v: v * 2.0)(z))
+layered.save(f"{folder}/code.keras")
+layered.save(f"{folder}/code.h5")
+from edgewright.optimizer.ingest import tensorflow_job
+from pathlib import Path
+Path(folder, "job").mkdir()
+tensorflow_job._main(Path(folder, "job"), Path(folder, "net.tflite"), "tflite", False)
+"""
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    pytest.importorskip("tensorflow")
+    folder = tmp_path_factory.mktemp("keras")
+    quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+    subprocess.run([sys.executable, "-c", MAKE, str(folder)], check=True, capture_output=True, env=quiet)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def keras_model(files):
+    return ingest(files / "net.keras")
+
+
+def test_a_keras_file(keras_model, capfd):
+    assert keras_model.source_format == "keras"
+    assert keras_model.parity.ok
+    assert keras_model.parity.max_rel < 1e-5
+    assert keras_model.model.inputs[0].name == "picture"
+    assert keras_model.model.inputs[0].shape == (None, 12, 12, 3)
+    assert set(keras_model.versions) >= {"keras", "tensorflow", "tf2onnx"}
+    folded = operators(FoldBatchNorm().run(keras_model.model).model)
+    assert folded["Conv"] == 2
+    assert folded["HardSwish"] == folded["GlobalAveragePool"] == 1
+    assert not {"Mul", "Add", "BatchNormalization"} & set(folded)
+
+
+def test_legacy_hdf5_under_another_ending(files, keras_model, tmp_path, capfd):
+    path = tmp_path / "net.model"
+    path.write_bytes((files / "net.h5").read_bytes())
+    found = ingest(path, samples={"x": np.random.default_rng(1).random((3, 12, 12, 3))})
+    assert found.parity.n == 3
+    assert found.parity.max_rel < 1e-5
+    for name, array in keras_model.model.weights().items():
+        if array.ndim == 4:
+            assert any(np.array_equal(array, other) for other in found.model.weights().values()), name
+    said = capfd.readouterr()
+    assert (said.out, said.err) == ("", "")
+
+
+def test_a_tflite_file(files, monkeypatch):
+    """The child has run already, in the process that made the files."""
+
+    def copy(command, **_):
+        for file in (files / "job").iterdir():
+            shutil.copy(file, command[3])
+        return subprocess.CompletedProcess(command, 0, b"", b"")
+
+    monkeypatch.setattr(tensorflow_job.subprocess, "run", copy)
+    found = ingest(files / "net.tflite")
+    assert found.source_format == "tflite"
+    assert found.parity.max_rel < 1e-5
+    assert operators(found.model)["Conv"] == 2
+
+
+@pytest.mark.parametrize("name", ["code.keras", "code.h5"])
+def test_a_lambda_layer_needs_trust(files, name):
+    with pytest.raises(TrustError, match=r"has a Lambda layer, which runs code of its own; .*--trust"):
+        ingest(files / name)
+
+
+def test_weights_alone_are_no_model(files):
+    with pytest.raises(ModelError, match=r"holds weights only|no Keras model"):
+        ingest(files / "net.weights.h5")
+
+
+def test_hdf5_of_something_else(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    path = tmp_path / "table.h5"
+    with h5py.File(path, "w") as file:
+        file["rows"] = np.arange(3)
+    with pytest.raises(ModelError, match=r"is an HDF5 file but no Keras model"):
+        ingest(path)
+    with h5py.File(path, "w") as file:
+        file.attrs["model_config"] = "{broken"
+    with pytest.raises(ModelError, match=r"model_config that is no JSON"):
+        ingest(path)
+
+
+@pytest.mark.parametrize(
+    ("config", "error", "sentence"),
+    [
+        ({"class_name": "run", "module": "os", "config": {}}, TrustError, r"wants run of the package 'os'"),
+        ({"layers": [{"class_name": "TFSMLayer", "module": "keras.layers"}]}, TrustError, r"has a TFSMLayer layer"),
+        ({"fn": {"class_name": "__lambda__", "config": {}}}, TrustError, r"runs code of its own"),
+        (None, ModelError, r"is a broken .keras file"),
+    ],
+)
+def test_configurations_that_name_code(tmp_path, config, error, sentence):
+    path = tmp_path / "net.keras"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("metadata.json", "{}")
+        archive.writestr("config.json", "{" if config is None else json.dumps(config))
+    with pytest.raises(error, match=sentence):
+        ingest(path)
+
+
+def test_a_child_that_dies_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(tensorflow_job.sys, "executable", "/bin/false")
+    with pytest.raises(ModelError, match=r"TensorFlow died on .* \(code 1, silently\)"):
+        tensorflow_job.convert_in_child(tmp_path / "x.keras", "keras", None, False)
