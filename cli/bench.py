@@ -10,9 +10,9 @@ import click
 from ..core.canonical import dumps
 from ..runtimes.bench.batches import example_inputs
 from ..runtimes.bench.compare import RatioResult, compare
-from ..runtimes.bench.isolated import peak_memory_bytes
 from ..runtimes.bench.latency import measure
 from ..runtimes.bench.measurement import Measurement
+from ..runtimes.bench.memory import peak_memory_bytes
 from ..runtimes.bench.opening import ModelFile, load_model, open_model, runtime_version
 
 _WIDTH = 14

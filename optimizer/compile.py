@@ -21,7 +21,7 @@ from ..device_profiles.loader import load
 from ..device_profiles.profile import DeviceProfile
 from ..ir.model import Model
 from ..runtimes import registry
-from ..runtimes.bench.isolated import peak_memory_bytes
+from ..runtimes.bench.memory import peak_memory_bytes
 from . import prepare
 from .build import Builder, Built
 from .evaluate import Evaluator, Outputs

@@ -55,6 +55,10 @@ class RemoteExecutor:
         result: dict[str, NDArray[Any]] = self._ask("run", {name: np.asarray(value) for name, value in inputs.items()})
         return result
 
+    def rss_growth_bytes(self) -> int:
+        """What the peak of the child's resident memory grew by since before the file was loaded; raises RuntimeFailure."""
+        return int(self._ask("memory"))
+
     def close(self) -> None:
         """End the child."""
         self._connection.close()

@@ -1,7 +1,8 @@
 """A child process that loads and runs model files, so that a crash in a kernel ends the child and not the compile.
 
 Started as `python -m edgewright.runtimes.worker HANDLE`; speaks over an inherited connection. Requests are tuples:
-("load", runtime, files, entry, threads), ("run", arrays of any number of samples), ("close",). Answers are ("ok", value) or
+("load", runtime, files, entry, threads), ("run", arrays of any number of samples), ("memory",): bytes by which the peak of
+resident memory grew since before the file was loaded. Answers are ("ok", value) or
 ("error", message).
 """
 
@@ -14,12 +15,14 @@ from typing import Any
 from ..core.errors import EdgewrightError
 from ..core.executor import Executor
 from .bench.batches import run_all
-from .bench.opening import ModelFile, load_model
+from .bench.opening import ModelFile, import_libraries, load_model
+from .bench.resident import peak_bytes, reset_peak
 
 
 def serve(connection: Connection) -> None:
     """Answer requests until the connection closes."""
     executor: Executor | None = None
+    before = 0
     while True:
         try:
             kind, *given = connection.recv()
@@ -32,10 +35,14 @@ def serve(connection: Connection) -> None:
                     executor.close()
                     executor = None
                 name, files, entry, threads = given
+                import_libraries(name)
+                before = reset_peak()
                 executor = load_model(ModelFile(name, files, entry, threads))
                 value = (executor.inputs, executor.outputs)
             elif kind == "run" and executor is not None:
                 value = run_all(executor, given[0])
+            elif kind == "memory":
+                value = peak_bytes() - before
             answer: tuple[str, Any] = ("ok", value)
         except EdgewrightError as error:
             answer = ("error", str(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module, metadata
@@ -17,6 +18,12 @@ _PACKAGES: Mapping[str, tuple[str, ...]] = {
     "onnxruntime": ("onnxruntime",),
     "openvino": ("openvino",),
     "litert": ("ai-edge-litert", "tflite-runtime"),
+}
+
+_MODULES: Mapping[str, tuple[str, ...]] = {
+    "onnxruntime": ("onnxruntime",),
+    "openvino": ("openvino",),
+    "litert": ("ai_edge_litert.interpreter", "tflite_runtime.interpreter"),
 }
 
 
@@ -56,6 +63,14 @@ def load_model(model: ModelFile, threads: int | None = None) -> Executor:
     runtime_version(model.runtime)
     run = import_module(f"..{model.runtime}.run", __package__)
     return cast(Executor, run.load(model.files, model.entry, threads or model.threads))
+
+
+def import_libraries(runtime: str) -> None:
+    """Load the libraries of a runtime without a model, so that they are not counted as a model's memory."""
+    for package in _MODULES.get(runtime, ()):
+        with contextlib.suppress(ImportError):
+            import_module(package)
+            return
 
 
 def runtime_version(runtime: str) -> str:

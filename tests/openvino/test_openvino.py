@@ -11,10 +11,10 @@ from edgewright.device_profiles.detect import host_cpu
 from edgewright.device_profiles.loader import load
 from edgewright.ir.model import Model
 from edgewright.runtimes.bench.batches import example_inputs
-from edgewright.runtimes.bench.isolated import IsolatedExecutor
 from edgewright.runtimes.openvino.runtime import RUNTIME
 from edgewright.runtimes.openvino.scheme import OPERATORS
 from edgewright.runtimes.qdq import join_pairs, prepare
+from edgewright.runtimes.remote import RemoteExecutor
 from onnx import TensorProto, helper, numpy_helper
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
@@ -224,7 +224,6 @@ def test_onednn_s_switch_puts_the_saturating_kernels_of_avx2_to_work(weight, sat
     x = {"x": np.full((1, 64, 8, 8), 255, np.float32)}
     exact = 64 * 255 * weight
     for environment, is_exact in (({}, True), (limit, not saturates)):
-        executor = IsolatedExecutor("openvino", lowered.files, lowered.entry, 1, environment)
-        found = executor.run(x)["y"].reshape(-1)[0]
-        executor.close()
+        with RemoteExecutor("openvino", 1, environment) as executor:
+            found = executor.load(lowered.files, lowered.entry).run(x)["y"].reshape(-1)[0]
         assert (abs(found - exact) <= 1e-3 * exact) == is_exact
