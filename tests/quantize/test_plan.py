@@ -1,0 +1,119 @@
+"""Which nodes run in int8, which tensors share a scale."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from edgewright.ir.model import Model
+from edgewright.optimizer.quantize.plan import make_plan
+from edgewright.runtimes.contract import OperatorRule, Scheme
+from onnx import TensorProto, helper, numpy_helper
+
+SAME = OperatorRule(same_scale=True)
+RULES = {
+    "Conv": OperatorRule(weights=1, per_channel=True),
+    "MatMul": OperatorRule(weights=1, per_channel=True),
+    "Add": OperatorRule(),
+    "Concat": SAME,
+    "MaxPool": SAME,
+    "Sigmoid": OperatorRule(fixed_output=(1 / 256, -128)),
+    "Tanh": OperatorRule(fixed_output=(1 / 128, 0)),
+}
+SCHEME = Scheme("test", "int8", "int8", RULES)
+
+
+def build(nodes: list[onnx.NodeProto], out: str, channels: int = 4) -> Model:
+    rng = np.random.default_rng(0)
+    weights = {name: rng.normal(size=(channels, channels, 1, 1)).astype(np.float32) for name in ("w1", "w2", "w3")}
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, channels, 8, 8])],
+        [helper.make_tensor_value_info(out, TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(array, name) for name, array in weights.items()],
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    return Model.from_bytes(onnx.shape_inference.infer_shapes(proto).SerializeToString())
+
+
+def conv(given: str, made: str, weights: str = "w1") -> onnx.NodeProto:
+    return helper.make_node("Conv", [given, weights], [made])
+
+
+def test_relu_is_absorbed_and_the_tensor_between_has_no_scale() -> None:
+    plan = make_plan(build([conv("x", "a"), helper.make_node("Relu", ["a"], ["b"])], "b"), SCHEME)
+    assert plan.nodes == ("a",)
+    assert plan.absorbed == {"b": "a"}
+    assert set(plan.tensors) == {"x", "b"}
+
+
+def test_a_relu_that_others_see_before_it_is_not_absorbed() -> None:
+    nodes = [conv("x", "a"), helper.make_node("Relu", ["a"], ["b"]), helper.make_node("Add", ["a", "b"], ["c"])]
+    plan = make_plan(build(nodes, "c"), SCHEME)
+    assert not plan.absorbed
+    assert "a" in plan.tensors
+
+
+def test_residual_addition_between_convolutions_runs_in_int8() -> None:
+    nodes = [conv("x", "a"), conv("x", "b", "w2"), helper.make_node("Add", ["a", "b"], ["s"]), conv("s", "y", "w3")]
+    assert make_plan(build(nodes, "y"), SCHEME).nodes == ("a", "b", "s", "y")
+
+
+def test_what_nothing_reads_in_int8_stays_in_float() -> None:
+    nodes = [conv("x", "a"), helper.make_node("Sigmoid", ["a"], ["p"])]
+    plan = make_plan(build(nodes, "p"), SCHEME)
+    assert plan.nodes == ("a",)
+    assert "nothing in int8 reads" in plan.kept["p"]
+
+
+def test_what_reads_a_float_tensor_stays_in_float() -> None:
+    nodes = [
+        conv("x", "a"),
+        helper.make_node("Exp", ["a"], ["e"]),
+        helper.make_node("Add", ["a", "e"], ["s"]),
+        conv("s", "y", "w2"),
+    ]
+    plan = make_plan(build(nodes, "y"), SCHEME)
+    assert plan.nodes == ("a", "y")
+    assert "no int8 kernel for Exp" in plan.kept["e"]
+    assert "reads a float tensor" in plan.kept["s"]
+
+
+def test_concatenation_shares_one_scale() -> None:
+    nodes = [
+        conv("x", "a"),
+        conv("x", "b", "w2"),
+        helper.make_node("Concat", ["a", "b"], ["c"], axis=2),
+        helper.make_node("MaxPool", ["c"], ["p"], kernel_shape=[2, 2]),
+        conv("p", "y", "w3"),
+    ]
+    plan = make_plan(build(nodes, "y"), SCHEME)
+    assert len({plan.tensors[name] for name in "abcp"}) == 1
+    assert plan.tensors["x"] != plan.tensors["a"]
+
+
+def test_contradicting_demands_go_back_to_float() -> None:
+    nodes = [
+        conv("x", "a"),
+        helper.make_node("Sigmoid", ["a"], ["s"]),
+        helper.make_node("Tanh", ["a"], ["t"]),
+        helper.make_node("Concat", ["s", "t"], ["c"], axis=2),
+        conv("c", "y", "w2"),
+    ]
+    plan = make_plan(build(nodes, "y"), SCHEME)
+    assert "c" not in plan.nodes
+    assert "different scales" in plan.kept["c"]
+
+
+@pytest.mark.parametrize("layer", ["a", "y"])
+def test_layers_can_be_kept_in_float(layer: str) -> None:
+    plan = make_plan(build([conv("x", "a"), conv("a", "y", "w2")], "y"), SCHEME, (layer,))
+    assert layer not in plan.nodes
+    assert plan.kept[layer] == "kept in float for accuracy"
+
+
+def test_weights_that_are_not_constant_are_no_weights() -> None:
+    plan = make_plan(build([helper.make_node("Conv", ["x", "x"], ["y"])], "y"), SCHEME)
+    assert not plan.nodes
+    assert "not constant" in plan.kept["y"]
