@@ -187,21 +187,22 @@ def _units(data: Dataset, hashes: Sequence[bytes], group: str | None, seed_text:
 
 
 def _place(units: Sequence[int], sizes: Mapping[str, int]) -> list[str]:
-    """The part of each unit: the first with room; then, largest units aside, no part that was asked for stays empty."""
+    """The part of each unit: the first with room; then what is left where it helps, so that no part stays empty."""
     filled = dict.fromkeys((*_PARTS, "spare"), 0)
     placed: list[str] = []
     for size in units:
         part = next((name for name in _PARTS if filled[name] + size <= sizes[name]), "spare")
         filled[part] += size
         placed.append(part)
-    for index, part in enumerate(placed):
+    for index in sorted((i for i, part in enumerate(placed) if part == "spare"), key=lambda i: (units[i], i)):
         lacking = {name: sizes[name] - filled[name] for name in _PARTS if filled[name] < sizes[name]}
-        if part != "spare" or not lacking:
-            continue
-        # An empty part first, calibration before the others, else where most is missing.
+        # An empty part first, calibration before the others, else where most is missing and the unit brings it nearer.
         empty = [name for name in ("calib", "search", "accept", "audit") if name in lacking and not filled[name]]
-        placed[index] = empty[0] if empty else max(lacking, key=lambda name: lacking[name])
-        filled[placed[index]] += units[index]
+        part = empty[0] if empty else max(lacking, key=lambda name: lacking[name], default="spare")
+        if part == "spare" or (not empty and units[index] >= 2 * lacking[part]):
+            continue
+        placed[index] = part
+        filled[part] += units[index]
         filled["spare"] -= units[index]
     for name in _PARTS:
         if sizes[name] and name not in placed:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 import os
 import shutil
+import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -55,6 +56,27 @@ class MemoryRows:
     def take(self, indices: Sequence[int]) -> NDArray[Any]:
         """Rows at `indices`."""
         return np.asarray(self._array[np.asarray(indices, dtype=np.intp)])
+
+
+class TextRows:
+    """Rows of text [n]; one long text does not widen the others, as an array of strings would have it."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._texts = [sys.intern(text) for text in texts]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The whole shape."""
+        return (len(self._texts),)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Text of any width."""
+        return np.dtype(np.str_)
+
+    def take(self, indices: Sequence[int]) -> NDArray[Any]:
+        """Rows at `indices`."""
+        return np.array([self._texts[index] for index in indices], np.str_)
 
 
 class FieldRows:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import DataError, UsageError, unknown
-from ..spool import MemoryRows, Rows, RowWriter
+from ..spool import Rows, RowWriter, TextRows
 from .arrays import ArraySource
 
 _NAME = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -83,7 +83,7 @@ def from_samples(samples: Iterable[Any], where: str, labels: str | None, inputs:
         if rows:
             writers[name].write(np.stack(rows))
     arrays: dict[str, Rows] = {name: writer.rows() for name, writer in writers.items()}
-    arrays.update({name: MemoryRows(np.array(values, np.str_)) for name, values in texts.items()})
+    arrays.update({name: TextRows(values) for name, values in texts.items()})
     if not arrays:
         raise DataError(f"{where} gives no samples; let it yield at least three.")
     return ArraySource(where, arrays, labels, inputs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from ...core.executor import TensorSpec
 from .folder import Listing
 
 
-class FileSource:
+class FileSource(ABC):
     """One file a sample; a subclass says how a file is decoded and hashed."""
 
     array = "x"
@@ -28,9 +29,9 @@ class FileSource:
         return str(self._listing.root)
 
     @property
+    @abstractmethod
     def inputs(self) -> tuple[TensorSpec, ...]:
         """The one input."""
-        raise NotImplementedError
 
     @property
     def arrays(self) -> tuple[str, ...]:
@@ -93,10 +94,10 @@ class FileSource:
         """The file of a sample."""
         return self._listing.root / self._listing.files[index]
 
+    @abstractmethod
     def decode(self, path: Path) -> NDArray[Any]:
         """The file as an array; raises DataError."""
-        raise NotImplementedError
 
+    @abstractmethod
     def hash(self, path: Path) -> bytes:
         """SHA-256 of the file's content; raises DataError."""
-        raise NotImplementedError

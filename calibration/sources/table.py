@@ -1,11 +1,13 @@
 """Samples from a .csv or .parquet file: numeric columns are features, stacked as float32 `x` [n, features] in file order.
 
 The label column is the one that is named, else `y`, `label` or `target`. Columns of text are slice columns ("" where a value
-is missing); every numeric column can be used as a slice too. The file is read in pieces and the features lie on disk.
+is missing); every numeric column can be used as a slice too, and with `inputs` those that feed nothing keep
+their own type. The file is read in pieces and the features lie on disk.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +17,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ...core.errors import DataError, unknown
-from ..spool import FieldRows, MemoryRows, Rows, RowWriter
+from ...core.errors import DataError, EdgewrightWarning, unknown
+from ..spool import FieldRows, MemoryRows, Rows, RowWriter, TextRows
 from .arrays import ArraySource
 
 _PIECE_ROWS = 16384
@@ -36,19 +38,33 @@ def from_table(path: Path, labels: str | None, inputs: Mapping[str, str] | None)
         text, numeric, count = _kinds(path, pieces)
     names = (*numeric, *text)
     label = _label_column(path, labels, (*numeric, *text))
-    features = tuple(name for name in numeric if name != label)
-    chosen = _chosen(path, inputs, features, names, label)
+    usable = tuple(name for name in numeric if name != label)
+    chosen = _chosen(path, inputs, usable, names, label)
+    fed = {column for columns in chosen.values() for column in columns}
+    features = usable if inputs is None else tuple(name for name in usable if name in fed)
     writer = RowWriter((len(features),), np.dtype(np.float32), str(path), _LIMIT_BYTES)
-    kept: dict[str, list[NDArray[Any]]] = {name: [] for name in names if name not in features}
+    texts: dict[str, list[str]] = {name: [] for name in names if name in text}
+    numbers: dict[str, list[NDArray[Any]]] = {name: [] for name in numeric if name not in features}
+    inexact: dict[str, int] = {}
     with _one_sentence(path):
         for piece in pieces(text):
             writer.write(piece[list(features)].to_numpy(np.float32))
-            for name, values in kept.items():
-                values.append(_text(piece[name]) if name in text else piece[name].to_numpy())
+            inexact.update(_inexact(piece, features))
+            for name, values in texts.items():
+                values.extend(_texts(piece[name]))
+            for name, pieces_of in numbers.items():
+                pieces_of.append(piece[name].to_numpy())
+    for name, value in inexact.items():
+        warnings.warn(
+            f"column {name!r} of {path} has {value}, which float32 rounds; leave it out with inputs x=COLUMN,COLUMN.",
+            EdgewrightWarning,
+            stacklevel=3,
+        )
     x = writer.rows()
     if x.shape[0] != count:
         raise DataError(f"{path} changed while it was read; run again when it is finished.")
-    arrays: dict[str, Rows] = {name: MemoryRows(np.concatenate(values)) for name, values in kept.items()}
+    arrays: dict[str, Rows] = {name: TextRows(values) for name, values in texts.items()}
+    arrays.update({name: MemoryRows(np.concatenate(values)) for name, values in numbers.items()})
     places = {name: place for place, name in enumerate(features)}
     if inputs is None:
         if not features:
@@ -111,8 +127,20 @@ def _chosen(
     return chosen
 
 
-def _text(values: pd.Series[Any]) -> NDArray[np.str_]:
-    return values.astype(object).where(values.notna(), "").to_numpy().astype(np.str_)
+def _texts(values: pd.Series[Any]) -> Iterator[str]:
+    return (str(value) for value in values.astype(object).where(values.notna(), ""))
+
+
+def _inexact(piece: pd.DataFrame, features: tuple[str, ...]) -> dict[str, int]:
+    """A whole number that float32 cannot hold, by feature."""
+    found: dict[str, int] = {}
+    for name in features:
+        values = piece[name].to_numpy()
+        if values.dtype.kind in "iu" and len(values):
+            bad = values[values.astype(np.float32).astype(np.float64) != values.astype(np.float64)]
+            if len(bad):
+                found[name] = int(bad[0])
+    return found
 
 
 def _csv(path: Path, text: frozenset[str]) -> Iterator[pd.DataFrame]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +11,7 @@ from edgewright.calibration.content import content_digest
 from edgewright.calibration.dataset import Split, is_partial, read_column, read_labels
 from edgewright.calibration.opening import open_dataset
 from edgewright.calibration.preprocess import Preprocessing
-from edgewright.core.errors import DataError, UsageError
+from edgewright.core.errors import DataError, EdgewrightWarning, UsageError
 from PIL import Image
 
 ORDER = [7, 3, 4, 5, 39, 0, 3]
@@ -103,6 +105,26 @@ def test_table_in_pieces(tmp_path, monkeypatch) -> None:
     assert batch.inputs["x"][:, 0].tolist() == list(range(10))
     assert batch.columns["b"].tolist()[4:7] == ["5", "six", "7"]
     assert batch.labels.tolist() == list(range(10))
+
+
+def test_table_says_what_float32_rounds(tmp_path) -> None:
+    (tmp_path / "t.csv").write_text("id,a,y\n16777216,1,0\n16777217,2,1\n")
+    with pytest.warns(EdgewrightWarning, match="column 'id' .* 16777217"):
+        open_dataset(tmp_path / "t.csv")
+    assert open_dataset(tmp_path / "t.csv", inputs={"x": "a"}).read([1]).inputs["x"].tolist() == [[2]]
+
+
+def test_one_long_text_does_not_widen_a_column(tmp_path) -> None:
+    rows = "".join(f"{index},note {index}\n" for index in range(2000))
+    (tmp_path / "t.csv").write_text(f"a,notes\n{rows}1,{'z' * 200_000}\n")
+    tracemalloc.start()
+    try:
+        data = open_dataset(tmp_path / "t.csv")
+        assert tracemalloc.get_traced_memory()[1] < 30e6
+    finally:
+        tracemalloc.stop()
+    assert data.read([3]).columns["notes"].tolist() == ["note 3"]
+    assert len(data.read([2000]).columns["notes"][0]) == 200_000
 
 
 def test_image_folder(image_folder) -> None:

@@ -123,6 +123,13 @@ def test_one_large_group_does_not_starve_calibration() -> None:
     assert all(len(part) for part in splits.parts())
 
 
+def test_a_flood_of_duplicates_does_not_drown_a_part() -> None:
+    splits = make_splits(open_dataset(data_of([7] * 5000 + list(range(100, 400)))), 298, 200, 200)
+    assert [len(part) for part in splits.parts()] == [298, 2, 5000]
+    many = make_splits(open_dataset(data_of([7] * 5000 + list(range(100, 1000)))), 298, 200, 200)
+    assert [len(part) for part in many.parts()] == [298, 200, 200]
+
+
 def test_errors() -> None:
     data = open_dataset(data_of([1, 1, 1, 1, 2]))
     with pytest.raises(DataError, match="2 different samples and 3 parts"):
