@@ -32,6 +32,7 @@ from .folding import fold
 from .graph import Lowering, label
 
 ENTRY = "model.tflite"
+LEAST_OPSET = 13
 Emitter = Callable[[Lowering, onnx_ir.Node], None]
 EMITTERS: Mapping[str, Emitter] = {
     "Conv": convolution.conv,
@@ -64,20 +65,24 @@ def survey(model: Model) -> list[OperatorSupport]:
     """What becomes of each node, going on behind those that cannot be expressed."""
     low = Lowering(_with_shapes(model).graph)
     _inputs(low)
-    found = []
     for node in low.graph:
         try:
             _emit(low, node)
         except LoweringError as error:
             low.record(node, "no", str(error))
             _stand_in(low, node)
-    for node in low.graph:
-        quiet = OperatorSupport(label(node), node.op_type, "float32", "a constant")
-        found.append(low.support.get(id(node), quiet))
-    return found
+    return [low.support.get(id(node), _constant_support(node)) for node in low.graph]
+
+
+def _constant_support(node: onnx_ir.Node) -> OperatorSupport:
+    in_int8 = node.op_type in ("QuantizeLinear", "DequantizeLinear")
+    return OperatorSupport(label(node), node.op_type, "int8" if in_int8 else "float32", "a constant")
 
 
 def _with_shapes(model: Model) -> Model:
+    version = model.graph.opset_imports.get("", LEAST_OPSET)
+    if version < LEAST_OPSET:
+        raise LoweringError(f"the model has operator set {version}; canonicalize it to {LEAST_OPSET} or newer before lowering.")
     values = [value for node in model.graph for value in node.outputs if value.name]
     if all(value.shape is not None and value.dtype is not None for value in values):
         return model

@@ -187,30 +187,42 @@ def test_gelu(attributes):
     assert_close(single("Gelu", {"x": MAP}, opset=20, **attributes), {"x": MAP})
 
 
-NUMBERS = {"r": number(2**0.5), "o": number(1), "h": number(0.5)}
+NUMBERS = {"r": 2**0.5, "o": 1, "h": 0.5, "t": 2, "k": 0.044715, "p": (2 / np.pi) ** 0.5, "n": 3}
+ERF = [node("Div", "xr", "d"), node("Erf", "d", "e"), node("Add", "eo", "a")]
+CUBE = [node("Mul", "kx", "b"), node("Mul", "xb", "c"), node("Mul", "xc", "d")]
+POWER = [node("Pow", "xn", "c"), node("Mul", "ck", "d")]
+TANH = [node("Add", "xd", "e"), node("Mul", "pe", "f"), node("Tanh", "f", "g"), node("Add", "og", "a")]
 WRITTEN_OUT = {
-    "half last": [
-        node("Div", "xr", "d"),
-        node("Erf", "d", "e"),
-        node("Add", "eo", "a"),
-        node("Mul", "xa", "m"),
-        node("Mul", "mh", "y"),
-    ],
-    "half first": [
-        node("Mul", "xh", "g"),
-        node("Div", "xr", "d"),
-        node("Erf", "d", "e"),
-        node("Add", "oe", "a"),
-        node("Mul", "ga", "y"),
-    ],
+    "erf, half last": [*ERF, node("Mul", "xa", "m"), node("Mul", "mh", "y")],
+    "erf, half first": [node("Mul", "xh", "g"), *ERF, node("Mul", "ga", "y")],
+    "erf, divided by two": [*ERF, node("Mul", "ax", "m"), node("Div", "mt", "y")],
+    "tanh of products": [*CUBE, *TANH, node("Mul", "ha", "m"), node("Mul", "xm", "y")],
+    "tanh of a power": [*POWER, *TANH, node("Mul", "xh", "m"), node("Mul", "ma", "y")],
 }
+
+
+def written_out(nodes):
+    used = {entry for item in nodes for entry in item.input}
+    return onnx_model(nodes, {"x": MAP}, ["y"], {key: number(value) for key, value in NUMBERS.items() if key in used})
 
 
 @pytest.mark.parametrize("nodes", WRITTEN_OUT.values(), ids=WRITTEN_OUT)
 def test_written_out_gelu_becomes_one_kernel(nodes):
-    used = {entry for item in nodes for entry in item.input}
-    weights = {key: value for key, value in NUMBERS.items() if key in used}
-    assert assert_close(onnx_model(nodes, {"x": MAP}, ["y"], weights), {"x": MAP}) == {"GELU": 1}
+    assert assert_close(written_out(nodes), {"x": MAP}) == {"GELU": 1}
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        [*ERF, node("Mul", "xa", "m"), node("Mul", "mt", "y")],
+        [*ERF, node("Mul", "xa", "m"), node("Mul", "mx", "y")],
+        [*ERF, node("Add", "xa", "y")],
+        [*CUBE, *TANH, node("Mul", "ka", "m"), node("Mul", "xm", "y")],
+        [node("Mul", "xr", "d"), *TANH, node("Mul", "ha", "m"), node("Mul", "xm", "y")],
+    ],
+)
+def test_what_only_looks_like_gelu_stays_as_it_is(nodes):
+    assert assert_close(written_out(nodes), {"x": MAP})["GELU"] == 0
 
 
 @pytest.mark.parametrize(("kind", "x", "weights", "order", "attributes"), OTHERS, ids=name)

@@ -199,6 +199,21 @@ def test_unwrapped_operators_get_floats():
     assert_within_one(file, {"x": X})
 
 
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8])
+def test_integer_inputs_and_outputs_keep_their_type(dtype):
+    scales = {"s": f(0.1).reshape(()), "z": np.array(3, dtype), "t": f(0.05).reshape(()), "o": np.array(1, dtype)}
+    x = {"x": np.random.default_rng(0).integers(0, 100, (1, 4, 6, 6)).astype(dtype)}
+    nodes = [
+        node("DequantizeLinear", "xsz", "d"),
+        node("Sigmoid", "d", "g"),
+        node("QuantizeLinear", "gto", "y"),
+    ]
+    model = onnx_model(nodes, x, ["y"], scales)
+    have, want = answers(lowered(model), x)["y"], expected(model, x)["y"]
+    assert have.dtype == dtype
+    assert np.abs(have.astype(int) - want).max() <= 1
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     groups=st.sampled_from([1, 2, 4]),

@@ -80,6 +80,11 @@ def test_free_sizes_and_foreign_types():
         lowered(double)
 
 
+def test_old_operator_sets_are_canonicalized_first():
+    with pytest.raises(LoweringError, match="operator set 11"):
+        lowered(onnx_model([node("Softmax", "x", "y")], {"x": X}, ["y"], opset=11))
+
+
 def wrapped_conv() -> onnx.ModelProto:
     return wrap(single("Conv", {"x": X}, {"w": normal(4, 4, 3, 3)}), {"x": X})
 
