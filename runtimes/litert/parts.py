@@ -67,7 +67,7 @@ def take_apart(data: bytes) -> list[Part]:
     model = schema.ModelT.InitFromPackedBuf(data, 0)
     graph = model.subgraphs[0]
     tensors = [_tensor(model, index) for index in range(len(graph.tensors))]
-    widened = _widened_constants(graph, tensors)
+    widened = _widened_constants(model, tensors)
     found = []
     for entry in graph.operators:
         if int(entry.outputs[0]) in widened:
@@ -106,12 +106,12 @@ def _tensor(model: Any, index: int) -> PartTensor:
     return PartTensor(index, name, dtype, shape, quant, array)
 
 
-def _widened_constants(graph: Any, tensors: list[PartTensor]) -> dict[int, Any]:
-    """Operator by output tensor, of those that read constants only."""
+def _widened_constants(model: Any, tensors: list[PartTensor]) -> dict[int, Any]:
+    """DEQUANTIZE operator by output tensor, of those that read a constant."""
     return {
         int(entry.outputs[0]): entry
-        for entry in graph.operators
-        if len(entry.outputs) == 1 and all(tensors[int(index)].array is not None for index in entry.inputs if index >= 0)
+        for entry in model.subgraphs[0].operators
+        if kind_of(model, entry) == "DEQUANTIZE" and tensors[int(entry.inputs[0])].array is not None
     }
 
 

@@ -5,6 +5,7 @@ They follow the TFLite 8-bit quantization specification, not any kernel's code.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -242,6 +243,13 @@ def _binary(function: Callable[[Array, Array], Array]) -> Callable[[Part, list[A
     return lambda part, arrays: function(_reals(part, arrays), _reals(part, arrays, 1))
 
 
+def _gelu(part: Part, arrays: list[Array | None]) -> Array:
+    x = _reals(part, arrays)
+    if part.options["approximate"]:
+        return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+    return 0.5 * x * (1 + np.vectorize(math.erf)(x / np.sqrt(2)))
+
+
 _REAL: dict[str, Callable[[Part, list[Array | None]], Array]] = {
     "ADD": _binary(np.add),
     "AVERAGE_POOL_2D": _average,
@@ -250,6 +258,7 @@ _REAL: dict[str, Callable[[Part, list[Array | None]], Array]] = {
     "DEPTHWISE_CONV_2D": _convolution,
     "ELU": _unary(lambda x: np.where(x > 0, x, np.expm1(x))),
     "FULLY_CONNECTED": _fully_connected,
+    "GELU": _gelu,
     "HARD_SWISH": _unary(lambda x: x * np.clip(x + 3, 0, 6) / 6),
     "LEAKY_RELU": lambda part, arrays: np.where(_reals(part, arrays) > 0, 1, part.options["alpha"]) * _reals(part, arrays),
     "LOGISTIC": _unary(lambda x: 1 / (1 + np.exp(-x))),
