@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ from .strip import strip_in_place
 _MAX_ROUNDS = 10
 # Folding may read any constant, but what it makes may be larger than what it was made from by at most this many elements.
 _MAX_GROWTH = 1 << 18
+
+# Operators whose result can be larger than what they read.
+_GROWING = ("Expand", "Tile", "Range", "Pad", "Resize", "OneHot", "Upsample", "ConstantOfShape", "Gather")
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,11 @@ def _fix_point(model: onnx_ir.Model) -> None:
     for _ in range(_MAX_ROUNDS):
         # Folding first: the rules match on constants and on the shapes that it infers on its way.
         folded = fold_constants_ir(
-            model, onnx_shape_inference=True, input_size_limit=serde.MAX_MODEL_BYTES, output_size_limit=_MAX_GROWTH
+            model,
+            onnx_shape_inference=True,
+            input_size_limit=serde.MAX_MODEL_BYTES,
+            output_size_limit=_MAX_GROWTH,
+            should_fold=_may_fold,
         )
         changed = bool(folded.modified)
         # Constants become weights before the rules run: some of these match only weights.
@@ -121,6 +129,15 @@ def _fix_point(model: onnx_ir.Model) -> None:
         _infer(model)
         if not changed:
             return
+
+
+def _may_fold(node: onnx_ir.Node) -> bool | None:
+    """False for what would be too large, before it is computed: a short Expand can ask for all memory; else None."""
+    made = node.outputs[0].shape
+    if made is None or not made.is_static():
+        return False if node.op_type in _GROWING else None
+    given = sum(value.const_value.size for value in node.inputs if value is not None and value.const_value is not None)
+    return False if math.prod(made.numpy()) > given + _MAX_GROWTH else None
 
 
 def _adopt(graph: onnx_ir.Graph) -> None:

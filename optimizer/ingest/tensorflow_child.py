@@ -14,6 +14,7 @@ from ...core.executor import TensorSpec
 from ...ir.model import Model, constant, initializer
 from ...ir.verify import operators
 from .convert import Converted
+from .names import settle_names
 from .quiet import first_line, quiet
 from .samples import Samples, fixed_batch, match_samples, random_samples
 
@@ -85,7 +86,9 @@ def tflite(path: Path, samples: Samples | None, trust: bool) -> Converted:
 
 
 def _graph(proto: Any, path: Path) -> Model:
-    return Model.from_bytes(bytes(proto.SerializeToString(deterministic=True)), str(path))
+    graph = Model.from_bytes(bytes(proto.SerializeToString(deterministic=True)), str(path))
+    settle_names(graph)
+    return graph
 
 
 def _widen_weights(model: Model) -> None:

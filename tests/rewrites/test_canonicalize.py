@@ -314,6 +314,17 @@ def test_dropout_leaves_and_training_mode_is_refused(build):
             Canonicalize().run(build([node], weights, {"x": [2, 4]}, ["y"]))
 
 
+@pytest.mark.parametrize("kind", ["Expand", "Tile"])
+def test_a_constant_that_asks_for_all_memory_is_not_computed(build, kind):
+    model = build(
+        [(kind, ["w", "huge"], ["e"], {}), ("ReduceMax", ["e"], ["m"], {"keepdims": 0}), ("Add", ["x", "m"], ["y"], {})],
+        {"w": np.ones((1, 1), np.float32), "huge": np.array([1 << 20, 1 << 20])},
+        {"x": ["n", 3]},
+        ["y"],
+    )
+    assert kind in operators(canonical(model))
+
+
 def test_functions_are_inlined(run):
     proto = onnx.parser.parse_model(
         """
