@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from .. import __version__
-from ..core.errors import EdgewrightError, unknown
+from ..core.errors import EdgewrightError, UsageError, unknown
 
 _COMMANDS = {
     "compile": ("compile", "Compile a trained model to gated, measured artifacts."),
@@ -62,25 +62,55 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _guarded(given: list[str]) -> int:
+    debug = "--debug" in given
     try:
-        result: Any = group.main(args=given, prog_name="edgewright", standalone_mode=False)
+        # Wherever it stands: a user adds it to the end of the line that failed.
+        arguments = [item for item in given if item != "--debug"]
+        result: Any = group.main(args=arguments, prog_name="edgewright", standalone_mode=False)
     except EdgewrightError as error:
-        if "--debug" in given:
-            traceback.print_exc()
-        click.echo(f"error[{error.code}]: {error}", err=True)
-        return error.exit_code
+        return _refused(error.code, str(error), error.exit_code, debug)
     except click.exceptions.Exit as done:
         return int(done.exit_code)
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return 1
+    except click.ClickException as error:
+        return _refused(UsageError.code, _sentence(error), UsageError.exit_code, debug)
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted: nothing half-written was left; run the same command again to go on.", err=True)
         return 130
     except BrokenPipeError:
         sys.stderr.close()
         return 0
+    except ModuleNotFoundError as error:
+        told = f"this command needs {error.name!r}, which is not installed; pip install 'edgewright[compiler]'."
+        return _refused(UsageError.code, told, UsageError.exit_code, debug)
+    except MemoryError:
+        return _refused("E-MEMORY", "the memory is used up; give fewer or smaller samples, or a larger machine.", 1, debug)
+    except Exception as error:  # a mistake of ours: still one sentence, and no artifact
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": .")
+        told = f"Edgewright stopped on a mistake of its own ({reason}); run it again with --debug and report what that prints."
+        return _refused("E-INTERNAL", told, 1, debug)
     return int(result) if isinstance(result, int) else 0
+
+
+def _refused(code: str, sentence: str, exit_code: int, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    click.echo(f"error[{code}]: {' '.join(sentence.split())}", err=True)
+    return exit_code
+
+
+def _sentence(error: click.ClickException) -> str:
+    """What click says, as one sentence that tells where help is; an unknown option offers the nearest."""
+    context = getattr(error, "ctx", None)
+    if isinstance(error, click.NoSuchOption) and context is not None:
+        return unknown("option", error.option_name, [name for item in context.command.params for name in item.opts])
+    said = error.format_message().strip().rstrip(".").replace(". Did you mean", "; did you mean")
+    said = said[:1].lower() + said[1:]
+    if said.endswith("?") or context is None:
+        return said if said.endswith("?") else f"{said}."
+    return f"{said}; see `{context.command_path} --help`."
 
 
 if __name__ == "__main__":

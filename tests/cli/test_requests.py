@@ -1,0 +1,100 @@
+"""Requests that cannot be met: unknown names offer the nearest, every refusal is one sentence, help has an example."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., Any]
+COMMANDS = ("compile", "opt", "profiles", "bench", "gate", "inspect", "verify", "run")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["bogus"], ["unknown command 'bogus'", "known: bench, compile"]),
+        (["compil"], ["unknown command 'compil'", "did you mean 'compile'?"]),
+        (["profiles", "lst"], ["'lst'", "did you mean 'list'?"]),
+        (["compile"], ["missing argument 'MODEL'", "see `edgewright compile --help`"]),
+        (["compile", "m.onnx", "--prfile", "x"], ["unknown option '--prfile'", "did you mean '--profile'?"]),
+        (["compile", "m.onnx", "--threads", "many"], ["'--threads'", "not a valid integer"]),
+        (["compile", "m.onnx", "--data"], ["'--data' requires an argument"]),
+        (["inspect", "a.ewa", "b.ewa"], ["unexpected extra argument"]),
+        (["opt", "m.onnx"], ["missing option '--pipeline'"]),
+        (["gate", "a.onnx", "b.onnx"], ["missing option '--data'"]),
+        (["run", "a.ewa"], ["missing option '--input'"]),
+        (["bench", "a.ewa", "--rounds", "1"], ["'--rounds'", "5<=x<=10000"]),
+    ],
+)
+def test_what_the_command_line_cannot_read_is_one_sentence(edge: Run, arguments: list[str], words: list[str]) -> None:
+    edge(*arguments).refused("E-USAGE", *words)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_shows_an_example(edge: Run, command: str) -> None:
+    answer = edge(command, "--help")
+    assert answer.code == 0
+    assert "Example: edgewright" in answer.out
+    assert answer.err == ""
+
+
+def test_help_of_the_group_lists_every_command(edge: Run) -> None:
+    answer = edge("--help")
+    assert answer.code == 0
+    assert "Example: edgewright compile" in answer.out
+    assert all(f"\n  {command} " in answer.out for command in COMMANDS)
+
+
+@pytest.mark.parametrize("place", [0, -1])
+def test_debug_shows_the_traceback_wherever_it_stands(edge: Run, place: int) -> None:
+    arguments = ["inspect", "nothing.ewa"]
+    arguments.insert(place if place == 0 else len(arguments), "--debug")
+    answer = edge(*arguments)
+    assert answer.code == 1
+    assert answer.err.startswith("Traceback (most recent call last)")
+    assert answer.err.splitlines()[-1].startswith("error[E-ARTIFACT]: ")
+
+
+def test_a_mistake_of_the_program_is_one_sentence_too(edge: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: Any) -> Any:
+        raise ValueError("a thing\nthat nobody foresaw")
+
+    monkeypatch.setattr("edgewright.cli.inspect.open_artifact", broken)
+    sentence = edge("inspect", "any.ewa").refused("E-INTERNAL", "ValueError: a thing that nobody foresaw", "--debug")
+    assert "\n" not in sentence
+
+
+def test_a_missing_package_says_how_to_get_it(edge: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: Any) -> Any:
+        raise ModuleNotFoundError("No module named 'onnx'", name="onnx")
+
+    monkeypatch.setattr("edgewright.cli.inspect.open_artifact", broken)
+    edge("inspect", "any.ewa").refused("E-USAGE", "'onnx'", "pip install 'edgewright[compiler]'")
+
+
+def test_a_real_process_says_the_same(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "edgewright.cli.main",
+        "compile",
+        "nothing.onnx",
+        "--data",
+        "x.npz",
+        "--profile",
+        "arm64-linux",
+    ]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, check=False, env={**os.environ, "TERM": "dumb"}
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr == (
+        "error[E-DATA]: there is no file or folder x.npz; check the path, or name a function as module:function.\n"
+    )
