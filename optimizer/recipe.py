@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import tomllib
-
 from ..core.errors import UsageError, unknown
 from ..runtimes.contract import PRECISIONS, Precision
 from ..runtimes.registry import NAMES
+from .gates.text import parse_gates
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 Objective = Literal["latency", "size", "ram"]
 _PATHS = ("out", "store", "measurements")
+_NAME_LENGTH = 100
+_KINDS: Mapping[type, str] = {int: "a whole number", bool: "true or false", str: "a text"}
 _FILES = ("data", "accept", "search", "calib", "audit")
 
 
@@ -61,6 +68,12 @@ class Recipe:
             raise UsageError("no device profile is given; name one with --profile (`edgewright profiles list` shows them).")
         if self.data is None and self.accept is None:
             raise UsageError("no data are given; an artifact is released only when data prove it: add --data FILE.")
+        if self.name is not None and not _is_file_name(self.name):
+            raise UsageError(
+                f"the name {self.name[:80]!r} cannot be part of a file's name; "
+                f"use up to {_NAME_LENGTH} letters, digits, '.', '_' or '-'."
+            )
+        parse_gates(self.gates)
         for precision in self.precisions:
             if precision not in PRECISIONS:
                 raise UsageError(unknown("precision", precision, PRECISIONS))
@@ -71,23 +84,32 @@ class Recipe:
             raise UsageError(unknown("objective", self.objective, ("latency", "size", "ram")))
         for count in ("search_samples", "calib_samples"):
             if getattr(self, count) < 1:
-                raise UsageError(f"{count} is {getattr(self, count)}; it must be at least 1.")
+                raise UsageError(f"{count.replace('_', '-')} is {getattr(self, count)}; it must be at least 1.")
         if self.threads is not None and self.threads < 1:
             raise UsageError(f"threads is {self.threads}; it must be at least 1.")
+
+
+def _is_file_name(name: str) -> bool:
+    """Whether a name stays in its folder and can be typed."""
+    return 0 < len(name) <= _NAME_LENGTH and name[0] != "." and all(letter.isalnum() or letter in "._- " for letter in name)
 
 
 def read_recipe(path: Path, overrides: Mapping[str, Any]) -> Recipe:
     """Recipe of a TOML file, relative paths taken from its folder; `overrides` (flags) win. Raises UsageError."""
     try:
         declared: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"cannot read the recipe {path}: {error}.") from error
+    except OSError as error:
+        raise UsageError(f"cannot read the recipe {path}: {error.strerror or error}; check the path.") from error
+    except (ValueError, RecursionError) as error:  # no UTF-8, or no TOML
+        raise UsageError(f"the recipe {path} is not TOML: {str(error).rstrip('.')}; correct it there.") from error
     fields = {item.name: item for item in dataclasses.fields(Recipe)}
     values: dict[str, Any] = {}
     for key, value in declared.items():
         name = key.replace("-", "_")
         if name not in fields:
             raise UsageError(f"{path}: {unknown('key', key, [item.replace('_', '-') for item in fields])}")
+        if name in values:
+            raise UsageError(f"{path} gives {key!r} twice, with '-' and with '_'; remove one of the two.")
         values[name] = _typed(name, value, path)
     if "model" not in values and "model" not in overrides:
         raise UsageError(f'{path} names no model; add `model = "FILE"`.')
@@ -100,28 +122,35 @@ def _typed(name: str, value: Any, path: Path) -> Any:
     if name in lists:
         items = [value] if isinstance(value, str) else value
         if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
-            raise UsageError(f"{path}: {name} must be a list of texts.")
+            raise UsageError(f"{path}: {name} must be a list of texts, not {value!r}; correct it there.")
         return tuple(items)
     if name in ("model", "weights", *_FILES, *_PATHS):
         if not isinstance(value, str):
-            raise UsageError(f"{path}: {name} must be a text.")
+            raise UsageError(f"{path}: {name} must be a text, not {value!r}; put it in quotes.")
         return value if _is_callable(value) else path.parent / value
     if name == "shapes":
-        if not isinstance(value, dict) or not all(isinstance(shape, list) for shape in value.values()):
-            raise UsageError(f"{path}: shapes must be a table of lists of sizes.")
+        if not isinstance(value, dict) or not all(_is_shape(shape) for shape in value.values()):
+            raise UsageError(f"{path}: shapes must be a table of lists of sizes; write for example {{ x = [1, 3, 224, 224] }}.")
         return {key: tuple(shape) for key, shape in value.items()}
+    if name == "inputs":
+        if not isinstance(value, dict) or not all(isinstance(array, str) for array in value.values()):
+            raise UsageError(f'{path}: inputs must be a table of names of arrays; write for example {{ image = "x" }}.')
+        return value
     kinds: dict[str, type] = {
         "seed": int,
         "threads": int,
         "search_samples": int,
         "calib_samples": int,
         "trust": bool,
-        "inputs": dict,
     }
     kind = kinds.get(name, str)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise UsageError(f"{path}: {name} must be {kind.__name__}, not {value!r}.")
+        raise UsageError(f"{path}: {name} must be {_KINDS[kind]}, not {value!r}; correct it there.")
     return value
+
+
+def _is_shape(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(size, int) and not isinstance(size, bool) and size > 0 for size in value)
 
 
 def _is_callable(value: str) -> bool:
