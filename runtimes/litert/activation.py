@@ -37,6 +37,8 @@ _INT8: Mapping[str, tuple[str, str | None, Quant | None]] = {
     "Elu": ("ELU", None, None),
     "Gelu": ("GELU", "GeluOptions", None),
 }
+# Their int8 kernels compute in 16 bits, element by element; float between int8 tensors is faster and rounds once
+_BETTER_IN_FLOAT = frozenset({"HardSwish"})
 # Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.26; absolute error below 1.5e-7
 _ERF_P, _ERF = 0.3275911, (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592)
 
@@ -109,7 +111,8 @@ def activation(low: Lowering, node: onnx_ir.Node) -> None:
     end = fusion.tail(low, node.outputs[0], ())
     quant = low.quant(value)
     chosen = None if options is None else (options, _fields(node))
-    if quant is not None and end.quant is not None and (demanded is None or demanded == end.quant):
+    prefers_float = node.op_type in _BETTER_IN_FLOAT
+    if quant is not None and end.quant is not None and (demanded is None or demanded == end.quant) and not prefers_float:
         given = low.raw(value, perm)
         made = low.emit(kind, [given], given.shape, "int8", quant=end.quant, options=chosen)
         fusion.finish(low, node, end, made, perm)
@@ -117,6 +120,8 @@ def activation(low: Lowering, node: onnx_ir.Node) -> None:
     reason = fusion.why_float(end, {"input": quant})
     if not reason and end.quant is not None and demanded is not None and quant is not None:
         reason = f"its kernel gives scale {demanded.scale} and zero point {demanded.zero}, the model asks for others"
+    elif prefers_float and quant is not None and not reason:
+        reason = "float between int8 tensors is faster and more exact than its int8 kernel"
     given = low.real(value, perm)
     made = low.emit(kind, [given], given.shape, options=chosen)
     fusion.finish(low, node, fusion.Tail(node.outputs[0]), made, perm, reason)

@@ -22,11 +22,12 @@ SAME, VALID = int(Padding.SAME), int(Padding.VALID)
 
 @dataclass(frozen=True)
 class Kernel:
-    """Weights and bias ready for a kernel; `quant` is the result's, in int8."""
+    """Weights and bias ready for a kernel; in int8 `quant` is the result's and `bias_quant` what a bias has or would have."""
 
     weights: Constant
     bias: Constant | None
     quant: Quant | None
+    bias_quant: Quant | None = None
 
     @property
     def dtype(self) -> str:
@@ -49,19 +50,20 @@ def prepare(
         bias = bias.mapped(lambda array: array.reshape(-1))
     given = low.quant(data)
     if given is not None and weights.is_symmetric_int8 and end.quant is not None and weights.quant is not None:
-        return Kernel(weights, _bias_integers(bias, given, weights.quant), end.quant), end, ""
+        scales = np.float32(given.scale) * np.asarray(weights.quant.scales, np.float32)
+        bias_quant = Quant(tuple(map(float, scales)), (0,) * scales.size)
+        return Kernel(weights, _bias_integers(bias, bias_quant), end.quant, bias_quant), end, ""
     reason = fusion.why_float(end, {"input": given, "weights": weights if weights.is_int8 else None})
     if weights.is_int8 and not weights.is_symmetric_int8 and not reason:
         reason = "its int8 weights have a zero point or hold -128, which the kernels cannot multiply exactly"
     return Kernel(weights, bias, None), end.in_float, reason
 
 
-def _bias_integers(bias: Constant | None, given: Quant, weights: Quant) -> Constant | None:
+def _bias_integers(bias: Constant | None, quant: Quant) -> Constant | None:
     """The bias in int32 at input scale times weight scale: as stored where it has that scale, else rounded to it."""
     if bias is None:
         return None
-    scales = np.float32(given.scale) * np.asarray(weights.scales, np.float32)
-    quant = Quant(tuple(map(float, scales)), (0,) * scales.size)
+    scales = np.asarray(quant.scales, np.float32)
     if bias.array.dtype == np.int32 and bias.quant is not None and not any(bias.quant.zeros):
         stored = np.asarray(bias.quant.scales, np.float32)
         if np.allclose(np.broadcast_to(stored, bias.array.shape), np.broadcast_to(scales, bias.array.shape), rtol=1e-5, atol=0):
@@ -79,7 +81,7 @@ def put_bias(low: Lowering, kernel: Kernel, channels: int) -> Tensor:
             return low.writer.constant("zeros", np.zeros(channels, np.float32))
         return low.put_real(bias)
     if bias is None:
-        return low.writer.constant("zeros", np.zeros(channels, np.int32))
+        return low.writer.constant("zeros", np.zeros(channels, np.int32), kernel.bias_quant)
     return low.writer.constant(bias.name, bias.array, bias.quant)
 
 

@@ -43,6 +43,7 @@ class Lowering:
         self.done: set[int] = set()
         self.support: dict[int, OperatorSupport] = {}
         self.origin: dict[str, str] = {}
+        self.transposed_from: dict[int, tuple[Tensor, Perm]] = {}
         self._bound: dict[int, Bound] = {}
         self._constants: dict[int, Constant | None] = {}
         self._copies: dict[tuple[Any, ...], Tensor] = {}
@@ -222,7 +223,9 @@ class Lowering:
             return self.reshaped(tensor, shape)
         order = self.numbers("perm", perm)
         key = ("transpose", tensor.index, perm)
-        return self._once(key, tensor, "TRANSPOSE", [tensor, order], shape, tensor.dtype, tensor.quant)
+        made = self._once(key, tensor, "TRANSPOSE", [tensor, order], shape, tensor.dtype, tensor.quant)
+        self.transposed_from[made.index] = (tensor, perm)
+        return made
 
     def reshaped(self, tensor: Tensor, shape: Sequence[int]) -> Tensor:
         """`tensor` in another shape."""

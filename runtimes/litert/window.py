@@ -14,6 +14,7 @@ from .flatbuffer import Tensor
 from .graph import Lowering
 
 SAME, VALID = int(Padding.SAME), int(Padding.VALID)
+_FEW_CHANNELS = 4
 LOWEST = float(np.finfo(np.float32).min)
 
 
@@ -108,7 +109,13 @@ def pad_if_needed(low: Lowering, source: Tensor, window: Window, lowest: bool = 
 
 
 def pad(low: Lowering, source: Tensor, pads: Sequence[tuple[int, int]], lowest: bool = False) -> Tensor:
-    """`source` with `pads` (before, after) by physical axis."""
+    """`source` with `pads` (before, after) by physical axis.
+
+    An int8 image of few channels that was just transposed is padded before that: row by row, not element by element.
+    """
+    if source.index in low.transposed_from and source.dtype == "int8" and source.shape[-1] <= _FEW_CHANNELS:
+        plain, perm = low.transposed_from[source.index]
+        return low.transposed(pad(low, plain, [pads[perm.index(axis)] for axis in range(len(perm))], lowest), perm)
     shape = tuple(size + before + after for size, (before, after) in zip(source.shape, pads, strict=True))
     amounts = low.numbers("pads", pads)
     lowest_is_zero = source.quant is not None and source.quant.zero == -128

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from edgewright.runtimes.litert.parts import take_apart
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from litert.build import answers, expected, int8_kinds, kinds, lowered, node, normal, onnx_model, single
+from litert.build import answers, expected, int8_kinds, kinds, lowered, node, normal, onnx_model, operators, single
 from litert.reference import walk
 from litert.wrap import wrap
 from onnx import numpy_helper
@@ -67,7 +68,6 @@ CASES = [
     ("Sigmoid", "LOGISTIC", X * 4, {}, "x", {}),
     ("Tanh", "TANH", X * 4, {}, "x", {}),
     ("Softmax", "SOFTMAX", X, {}, "x", {"axis": 1}),
-    ("HardSwish", "HARD_SWISH", X * 4, {}, "x", {}),
     ("LeakyRelu", "LEAKY_RELU", X, {}, "x", {"alpha": 0.1}),
     ("Relu", "RELU", X, {}, "x", {}),
     ("Clip", "RELU6", X * 8, {"l": f(0).reshape(()), "h": f(6).reshape(())}, "xlh", {}),
@@ -187,6 +187,31 @@ def test_float16_weights_stay_float16_in_the_file():
     file = lowered(model)
     np.testing.assert_allclose(answers(file, {"x": X})["y"], expected(model, {"x": X})["y"], rtol=1e-4, atol=1e-4)
     assert file.size_bytes < w.nbytes + 3000
+
+
+@pytest.mark.parametrize("bias", [{}, {"b": np.zeros(8, np.float32)}, {"b": normal(8)}])
+def test_every_int8_convolution_has_a_bias_with_scales(bias):
+    """XNNPACK leaves layers to slow kernels whose int32 bias has none."""
+    file = lowered(wrap(single("Conv", {"x": X}, {"w": normal(8, 8, 3, 3), **bias}), {"x": X}))
+    part = next(part for part in take_apart(file.files[file.entry]) if part.kind == "CONV_2D")
+    given, weights, added = (tensor.quant for tensor in part.inputs)
+    np.testing.assert_allclose(added.scales, np.float32(given.scale) * np.asarray(weights.scales, np.float32), rtol=1e-6)
+    assert set(added.zeros) == {0}
+
+
+def test_hard_swish_is_float_between_int8_tensors():
+    model = wrap(single("HardSwish", {"x": X * 4}), {"x": X * 4})
+    file = lowered(model)
+    assert kinds(file) == {"QUANTIZE": 2, "DEQUANTIZE": 2, "HARD_SWISH": 1}
+    np.testing.assert_allclose(answers(file, {"x": X})["y"], expected(model, {"x": X})["y"], atol=1e-6)
+
+
+def test_images_are_padded_before_they_are_transposed():
+    image = {"x": normal(1, 3, 8, 8)}
+    model = wrap(single("Conv", image, {"w": normal(8, 3, 3, 3)}, pads=[1, 1, 1, 1], strides=[2, 2]), image)
+    file = lowered(model)
+    assert [kind for kind, _ in operators(file)][:3] == ["QUANTIZE", "PAD", "TRANSPOSE"]
+    assert_within_one(file, image)
 
 
 def test_unwrapped_operators_get_floats():
