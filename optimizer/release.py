@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..calibration.content import content_digest
+from ..calibration.dataset import Split
 from ..core.errors import RuntimeFailure
 from ..device_profiles.profile import DeviceProfile
 from ..runtimes import registry
@@ -76,6 +78,7 @@ def decide(
     notes: list[str] = []
     last: Decision | None = None
     looks = 0
+    data = f"{_judging_data(accept)}:{profile.name}"
     for trial in order(trials, objective, ram_bytes):
         built = trial.built
         if built is None or looks == _MOST_LOOKS:
@@ -87,7 +90,6 @@ def decide(
                 notes.append(note)
                 continue
         looks += 1
-        data = f"{accept.split.data.digest}:{profile.name}"
         texts = [str(gate) for gate in kit.gates]
         entry = ledger.look(data, built.digest, texts)
         verdicts = _judged(kit, trial, accept, entry.alpha())
@@ -111,6 +113,12 @@ def decide(
     status = "failed" if trials and all(trial.status == "failed" for trial in trials) else "undecided"
     why = next((trial.why for trial in trials if trial.why), "no candidate could be built.")
     return Decision(status, why, None, None, baseline, notes=tuple(notes))
+
+
+def _judging_data(accept: Exam) -> str:
+    """What looks are counted by: all samples that `accept` was cut from, so that neither their order nor another cut is new data."""
+    data = accept.split.data
+    return content_digest(Split("all", data, tuple(range(len(data)))))
 
 
 def _judged(kit: Kit, trial: Trial, accept: Exam, alpha: float) -> list[Verdict]:

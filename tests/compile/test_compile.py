@@ -112,6 +112,19 @@ def test_a_second_compile_is_no_new_look_but_another_candidate_is(digits: tuple[
     assert [look["look"] for look in looks] == [1, 2]
 
 
+def test_shuffled_or_cut_otherwise_the_data_are_the_same_data(digits: tuple[Path, Path], tmp_path: Path) -> None:
+    _compile(digits, tmp_path, precisions=("float32",), runtimes=("onnxruntime",))
+    with np.load(tmp_path / "data.npz") as archive:
+        order = np.random.default_rng(0).permutation(len(archive["x"]))
+        shuffled = {name: archive[name][order] for name in archive.files}
+    np.savez_compressed(tmp_path / "data.npz", **shuffled)
+    _compile(digits, tmp_path, precisions=("float32",), runtimes=("onnxruntime",), search_samples=100)
+    _compile(digits, tmp_path, precisions=("float16",), runtimes=("onnxruntime",), gates=["top1 >= -4pt"])
+    looks = [json.loads(line) for line in (tmp_path / "data.npz.ledger.jsonl").read_text("utf-8").splitlines()]
+    assert [look["look"] for look in looks] == [1, 2]
+    assert len({look["data"] for look in looks}) == 1
+
+
 def test_without_gates_one_is_chosen_and_told(digits: tuple[Path, Path], tmp_path: Path) -> None:
     result = _compile(digits, tmp_path, gates=(), precisions=("float32",), runtimes=("onnxruntime",))
     assert result.report.gates == ("top1 >= -1pt",)
