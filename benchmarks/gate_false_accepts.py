@@ -236,7 +236,7 @@ FAMILIES: tuple[tuple[str, str, str, Simulate, tuple[int, ...]], ...] = (
     ("r2", "r2 >= -0.02", "normal", explained(0.02), (300,)),
     ("spearman", "spearman >= -0.02", "normal", ranks(0.02), (300, 1000)),
     ("cosine", "cosine >= 0.99", "exponential", angles(0.99), (400, 1000)),
-    ("groups", "top1 by g >= -3pt", "groups of 10", groups(0.03), (500, 2000)),
+    ("groups", "top1 by g >= -3pt", "groups of 10", groups(0.03), (500, 1000, 2000)),
 )
 
 
