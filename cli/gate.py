@@ -17,7 +17,7 @@ import click
 @click.option("--gate", "gates", multiple=True, help="What must hold; chosen from data and outputs by default.")
 @click.option("--preprocess", help="Declared preprocessing of the data.")
 @click.option("--labels", help="Array or column that holds the labels.")
-@click.option("--threads", type=int, default=1, show_default=True, help="Threads of the runtimes.")
+@click.option("--threads", type=click.IntRange(1, 1024), default=1, show_default=True, help="Threads of the runtimes.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the bootstrap.")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdicts as JSON.")
 def gate(

@@ -22,7 +22,7 @@ from ..core.errors import UsageError
 @click.option("--preprocess", help="Declared preprocessing of the data.")
 @click.option("--profile", help="Device profile, for passes that need a target.")
 @click.option("--runtime", default="onnxruntime", show_default=True, help="Runtime whose scheme `quantize` follows.")
-@click.option("--calib-samples", type=int, default=256, show_default=True, help="Samples to calibrate with.")
+@click.option("--calib-samples", type=click.IntRange(1), default=256, show_default=True, help="Samples to calibrate with.")
 @click.option("--trust", is_flag=True, help="Allow files that run code when they are loaded.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
 def opt(

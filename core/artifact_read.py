@@ -112,4 +112,4 @@ def _read_bounded(path: Path) -> bytes:
                 )
             return file.read(artifact_zip.MAX_ARTIFACT_BYTES + 1)
     except OSError as error:
-        raise ArtifactError(f"cannot read the artifact {path}: {error.strerror or error}.") from error
+        raise ArtifactError(f"cannot read the artifact {path}: {error.strerror or error}; check the path.") from error

@@ -32,7 +32,7 @@ class Model:
         try:
             data = file.read_bytes()
         except OSError as error:
-            raise ModelError(f"cannot read the model {file}: {error.strerror or error}.") from error
+            raise ModelError(f"cannot read the model {file}: {error.strerror or error}; check the path.") from error
         return Model(serde.parse(data, str(file), file.parent))
 
     @staticmethod

@@ -39,6 +39,10 @@ def parse(data: bytes, where: str, base: Path | None = None) -> onnx_ir.Model:
         raise ModelError(
             f"{where} uses ONNX opset {version}; this version reads {MIN_OPSET} to {MAX_OPSET}: export it with one of these."
         )
+    if proto.ir_version > onnx.IR_VERSION:
+        raise ModelError(
+            f"{where} is of ONNX file version {proto.ir_version}; this version reads up to {onnx.IR_VERSION}: export it anew."
+        )
     _check_external(proto, where, base)
     try:
         if base is not None:

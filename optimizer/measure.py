@@ -44,8 +44,8 @@ def _read(file: Path) -> Mapping[str, Any]:
         if value["measurements_version"] == 1 and isinstance(value["figures"], dict):
             figures: dict[str, Any] = value["figures"]
             return figures
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"cannot read the measurements {file}: {error}; give a measurements.json of an earlier compile."
-        ) from error
-    raise DataError(f"{file} is no file of measurements of version 1; give a measurements.json of an earlier compile.")
+    except OSError as error:
+        raise DataError(f"cannot read the measurements {file}: {error.strerror or error}; check the path.") from error
+    except (ValueError, KeyError, TypeError, RecursionError):
+        pass
+    raise DataError(f"{file} holds no measurements of version 1; give a measurements.json of an earlier compile.")

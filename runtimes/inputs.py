@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,10 @@ from numpy.typing import NDArray
 
 from ..core.errors import RuntimeFailure, unknown
 from ..core.executor import TensorSpec
+
+# ONNX Runtime begins with "[ONNXRuntimeError] : 10 : INVALID_GRAPH : " and the file's path.
+_CODE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : (Load model from .*? failed:)?(This is an invalid model\. )?")
+_FULL_STOP = re.compile(r"[.!?]\s+(?=[A-Z])")
 
 
 def check_inputs(specs: Sequence[TensorSpec], inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -54,9 +59,10 @@ def entry_bytes(files: Mapping[str, bytes], entry: str) -> bytes:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of a library's message, without a final full stop, at most 300 characters."""
+    """The first line of a library's message as a clause: no code, no full stops, at most 300 characters."""
     lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__).rstrip(".")[:300]
+    said = _CODE.sub("", lines[0] if lines else type(error).__name__)
+    return _FULL_STOP.sub("; ", said)[:300].rstrip(". ")
 
 
 def _sizes(shape: Sequence[int | None]) -> str:

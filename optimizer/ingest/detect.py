@@ -26,7 +26,7 @@ def detect(path: Path) -> Kind:
             head = file.read(_HEAD_BYTES)
         size = path.stat().st_size
     except OSError as error:
-        raise ModelError(f"cannot read the model {path}: {error.strerror or error}.") from error
+        raise ModelError(f"cannot read the model {path}: {error.strerror or error}; check the path.") from error
     if size == 0:
         raise ModelError(f"{path} is empty; export the model again.")
     if size > serde.MAX_MODEL_BYTES:

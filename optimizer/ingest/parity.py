@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ...core.errors import ModelError, ParityError
 from ...core.executor import TensorSpec
+from ...runtimes.inputs import first_line
 from .samples import Samples, fixed_batch
 
 TOLERANCE = 1e-4
@@ -58,7 +59,9 @@ def run_onnx(model: bytes | str, inputs: Samples, specs: Sequence[TensorSpec]) -
             piece = {name: array[start : start + (batch or count)] for name, array in inputs.items()}
             parts.append([np.asarray(value) for value in session.run(names, piece)])
     except Exception as error:
-        raise ModelError(f"ONNX Runtime cannot run the model: {str(error).strip().splitlines()[0]}") from error
+        raise ModelError(
+            f"ONNX Runtime cannot run the model: {first_line(error)}; export it again with ONNX's own operators."
+        ) from error
     return {
         name: np.concatenate([part[index] for part in parts]) if len(parts) > 1 else parts[0][index]
         for index, name in enumerate(names)

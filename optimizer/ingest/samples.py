@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...calibration.bind import bind
+from ...calibration.opening import open_dataset
 from ...core.errors import DataError, ModelError, unknown
 from ...core.executor import TensorSpec
 
@@ -56,6 +58,8 @@ def match_samples(samples: Samples, specs: Sequence[TensorSpec]) -> dict[str, ND
     At most `MAX_SAMPLES` are taken, and whole batches where the batch is fixed. Raises DataError naming the input when one is
     missing, has another shape, or holds too few samples.
     """
+    if not specs:
+        raise ModelError("the model has no inputs, so there is nothing to feed samples to; export it with its inputs.")
     if len(specs) == 1 and len(samples) == 1:
         samples = {specs[0].name: next(iter(samples.values()))}
     for name in samples:
@@ -64,17 +68,14 @@ def match_samples(samples: Samples, specs: Sequence[TensorSpec]) -> dict[str, ND
     chosen: dict[str, NDArray[Any]] = {}
     for spec in specs:
         if spec.name not in samples:
-            raise DataError(f"the samples have no array for the input {spec.name!r}; add one of that name.")
-        array = np.asarray(samples[spec.name])
-        if array.ndim != len(spec.shape) or any(
-            size not in (None, got) for size, got in zip(spec.shape[1:], array.shape[1:], strict=True)
-        ):
-            wanted = "x".join("N" if size is None else str(size) for size in spec.shape)
-            got = "x".join(map(str, array.shape))
             raise DataError(
-                f"the samples for the input {spec.name!r} have the shape {got}, but the model takes {wanted}; reshape them."
+                f"the samples have no array for the input {spec.name!r}; add one of that name, or name another with --input "
+                f"{spec.name}=ARRAY."
             )
-        chosen[spec.name] = array[:MAX_SAMPLES].astype(spec.dtype, copy=False)
+        array = np.asarray(samples[spec.name])[:MAX_SAMPLES]
+        # The same rules as for all the data later: an axis of one may be missing, types are cast where that is safe.
+        bound = bind(open_dataset({spec.name: array}), (spec,))
+        chosen[spec.name] = bound.read(range(len(bound))).inputs[spec.name]
     return _whole_batches(chosen, specs)
 
 

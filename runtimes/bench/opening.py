@@ -52,7 +52,7 @@ def open_model(path: Path) -> ModelFile:
     try:
         files = {file.name: file.read_bytes() for file in names}
     except OSError as error:
-        raise RuntimeFailure(f"cannot read {error.filename or path}: {error.strerror or error}.") from error
+        raise RuntimeFailure(f"cannot read {error.filename or path}: {error.strerror or error}; check the path.") from error
     return ModelFile(ENDINGS[path.suffix], files, path.name)
 
 
