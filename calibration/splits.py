@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,20 +59,32 @@ class Splits:
         return counts
 
     @staticmethod
-    def from_datasets(*, accept: Dataset, search: Dataset | None, calib: Dataset, audit: Dataset | None = None) -> Splits:
+    def from_datasets(
+        *, accept: Dataset, search: Dataset | None, calib: Dataset, audit: Dataset | float | None = None
+    ) -> Splits:
         """One data set a part; without `search`, a quarter of `calib` (at most 512 samples) is taken for it.
+
+        An `audit` that is a share or a number of samples is set aside from `accept`.
 
         Raises DataError where two parts share a sample, by content, or name their classes differently.
         """
         given = {"accept": accept, "search": search, "calib": calib, "audit": audit}
-        datasets = {name: data for name, data in given.items() if data is not None}
+        datasets = {name: data for name, data in given.items() if data is not None and not isinstance(data, (int, float))}
         _refuse_overlap(datasets)
         whole = {name: Split(name, data, _ordered(data, range(len(data)), "")) for name, data in datasets.items()}
         if search is None:
             count = min(_MOST_SEARCH_OF_CALIB, max(1, len(calib) // 4))
             taken = make_splits(calib, 0, count, len(calib) - count)
             whole["search"], whole["calib"] = taken.search, taken.calib
+        if isinstance(audit, (int, float)) and audit:
+            cut = make_splits(accept, len(accept), 0, 0, audit)
+            whole |= {part.name: part for part in (cut.accept, cut.audit) if part is not None}
         return Splits(whole["accept"], whole["search"], whole["calib"], whole.get("audit"))
+
+    def with_audit(self, audit: Dataset) -> Splits:
+        """These parts of one data set and an audit part of its own; raises DataError where they share a sample."""
+        _refuse_overlap({"data": self.accept.data, "audit": audit})
+        return replace(self, audit=Split("audit", audit, _ordered(audit, range(len(audit)), "")))
 
     @staticmethod
     def from_files(

@@ -32,7 +32,7 @@ from ..optimizer.recipe import Recipe, read_recipe
 @click.option("--accept", help="A data set of its own that judges the release.")
 @click.option("--search", help="A data set of its own that chooses between candidates.")
 @click.option("--calib", help="A data set of its own for calibration.")
-@click.option("--audit", help="A data set that the compiler must not read.")
+@click.option("--audit", help="A share (0.1) or number (200) of samples to set aside, or a data set of its own.")
 @click.option("--search-samples", type=int, help="Samples taken for search.  [default: 512]")
 @click.option("--calib-samples", type=int, help="Samples taken for calib.  [default: 256]")
 @click.option("--threads", type=int, help="Threads of the runtime; the profile's by default.")
@@ -70,9 +70,19 @@ def _recipe(model: str, flags: dict[str, Any]) -> Recipe:
         given["inputs"] = dict(_pair(text, "--input") for text in given["inputs"])
     if "shapes" in given:
         given["shapes"] = {name: _sizes(sizes) for name, sizes in (_pair(text, "--shape") for text in given["shapes"])}
+    if "audit" in given:
+        given["audit"] = _number(given["audit"])
     if model.endswith(".toml"):
         return read_recipe(Path(model), given)
     return Recipe(model=model if ":" in model else Path(model), **given)
+
+
+def _number(text: str) -> float | str:
+    """A share or number of samples, else the text: a file's name."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _pair(text: str, option: str) -> tuple[str, str]:

@@ -138,6 +138,7 @@ class _Work:
         notes = [
             f"gates{chosen}: {told}; about {wanted} samples decide them, accept has {len(splits.accept)}, "
             f"search {len(splits.search)}, calib {len(splits.calib)}"
+            + (f", audit {len(splits.audit)} set aside" if splits.audit is not None else "")
         ]
         for note in notes:
             self.progress.note(note)
@@ -149,7 +150,7 @@ class _Work:
             search=search,
             accept=accept,
             bins=tuple(bins_of(splits.search, answers["search"], self.base.outputs)),
-            splits={split.name: len(split) for split in (splits.accept, splits.search, splits.calib)},
+            splits={split.name: len(split) for split in splits.parts()},
             notes=tuple(notes),
         )
 

@@ -85,18 +85,20 @@ def samples_wanted(gates: tuple[Gate, ...]) -> int:
 
 def split_data(recipe: Recipe, data: Dataset, base: Model, wanted: int) -> Splits:
     """The splits: of one data set, or with parts from files of their own; raises DataError."""
+    amount = recipe.audit if isinstance(recipe.audit, (int, float)) else 0
     own = {
         name: bind_data(recipe, _open(recipe, getattr(recipe, name)), base)
         for name in ("accept", "search", "calib", "audit")
-        if getattr(recipe, name) is not None
+        if getattr(recipe, name) is not None and not (name == "audit" and amount)
     }
-    if not own:
-        return make_splits(data, wanted, recipe.search_samples, recipe.calib_samples, group=recipe.group)
+    if set(own) <= {"audit"} and recipe.data is not None:
+        cut = make_splits(data, wanted, recipe.search_samples, recipe.calib_samples, amount, recipe.group)
+        return cut.with_audit(own["audit"]) if "audit" in own else cut
     main = data if recipe.data is not None else None
     accept, calib = own.get("accept", main), own.get("calib", main)
     if accept is None or calib is None or (accept is main and calib is main):
         raise DataError("accept and calib need data of their own; give --accept FILE with --data FILE or --calib FILE.")
-    return Splits.from_datasets(accept=accept, search=own.get("search"), calib=calib, audit=own.get("audit"))
+    return Splits.from_datasets(accept=accept, search=own.get("search"), calib=calib, audit=own.get("audit", amount))
 
 
 def calibrate(store: StepStore, base: Model, split: Split, progress: Progress) -> tuple[str, Statistics]:

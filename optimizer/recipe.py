@@ -22,6 +22,7 @@ else:
 Objective = Literal["latency", "size", "ram"]
 _PATHS = ("out", "store", "measurements")
 _NAME_LENGTH = 100
+_MOST_AUDIT = 0.25
 _KINDS: Mapping[type, str] = {int: "a whole number", bool: "true or false", str: "a text"}
 _FILES = ("data", "accept", "search", "calib", "audit")
 
@@ -31,7 +32,8 @@ class Recipe:
     """One compile.
 
     `model` and `data` are paths, `module:function`, or objects of the Python API. `accept`, `search`, `calib`, `audit` are
-    data sets of their own for these splits. `search_samples` and `calib_samples` bound what is taken from the rest of `data`.
+    data sets of their own for these splits; `audit` may be a share (below 1) or a number of samples to set aside, which nothing
+    is chosen or judged by. `search_samples` and `calib_samples` bound what is taken from the rest of `data`.
     `inputs` maps model inputs to arrays of the data. `shapes` fixes free axes. `measurements` is a file of earlier timings.
     """
 
@@ -85,8 +87,17 @@ class Recipe:
         for count in ("search_samples", "calib_samples"):
             if getattr(self, count) < 1:
                 raise UsageError(f"{count.replace('_', '-')} is {getattr(self, count)}; it must be at least 1.")
+        _check_audit(self.audit)
         if self.threads is not None and self.threads < 1:
             raise UsageError(f"threads is {self.threads}; it must be at least 1.")
+
+
+def _check_audit(audit: Any) -> None:
+    """A number must be a share of at most a quarter, or whole; raises UsageError."""
+    if isinstance(audit, (int, float)) and not (0 < audit <= _MOST_AUDIT or (audit >= 1 and float(audit).is_integer())):
+        raise UsageError(
+            f"audit is {audit}; give a share of at most {_MOST_AUDIT}, a whole number of samples, or a data set of its own."
+        )
 
 
 def _is_file_name(name: str) -> bool:
@@ -124,6 +135,8 @@ def _typed(name: str, value: Any, path: Path) -> Any:
         if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
             raise UsageError(f"{path}: {name} must be a list of texts, not {value!r}; correct it there.")
         return tuple(items)
+    if name == "audit" and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return value
     if name in ("model", "weights", *_FILES, *_PATHS):
         if not isinstance(value, str):
             raise UsageError(f"{path}: {name} must be a text, not {value!r}; put it in quotes.")

@@ -116,7 +116,7 @@ def decide(
 
 
 def _judging_data(accept: Exam) -> str:
-    """What looks are counted by: all samples that `accept` was cut from, so that neither their order nor another cut is new data."""
+    """What looks are counted by: all that `accept` was cut from, so that neither another order nor another cut is new data."""
     data = accept.split.data
     return content_digest(Split("all", data, tuple(range(len(data)))))
 

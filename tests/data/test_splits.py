@@ -179,3 +179,16 @@ def test_files(tmp_path) -> None:
         Splits.from_files(
             accept={"x": np.zeros((1, 2)), "y": np.array(["a"])}, calib={"x": np.ones((1, 2)), "y": np.array(["b"])}
         )
+
+
+def test_an_audit_part_beside_files_of_their_own() -> None:
+    accept, calib, other = (open_dataset(data_of(list(range(start, start + 100)))) for start in (0, 100, 200))
+    splits = Splits.from_datasets(accept=accept, search=None, calib=calib, audit=0.2)
+    assert [len(part) for part in splits.parts()] == [80, 25, 75, 20]
+    assert splits.audit is not None
+    assert splits.audit.data is accept
+    assert not set(splits.audit.indices) & set(splits.accept.indices)
+    cut = make_splits(accept, 50, 25, 25).with_audit(other)
+    assert [len(part) for part in cut.parts()] == [50, 25, 25, 100]
+    with pytest.raises(DataError, match="are in the data file too"):
+        make_splits(accept, 50, 25, 25).with_audit(accept)
