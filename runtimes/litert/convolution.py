@@ -79,6 +79,8 @@ def put_bias(low: Lowering, kernel: Kernel, channels: int) -> Tensor:
     if kernel.quant is None:
         if bias is None:
             return low.writer.constant("zeros", np.zeros(channels, np.float32))
+        if bias.widened and not kernel.weights.widened:
+            return low.writer.constant(bias.name, bias.real)  # XNNPACK refuses weights and bias that are widened differently
         return low.put_real(bias)
     if bias is None:
         return low.writer.constant("zeros", np.zeros(channels, np.int32), kernel.bias_quant)
