@@ -47,6 +47,7 @@ def gate(
     from ..optimizer.gates.defaults import default_gate
     from ..optimizer.gates.text import check_columns, parse_gates
     from ..optimizer.gates.verdict import overall
+    from ..optimizer.prepare import check_data
     from .progress import RichProgress
 
     progress = RichProgress(is_quiet=as_json)
@@ -60,6 +61,7 @@ def gate(
     if not wanted:
         exam = prepare_exam(split, answers[0], output, ())
         wanted = (default_gate(exam.labels, exam.reference),)
+    check_data(bound, wanted)
     for item in wanted:
         check_columns(item, bound.columns)
     exam = prepare_exam(split, answers[0], output, wanted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,12 +35,20 @@ _NUMBERS = {
 REQUIRED = ("kind", "arch", "isa", "cores", "threads", "ram_bytes", "runtimes")
 OPTIONAL = ("channel_align", "cpu_model")
 _MAX_TEXT = 1000
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def text(value: Any, what: str, where: str) -> str:
     """A non-empty line of text; raises ProfileError."""
     if not isinstance(value, str) or not value.strip() or len(value) > _MAX_TEXT or not value.isprintable():
         raise ProfileError(f"{where}: {what} must be one line of text (up to {_MAX_TEXT} characters).")
+    return value
+
+
+def name(value: Any, where: str) -> str:
+    """The profile's name, which becomes part of file names; raises ProfileError."""
+    if not isinstance(value, str) or not _NAME.fullmatch(value):
+        raise ProfileError(f"{where}: name must be letters, digits, '.', '_' and '-' (up to 64), not {str(value)[:40]!r}.")
     return value
 
 

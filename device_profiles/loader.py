@@ -77,9 +77,7 @@ def parse(data: bytes, where: str) -> DeviceProfile:
     for key in (*facts.REQUIRED, *facts.OPTIONAL):
         if key in table:
             values[key], sources[key] = _fact(key, table[key], where)
-    return _profile(
-        facts.text(table["name"], "name", where), facts.text(table["title"], "title", where), values, sources, where
-    )
+    return _profile(facts.name(table["name"], where), facts.text(table["title"], "title", where), values, sources, where)
 
 
 def to_toml(profile: DeviceProfile) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from ..calibration.dataset import Dataset, Split
 from ..core.artifact import SUFFIX
 from ..core.artifact_write import write_artifact
-from ..core.errors import UsageError
+from ..core.errors import StoreError, UsageError
 from ..core.files import write_atomic
 from ..core.manifest import DataRecord, SourceRecord
 from ..core.progress import Progress, Silent
@@ -23,7 +23,7 @@ from ..ir.model import Model
 from ..runtimes import registry
 from ..runtimes.bench.memory import peak_memory_bytes
 from . import prepare
-from .build import Builder, Built
+from .build import Builder, Built, Calibration
 from .evaluate import Evaluator, Outputs
 from .exam import Exam, prepare_exam
 from .gates.ledger import Ledger
@@ -76,10 +76,11 @@ def compile(
 def compile_recipe(recipe: Recipe, progress: Progress) -> CompileResult:
     """Carry out a recipe; see `compile`."""
     start = time.perf_counter()
-    profiles = [load(name) for name in recipe.profiles]
+    profiles = _profiles(recipe)
     _check_out(recipe.out)
     store = StepStore(recipe.store)
     raw = prepare.open_data(recipe)
+    prepare.check_gates(recipe, raw)
     ingested = prepare.ingest_model(recipe, raw, progress)
     base, pipeline = prepare.prepare_model(ingested)
     data = prepare.bind_data(recipe, raw, base)
@@ -102,12 +103,15 @@ class _Work:
         self.base, self.pipeline = base, pipeline
         self.measurements = Measurements(store, recipe.measurements)
         self._calib: Split | None = None
-        self.builder = Builder(store, base, pipeline, self._statistics)
+        self._calibrated: Calibration | None = None
+        self.builder = Builder(store, base, pipeline, self._calibration)
 
-    def _statistics(self) -> Any:
+    def _calibration(self) -> Calibration:
         if self._calib is None:
             raise UsageError("calibration was asked for before the data were split.")
-        return prepare.calibrate(self.store, self.base, self._calib, self.progress)
+        if self._calibrated is None:
+            self._calibrated = prepare.calibrate(self.store, self.base, self._calib, self.progress)
+        return self._calibrated
 
     def run(self, data: Dataset, profiles: Sequence[DeviceProfile]) -> tuple[list[Target], Shared]:
         reference = self.builder.build(_REFERENCE, _reference_profile(), "float32")
@@ -129,16 +133,19 @@ class _Work:
         first = Split("first", data, tuple(range(min(64, len(data)))))
         output = self.base.outputs[0].name
         gates = prepare.choose_gates(self.recipe, data, self.evaluator.outputs(reference, first)[output])
-        prepare.check_data(data, gates)
+        warnings = prepare.check_data(data, gates)
         wanted = prepare.samples_wanted(gates)
         splits = prepare.split_data(self.recipe, data, self.base, wanted)
+        if splits.accept.data is not data:
+            warnings += prepare.check_data(splits.accept.data, gates)
         self._calib = splits.calib
         told = ", ".join(f"'{gate}'" for gate in gates)
         chosen = "" if self.recipe.gates else " (chosen by default)"
         notes = [
             f"gates{chosen}: {told}; about {wanted} samples decide them, accept has {len(splits.accept)}, "
             f"search {len(splits.search)}, calib {len(splits.calib)}"
-            + (f", audit {len(splits.audit)} set aside" if splits.audit is not None else "")
+            + (f", audit {len(splits.audit)} set aside" if splits.audit is not None else ""),
+            *warnings,
         ]
         for note in notes:
             self.progress.note(note)
@@ -291,8 +298,22 @@ def _set_aside(path: Path) -> None:
         path.replace(path.with_name(f"{path.name}.previous"))
 
 
+def _profiles(recipe: Recipe) -> list[DeviceProfile]:
+    """The profiles, each once, each with a runtime to try; raises ProfileError, UsageError."""
+    profiles = [load(name) for name in recipe.profiles]
+    for index, profile in enumerate(profiles):
+        if profile.name in {other.name for other in profiles[:index]}:
+            raise UsageError(f"the profile {profile.name!r} is given twice, and an artifact has one; name it once.")
+        if not set(profile.runtimes) & set(recipe.runtimes):
+            asked, known = " or ".join(recipe.runtimes), ", ".join(profile.runtimes)
+            raise UsageError(f"the profile {profile.name!r} does not run {asked}; ask for one of {known}.")
+    return profiles
+
+
 def _check_out(out: Path) -> None:
     """The output folder must be writable before hours of work; raises StoreError."""
+    if out.exists() and not out.is_dir():
+        raise StoreError(f"the output folder {out} is a file; give another with --out.")
     write_atomic(out / ".edgewright-write-test", b"")
     (out / ".edgewright-write-test").unlink()
 

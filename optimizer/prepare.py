@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..calibration.bind import bind, check_labels
-from ..calibration.collect import collect, float_tensors
+from ..calibration.collect import collect
 from ..calibration.dataset import Dataset, Split, read_labels
+from ..calibration.moments import collect_moments, from_arrays, to_arrays
 from ..calibration.opening import open_dataset
 from ..calibration.preprocess import Preprocessing
 from ..calibration.splits import Splits, make_splits
 from ..calibration.statistics import Statistics
 from ..core.canonical import digest
 from ..core.code import code_digest
-from ..core.errors import DataError
+from ..core.errors import DataError, ModelError, UsageError, unknown
 from ..core.progress import Progress
 from ..core.store import StepStore
 from ..ir.model import Model
@@ -24,15 +28,19 @@ from ..ir.rewrites.batch import fix_batch
 from ..ir.rewrites.canonicalize import Canonicalize
 from ..ir.rewrites.fold_bn import FoldBatchNorm
 from ..ir.rewrites.strip import Strip
+from .build import Calibration
 from .gates.defaults import default_gate
 from .gates.needed import samples_for_gate
-from .gates.text import Gate, check_columns, parse_gates
+from .gates.registry import compares_classes, is_user_metric
+from .gates.text import Gate, check_columns, check_labelled, parse_gates
+from .gates.user import load_user_metric
 from .ingest.ingest import Ingested, ingest
+from .quantize.rounding import Rounder
 from .recipe import Recipe
 
 _PARITY_SAMPLES = 8
 _DEFAULT_ACCEPT = 3000
-_WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+_MOMENT_SAMPLES = 128
 
 
 def open_data(recipe: Recipe) -> Dataset:
@@ -62,20 +70,34 @@ def prepare_model(ingested: Ingested) -> tuple[Model, str]:
 
 
 def bind_data(recipe: Recipe, data: Dataset, base: Model) -> Dataset:
-    """The data matched to the model's inputs, with free batch; raises DataError naming both shapes."""
+    """The data matched to the model's inputs, with free batch; raises DataError naming both shapes, UsageError."""
+    names = [spec.name for spec in base.inputs]
+    for name in recipe.inputs:
+        if name not in names:
+            raise UsageError(unknown("model input", name, names))
     return bind(data, base.inputs)
 
 
-def choose_gates(recipe: Recipe, data: Dataset, outputs: Any) -> tuple[Gate, ...]:
-    """The recipe's gates, or the default for these data and the reference's first `outputs`; raises GateError."""
-    if recipe.gates:
-        gates = parse_gates(recipe.gates)
-    else:
-        labels = read_labels(data, range(min(256, len(data)))) if data.has_labels else None
-        gates = (default_gate(labels, outputs),)
-    for gate in gates:
+def check_gates(recipe: Recipe, data: Dataset) -> None:
+    """Refuse gates that these data can never judge, before any work; raises GateError."""
+    for gate in parse_gates(recipe.gates):
         check_columns(gate, data.columns)
-    return gates
+        check_labelled(gate, data.has_labels)
+        if is_user_metric(gate.metric):
+            load_user_metric(gate.metric)
+
+
+def choose_gates(recipe: Recipe, data: Dataset, outputs: NDArray[Any]) -> tuple[Gate, ...]:
+    """The recipe's gates, or the default for these data and the reference's first `outputs`; raises ModelError."""
+    if outputs.size == 0:
+        raise ModelError(
+            f"the model's first output is empty (shape {list(outputs.shape)}), so nothing can be judged; "
+            "export it with an output that holds numbers."
+        )
+    if recipe.gates:
+        return parse_gates(recipe.gates)
+    labels = read_labels(data, range(min(256, len(data)))) if data.has_labels else None
+    return (default_gate(labels, outputs),)
 
 
 def samples_wanted(gates: tuple[Gate, ...]) -> int:
@@ -101,26 +123,36 @@ def split_data(recipe: Recipe, data: Dataset, base: Model, wanted: int) -> Split
     return Splits.from_datasets(accept=accept, search=own.get("search"), calib=calib, audit=own.get("audit", amount))
 
 
-def calibrate(store: StepStore, base: Model, split: Split, progress: Progress) -> tuple[str, Statistics]:
-    """Digest of the step and statistics of every float tensor over `split`."""
-    read = {str(node.inputs[0].name) for node in base.graph if node.op_type in _WEIGHTED and node.inputs[0] is not None}
-    means = [name for name in float_tensors(base) if name in read]
-    key = store.key("calibrate", model=base.digest(), data=[split.data.digest, list(split.indices)], code=code_digest())
+def calibrate(store: StepStore, base: Model, split: Split, progress: Progress) -> Calibration:
+    """Statistics of every float tensor over `split`, and the moments that rounding goes by over its first samples."""
+    first = Split(split.name, split.data, split.indices[:_MOMENT_SAMPLES])
+    known = {"model": base.digest(), "data": [split.data.digest, list(split.indices)], "code": code_digest()}
 
     def make(folder: Path) -> None:
-        found = collect(base, split, channel_means=means, progress=progress)
+        found = collect(base, split, progress=progress)
         (folder / "statistics.npz").write_bytes(found.to_bytes())
+        np.savez(folder / "moments.npz", allow_pickle=False, **to_arrays(collect_moments(base, first, progress=progress)))
 
-    data = (store.step(key, make) / "statistics.npz").read_bytes()
-    return digest(data), Statistics.from_bytes(data)
+    folder = store.step(store.key("calibrate", **known), make)
+    data = (folder / "statistics.npz").read_bytes()
+    with np.load(folder / "moments.npz") as arrays:
+        moments = from_arrays({name: arrays[name] for name in arrays.files})
+    return Calibration(digest(data), Statistics.from_bytes(data), Rounder(moments))
 
 
-def check_data(data: Dataset, gates: tuple[Gate, ...]) -> None:
-    """Labels that no gate could use are refused before any work; raises DataError."""
-    if data.has_labels:
-        check_labels(data)
-    if len(data) < 1:
-        raise DataError("the data set is empty; give samples.")
+def check_data(data: Dataset, gates: Sequence[Gate]) -> tuple[str, ...]:
+    """What the labels limit, a sentence each; raises DataError for labels that no gate, or one of these, could use."""
+    if not data.has_labels:
+        return ()
+    report = check_labels(data)
+    compared = next((gate.metric for gate in gates if gate.kind != "report" and compares_classes(gate.metric)), None)
+    if len(report.counts) == 1 and compared is not None:
+        only = next(iter(report.counts))
+        raise DataError(
+            f"all {report.count} labels are class {only}, so {compared} would pass a model that always answers {only}; "
+            "give samples of every class."
+        )
+    return report.warnings
 
 
 def preprocessing_json(data: Dataset) -> Any:

@@ -40,7 +40,7 @@ def call(text: str) -> Any:
         raise UsageError(unknown(f"function in {module_name}", function_name, names))
     try:
         return function()
-    except Exception as error:  # the user's code may raise anything
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
         raise DataError(
             f"{text} failed with {type(error).__name__} ({_line(error)}); call it on its own to see why."
         ) from error
@@ -99,7 +99,7 @@ def _iterate(samples: Iterable[Any], where: str) -> Iterator[Any]:
             yield from samples
     except DataError:
         raise
-    except Exception as error:  # the user's code may raise anything
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
         raise DataError(f"{where} failed with {type(error).__name__} ({_line(error)}); iterate over it to see why.") from error
 
 
@@ -118,7 +118,7 @@ def _load_module(name: str) -> Any:
         sys.path.insert(0, here)
     try:
         return importlib.import_module(name)
-    except Exception as error:  # the user's code may raise anything
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
         raise UsageError(f"cannot import {name!r} ({_line(error)}); run from the folder that holds it.") from error
     finally:
         if is_added:
@@ -135,7 +135,7 @@ def _load_file(path: Path) -> Any:
     sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # the user's code may raise anything
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
         raise UsageError(f"cannot import {path} ({_line(error)}); run it on its own to see why.") from error
     return module
 

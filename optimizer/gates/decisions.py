@@ -19,6 +19,8 @@ class Unjudgeable(GateError):
 def scores_of(outputs: Array) -> Floats:
     """Outputs [n, ...] as [n, k] numbers, axes of size 1 dropped; raises Unjudgeable for more than one class axis."""
     values = np.asarray(outputs, dtype=np.float64)
+    if values.size == 0:
+        raise Unjudgeable(f"an output of shape {list(outputs.shape)} is empty; name an output [n, classes].")
     wide = [size for size in values.shape[1:] if size != 1]
     if len(wide) > 1:
         raise Unjudgeable(

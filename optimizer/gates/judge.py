@@ -19,7 +19,7 @@ from .decisions import Array, Ints, Unjudgeable, class_count, class_labels, cut_
 from .needed import samples_to_decide
 from .registry import Metric, find_metric, top_k
 from .scores import score_statistic
-from .text import Gate, check_columns
+from .text import Gate, check_columns, check_labelled
 from .user import Taken, UserFunction, evaluate, load_user_metric
 from .verdict import MeasuredOn, Status, Verdict
 
@@ -225,9 +225,7 @@ def _check_request(gate: Gate, evidence: _Evidence, alpha: float) -> None:
     check_columns(gate, evidence.columns)
     if not 0 < alpha < 0.5:
         raise GateError(f"an error level of {alpha} is not between 0 and 0.5; give for example 0.05.")
-    metric = find_metric(gate.metric)
-    if metric is not None and metric.needs_labels and evidence.labels is None:
-        raise GateError(f"{gate.metric} needs labels, and the data have none; add labels, or use 'agreement >= 98%'.")
+    check_labelled(gate, evidence.labels is not None)
     if evidence.reference.ndim == 0:
         raise GateError("the reference's output is a single number; give outputs [samples, ...].")
     n = len(evidence.reference)

@@ -71,6 +71,12 @@ def known_metrics() -> tuple[str, ...]:
     return (*_METRICS, *_ALIASES, "top5")
 
 
+def compares_classes(name: str) -> bool:
+    """Whether a metric compares predicted classes with labels: with one class only, a constant answer would pass it."""
+    metric = find_metric(name)
+    return metric is not None and metric.needs_labels and (metric.family != "score" or metric.name in {"auc", "ap"})
+
+
 def is_user_metric(name: str) -> bool:
     """Whether the name is "file.py:function" or "module:function"."""
     return ":" in name

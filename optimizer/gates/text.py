@@ -127,6 +127,13 @@ def check_columns(gate: Gate, columns: Iterable[str]) -> None:
             raise GateError(unknown("column", name, known))
 
 
+def check_labelled(gate: Gate, has_labels: bool) -> None:
+    """Raise GateError when the metric needs labels and the data have none."""
+    metric = find_metric(gate.metric)
+    if metric is not None and metric.needs_labels and not has_labels:
+        raise GateError(f"{gate.metric} needs labels, and the data have none; add labels, or use 'agreement >= 98%'.")
+
+
 def _check(gate: Gate) -> None:
     """Refuse what could never be judged, or would always pass."""
     if not is_user_metric(gate.metric):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import math
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -25,12 +26,12 @@ def load_user_metric(name: str) -> UserFunction:
     """
     place, _, function = name.rpartition(":")
     try:
-        module = _load_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
+        module = _load_file(Path(place)) if place.endswith(".py") else _load_module(place)
     except GateError:
         raise
     except (Exception, SystemExit) as error:
         raise GateError(
-            f"the metric {name!r} cannot be imported ({type(error).__name__}: {error}); fix it or its path."
+            f"the metric {name!r} cannot be imported ({type(error).__name__}: {_clause(error)}); fix it or its path."
         ) from error
     found = getattr(module, function, None)
     if found is None:
@@ -47,12 +48,19 @@ def evaluate(
     try:
         value = function(outputs, labels, inputs, columns)
     except (Exception, SystemExit) as error:
-        raise Unjudgeable(f"the metric crashed with {type(error).__name__}: {error}.") from error
+        raise Unjudgeable(
+            f"the metric crashed with {type(error).__name__} ({_clause(error)}); run it on its own to see why."
+        ) from error
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise Unjudgeable(f"the metric returned {type(value).__name__}, and must return one number.")
     if not math.isfinite(value):
         raise Unjudgeable(f"the metric returned {value}, and must return a finite number.")
     return float(value)
+
+
+def _clause(error: BaseException) -> str:
+    """What an error says, fit for the middle of a sentence."""
+    return " ".join(str(error).replace(". ", ", ").split()).rstrip(".")
 
 
 class Taken(Mapping[str, Array]):
@@ -70,6 +78,16 @@ class Taken(Mapping[str, Array]):
 
     def __len__(self) -> int:
         return len(self._arrays)
+
+
+def _load_module(name: str) -> Any:
+    """A module by its name, also from the folder that the command runs in."""
+    here = str(Path.cwd())
+    sys.path.insert(0, here)
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.remove(here)
 
 
 def _load_file(path: Path) -> Any:

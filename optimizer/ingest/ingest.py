@@ -174,6 +174,9 @@ def _convert_onnx(path: Path, samples: Samples | None, shapes: Mapping[str, Sequ
         if path.suffix != ".onnx":
             raise ModelError(f"{path} is no model that this version reads; it reads {READS}.") from None
         raise
+    for what, specs in (("inputs", model.inputs), ("outputs", model.outputs)):
+        if not specs:
+            raise ModelError(f"{path} has no {what}, so there is nothing to run; export it with them.")
     # Before anything reads the graph: what is not finite here makes every later answer worthless.
     verify_weights(model)
     sized = _with_shapes(model, shapes)
@@ -185,9 +188,6 @@ def _with_shapes(model: Model, shapes: Mapping[str, Sequence[int | None]] | None
     """The model with the shapes for free axes that are the user's; those of its batch stay free."""
     if not shapes:
         return model
-    names = [spec.name for spec in model.inputs]
-    if len(shapes) == 1 and len(names) == 1:
-        shapes = {names[0]: next(iter(shapes.values()))}
     # The batch axis is fixed when a file is lowered, not here.
     return fix_shapes(model, {name: (None, *shape[1:]) if shape else shape for name, shape in shapes.items()})
 

@@ -22,7 +22,7 @@ def make_module(text: str) -> Any:
     sys.path.insert(0, folder)
     try:
         found = importlib.import_module(name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UsageError(f"cannot import {name!r} for the model {text!r}: {first_line(error)}; check the name.") from error
     finally:
         sys.path.remove(folder)
@@ -33,7 +33,7 @@ def make_module(text: str) -> Any:
     try:
         with quiet():
             module = factory()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ModelError(f"{text} fails without arguments: {first_line(error)}; name a function that takes none.") from error
     if not isinstance(module, torch.nn.Module):
         raise ModelError(f"{text} makes a {type(module).__name__}, not a torch.nn.Module; name a function that makes one.")
