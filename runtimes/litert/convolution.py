@@ -17,6 +17,8 @@ from .flatbuffer import Quant, Tensor
 from .graph import Lowering
 from .window import Window, pad_if_needed
 
+_LARGEST_BIAS = 2**31 - 1
+_MOST_RATIO = 256  # of input scale times weight scale to the result's, which XNNPACK can multiply by
 SAME, VALID = int(Padding.SAME), int(Padding.VALID)
 
 
@@ -49,14 +51,41 @@ def prepare(
     if bias is not None:
         bias = bias.mapped(lambda array: array.reshape(-1))
     given = low.quant(data)
-    if given is not None and weights.is_symmetric_int8 and end.quant is not None and weights.quant is not None:
-        scales = np.float32(given.scale) * np.asarray(weights.quant.scales, np.float32)
-        bias_quant = Quant(tuple(map(float, scales)), (0,) * scales.size)
-        return Kernel(weights, _bias_integers(bias, bias_quant), end.quant, bias_quant), end, ""
     reason = fusion.why_float(end, {"input": given, "weights": weights if weights.is_int8 else None})
-    if weights.is_int8 and not weights.is_symmetric_int8 and not reason:
-        reason = "its int8 weights have a zero point or hold -128, which the kernels cannot multiply exactly"
-    return Kernel(weights, bias, None), end.in_float, reason
+    if given is None or end.quant is None or weights.quant is None or reason:
+        return Kernel(weights, bias, None), end.in_float, reason
+    scales = np.float32(given.scale) * np.asarray(weights.quant.scales, np.float32)
+    reason = _why_inexact(weights, bias, scales, end.quant.scale)
+    if reason:
+        return Kernel(weights, bias, None), end.in_float, reason
+    bias_quant = Quant(tuple(map(float, scales)), (0,) * scales.size)
+    return Kernel(weights, _bias_integers(bias, bias_quant), end.quant, bias_quant), end, ""
+
+
+def _why_inexact(weights: Constant, bias: Constant | None, scales: NDArray[Any], result: float) -> str:
+    """Why int8 kernels cannot compute a layer exactly, or ""; `scales` are input scale times weight scale, by channel."""
+    if not weights.is_symmetric_int8:
+        return "its int8 weights have a zero point or hold -128, which the kernels cannot multiply exactly"
+    if (scales >= _MOST_RATIO * result).any():
+        return "its result's scale is too fine beside its input's and weights' for the kernels' multipliers"
+    if bias is None or _has_scales(bias, scales):
+        return ""
+    if (scales > result).any():
+        return (
+            "its bias would be rounded to steps larger than its result's; store it as int32 at input scale times weight scale"
+        )
+    if (np.abs(bias.real / scales.astype(np.float64)) > _LARGEST_BIAS).any():
+        return "its bias overflows int32 at input scale times weight scale"
+    return ""
+
+
+def _has_scales(bias: Constant, scales: NDArray[Any]) -> bool:
+    """Whether the bias is stored in int32 at these scales."""
+    if bias.array.dtype != np.int32 or bias.quant is None or any(bias.quant.zeros):
+        return False
+    stored = np.asarray(bias.quant.scales, np.float32)
+    shape = bias.array.shape
+    return bool(np.allclose(np.broadcast_to(stored, shape), np.broadcast_to(scales, shape), rtol=1e-5, atol=0))
 
 
 def _bias_integers(bias: Constant | None, quant: Quant) -> Constant | None:
@@ -64,13 +93,10 @@ def _bias_integers(bias: Constant | None, quant: Quant) -> Constant | None:
     if bias is None:
         return None
     scales = np.asarray(quant.scales, np.float32)
-    if bias.array.dtype == np.int32 and bias.quant is not None and not any(bias.quant.zeros):
-        stored = np.asarray(bias.quant.scales, np.float32)
-        if np.allclose(np.broadcast_to(stored, bias.array.shape), np.broadcast_to(scales, bias.array.shape), rtol=1e-5, atol=0):
-            return replace(bias, quant=quant)
-    limit = 2**31 - 1
-    integers = np.clip(np.rint(bias.real.astype(np.float64) / scales.astype(np.float64)), -limit, limit)
-    return Constant(bias.name, np.broadcast_to(integers, bias.array.shape).astype(np.int32), quant)
+    if _has_scales(bias, scales):
+        return replace(bias, quant=quant)
+    integers = np.rint(bias.real.astype(np.float64) / scales.astype(np.float64))
+    return Constant(bias.name, integers.astype(np.int32), quant)
 
 
 def put_bias(low: Lowering, kernel: Kernel, channels: int) -> Tensor:

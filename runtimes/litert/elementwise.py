@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import onnx_ir
@@ -11,6 +12,7 @@ from .flatbuffer import Tensor
 from .graph import Lowering
 from .layout import Perm
 
+_MOST_RATIO = 256  # of an input's scale to the result's, up to which sums in int8 are exact
 _INT8 = {"Add": "ADD", "Sub": "SUB", "Mul": "MUL"}
 _FUSING = {"Add": "AddOptions", "Sub": "SubOptions", "Mul": "MulOptions", "Div": "DivOptions"}
 _KINDS = {
@@ -86,7 +88,10 @@ def binary(low: Lowering, node: onnx_ir.Node) -> None:
     if node.op_type in _INT8 and len(values) == 2:
         operands = [fusion.operand(low, value, len(shape)) for value in values]
         reason = fusion.why_float(end, dict(zip(("first input", "second input"), operands, strict=True)))
-        if all(operands) and end.quant is not None:
+        limit = _MOST_RATIO * end.quant.scale if end.quant is not None and node.op_type != "Mul" else math.inf
+        if any(found is not None and found.quant.scale >= limit for found in operands):
+            reason = reason or "its result's scale is too fine beside its inputs' for the kernel's multipliers"
+        elif all(operands) and end.quant is not None:
             given = [meet_int8(low, value, perm) for value in values]
             options = (_FUSING[node.op_type], {"fusedActivationFunction": end.activation})
             made = low.emit(_INT8[node.op_type], given, physical, "int8", quant=end.quant, options=options)

@@ -13,6 +13,8 @@ from .flatbuffer import Quant, Tensor
 from .graph import Lowering
 from .window import SAME, VALID, Window, pad, pad_if_needed
 
+_MOST_RATIO = 256  # of the input's scale to a mean's, up to which its int8 kernel is exact
+
 
 def _start(low: Lowering, node: onnx_ir.Node) -> tuple[onnx_ir.Value, int]:
     value = node.inputs[0]
@@ -178,7 +180,8 @@ def reduce(low: Lowering, node: onnx_ir.Node, value: onnx_ir.Value, axes: list[i
     end = fusion.tail(low, node.outputs[0], ())
     quant = low.quant(value)
     commutes = kind in ("REDUCE_MAX", "REDUCE_MIN")
-    in_int8 = quant is not None and (commutes or (kind == "MEAN" and end.quant is not None))
+    fits = quant is not None and end.quant is not None and quant.scale < _MOST_RATIO * end.quant.scale
+    in_int8 = quant is not None and (commutes or (kind == "MEAN" and fits))
     source = low.raw(value, perm) if in_int8 else low.real(value, perm)
     numbers = (quant if commutes else end.quant) if in_int8 else None
     sizes = [1 if place in places else size for place, size in enumerate(source.shape)]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from edgewright.ir.model import Model
 from edgewright.runtimes.litert.parts import take_apart
+from edgewright.runtimes.litert.runtime import RUNTIME
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from litert.build import answers, expected, int8_kinds, kinds, lowered, node, normal, onnx_model, operators, single
+from litert.build import PROFILE, answers, expected, int8_kinds, kinds, lowered, node, normal, onnx_model, operators, single
 from litert.reference import walk
 from litert.wrap import wrap
 from onnx import numpy_helper
@@ -197,6 +199,32 @@ def test_every_int8_convolution_has_a_bias_with_scales(bias):
     given, weights, added = (tensor.quant for tensor in part.inputs)
     np.testing.assert_allclose(added.scales, np.float32(given.scale) * np.asarray(weights.scales, np.float32), rtol=1e-6)
     assert set(added.zeros) == {0}
+
+
+@pytest.mark.parametrize("kind", ["Conv", "Add"])
+def test_a_scale_that_no_kernel_can_multiply_to_runs_in_float(kind):
+    """A layer whose result is always zero gets such a scale; XNNPACK refuses to load it."""
+    model = wrap(single(kind, {"x": X}, {"w": normal(8, 8, 1, 1) if kind == "Conv" else normal(8, 1, 1)}), {"x": X})
+    for entry in model.graph.initializer:
+        if entry.name == "y/scale":
+            entry.CopyFrom(numpy_helper.from_array(np.array(1e-7, np.float32), entry.name))
+    file = lowered(model)
+    assert int8_kinds(file)["CONV_2D"] + int8_kinds(file)["ADD"] == 0
+    np.testing.assert_allclose(answers(file, {"x": X})["y"], expected(model, {"x": X})["y"], atol=1e-7)
+    report = RUNTIME.supports(Model.from_bytes(model.SerializeToString()), PROFILE)
+    assert "too fine" in next(found.reason for found in report if found.op_type == kind)
+
+
+@pytest.mark.parametrize(("scale", "why"), [(30.0, "rounded to steps"), (1e-8, "overflows int32")])
+def test_a_bias_of_another_scale_that_cannot_be_rounded_to_its_own(scale, why):
+    model = wrap(single("Conv", {"x": X}, {"w": normal(8, 8, 3, 3), "b": normal(8)}), {"x": X})
+    for entry in model.graph.initializer:
+        if entry.name == "x/scale":
+            entry.CopyFrom(numpy_helper.from_array(np.array(scale, np.float32), entry.name))
+    file = lowered(model)
+    assert int8_kinds(file)["CONV_2D"] == 0
+    report = RUNTIME.supports(Model.from_bytes(model.SerializeToString()), PROFILE)
+    assert why in next(found.reason for found in report if found.op_type == "Conv")
 
 
 def test_hard_swish_is_float_between_int8_tensors():
