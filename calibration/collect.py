@@ -68,6 +68,13 @@ def collect(
     return Statistics({name: observer.statistics() for name, observer in observers.items()})
 
 
+def stream(model: Model, split: Split, tensors: Sequence[str], threads: int = 2) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Each of `tensors` [n, ...] by name, run after run over the samples of `split`; raises as `collect` does."""
+    runner = _Runner(model, tuple(dict.fromkeys(tensors)), threads)
+    for fed, count in _batches(model, split, runner):
+        yield from runner.run(fed, count)
+
+
 class _Runner:
     """The model with the wanted tensors as its outputs."""
 

@@ -21,6 +21,7 @@ from ..runtimes.contract import Precision
 from .passes.float16 import StoreFloat16
 from .quantize.plan import make_plan
 from .quantize.quantize import Quantize, QuantizeNeeds
+from .quantize.rounding import Rounder
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,21 @@ class Built:
         return digest_json([self.runtime, self.entry, {name: digest(data) for name, data in self.files.items()}])
 
 
-class Builder:
-    """Builds candidates of one prepared model. `statistics` is asked for when the first int8 candidate is built."""
+@dataclass(frozen=True)
+class Calibration:
+    """What the calibrating split told; `digest` is over all of it."""
 
-    def __init__(self, store: StepStore, base: Model, prefix: str, statistics: Callable[[], tuple[str, Statistics]]) -> None:
-        """`prefix` is the pipeline text that led to `base`; `statistics` gives a digest and the statistics."""
-        self._store, self.base, self._prefix, self._statistics = store, base, prefix, statistics
+    digest: str
+    statistics: Statistics
+    rounder: Rounder
+
+
+class Builder:
+    """Builds candidates of one prepared model. `calibration` is asked for when the first int8 candidate is built."""
+
+    def __init__(self, store: StepStore, base: Model, prefix: str, calibration: Callable[[], Calibration]) -> None:
+        """`prefix` is the pipeline text that led to `base`; `calibration` is asked once int8 is wanted."""
+        self._store, self.base, self._prefix, self._calibration = store, base, prefix, calibration
         self._base_digest = base.digest()
 
     def build(self, runtime: str, profile: DeviceProfile, precision: Precision, quantize: Quantize | None = None) -> Built:
@@ -67,7 +77,7 @@ class Builder:
             runtime=[runtime, registry.get(runtime).version()],
             scheme=repr(scheme),
             profile=[profile.arch, sorted(profile.isa)],
-            statistics=self._statistics()[0] if needs_data else None,
+            calibration=self._calibration().digest if needs_data else None,
             code=code_digest(),
         )
         folder = self._store.step(key, lambda made: self._make(made, passes, runtime, profile, precision))
@@ -85,7 +95,8 @@ class Builder:
     def _run(self, passes: Pipeline, runtime: str, profile: DeviceProfile) -> Model:
         scheme = registry.get(runtime).scheme(profile)
         needs = any(item.needs is QuantizeNeeds for item in passes.passes)
-        given = {QuantizeNeeds: QuantizeNeeds(scheme, self._statistics()[1])} if needs else {}
+        known = self._calibration() if needs else None
+        given = {QuantizeNeeds: QuantizeNeeds(scheme, known.statistics, known.rounder)} if known is not None else {}
         return passes.run(self.base, given)[0]
 
     def _make(self, folder: Path, passes: Pipeline, runtime: str, profile: DeviceProfile, precision: Precision) -> None:

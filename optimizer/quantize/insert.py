@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -22,6 +23,7 @@ from .integers import (
     quantize_weights,
 )
 from .plan import Plan, activations, layer, result_of, weight_of
+from .rounding import Rounder, mean_error
 
 
 @dataclass(frozen=True)
@@ -30,11 +32,14 @@ class Numbers:
 
     `ranges`: (low, high) by tensor. `means`: mean per channel of tensors that layers with weights read, where known; with it
     the mean error that weight rounding makes is taken out of the bias (Nagel et al., arXiv 1906.04721, section 4.2).
+    `rounder` rounds weights to the least output error; without it they go to the nearest integer.
     """
 
     ranges: Mapping[str, tuple[float, float]]
     means: Mapping[str, NDArray[Any]]
     weights: Literal["max", "mse"] = "mse"
+    rounder: Rounder | None = None
+    correct_bias: bool = True
 
 
 def insert(model: Model, scheme: Scheme, plan: Plan, numbers: Numbers) -> tuple[Model, list[onnx_ir.Node]]:
@@ -170,6 +175,7 @@ class _Inserter:
         channels = array.shape[axis] * (node.attributes.get_int("group", 1) if node.op_type == "ConvTranspose" else 1)
         per_channel = rule.per_channel and channels == array.shape[axis]
         least = None if bias is None or bias.size != array.shape[axis] else least_scale_for_bias(bias, given.scale)
+        name, rounder = layer(node), self.numbers.rounder
         found = quantize_weights(
             array,
             axis,
@@ -178,8 +184,8 @@ class _Inserter:
             method=self.numbers.weights,
             saturating_pairs=self.scheme.saturating_pairs,
             least_scale=least,
+            rounding=partial(rounder.round, name) if rounder is not None else None,
         )
-        name = layer(node)
         integers = self._constant(f"{name}/weights", found.values)
         scalar = found.scales.size == 1
         scales = self._constant(f"{name}/weights/scale", found.scales.reshape(()) if scalar else found.scales)
@@ -194,7 +200,7 @@ class _Inserter:
         )
         node.replace_input_with(rule.weights, result)
         if bias is not None:
-            shift = self._weight_shift(node, array, found.dequantize())
+            shift = self._weight_shift(node, array, found.dequantize(), axis) if self.numbers.correct_bias else None
             self._bias(node, bias if shift is None else bias - shift, given, found.scales)
 
     def _bias(self, node: onnx_ir.Node, bias: NDArray[Any], given: Affine, weight_scales: NDArray[Any]) -> None:
@@ -208,8 +214,11 @@ class _Inserter:
         like = onnx_ir.Value(name="", shape=onnx_ir.Shape(integers.shape))
         node.replace_input_with(2, self._node("DequantizeLinear", parts, f"{name}/bias/dequantized", like, 0))
 
-    def _weight_shift(self, node: onnx_ir.Node, weights: NDArray[Any], rounded: NDArray[Any]) -> NDArray[Any] | None:
-        """Mean output error [channels] that the rounded weights make, from the input's mean per channel."""
+    def _weight_shift(self, node: onnx_ir.Node, weights: NDArray[Any], rounded: NDArray[Any], axis: int) -> NDArray[Any] | None:
+        """Mean output error [channels] that the rounded weights make, from the mean of what they are multiplied with."""
+        moments = self.numbers.rounder.moments(layer(node)) if self.numbers.rounder is not None else None
+        if moments is not None:
+            return mean_error(np.moveaxis(rounded - weights, axis, 0).reshape(weights.shape[axis], -1), moments)
         mean = self.numbers.means.get(str(node.inputs[0].name)) if node.inputs[0] is not None else None
         if mean is None:
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -73,12 +74,14 @@ def quantize_weights(
     method: Literal["max", "mse"] = "mse",
     saturating_pairs: bool = False,
     least_scale: NDArray[Any] | None = None,
+    rounding: Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.int16] | None] | None = None,
 ) -> QuantizedWeights:
     """Symmetric integers in [-127, 127] (uint8: shifted by 128), a scale per channel of `axis`.
 
     `method` "mse" clips a channel where that lowers its squared error. With `saturating_pairs` a channel's scale grows just so
     far that no two weights of one sign, whichever the kernel pairs, can exceed 16 bits when both activations are 255: channels
     whose two largest weights sum to at most 128 lose nothing. `least_scale` [channels] is a lower bound (for the bias).
+    `rounding(rows [channels, k], scales)` gives better integers than the nearest, or None where it cannot.
     """
     rows = np.moveaxis(weights, axis, 0).reshape(weights.shape[axis], -1).astype(np.float32)
     if not per_channel:
@@ -91,6 +94,10 @@ def quantize_weights(
     if least_scale is not None:
         scales = np.maximum(scales, least_scale if per_channel else np.max(least_scale)).astype(np.float32)
     signed = np.clip(np.rint(rows / scales[:, None]), -127, 127).astype(np.int16)
+    better = rounding(rows, scales) if rounding is not None and per_channel else None
+    if better is not None:
+        is_safe = _largest_pair(better.astype(np.float32)) <= _PAIR_LIMIT
+        signed = np.where(is_safe[:, None], better, signed) if saturating_pairs else better
     moved = signed.reshape(np.moveaxis(weights, axis, 0).shape)
     zero = 128 if dtype == "uint8" else 0
     values = np.moveaxis(moved + zero, 0, axis).astype(dtype)

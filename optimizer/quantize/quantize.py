@@ -15,6 +15,7 @@ from ...ir.passes import PassResult, stamp
 from ...runtimes.contract import Scheme
 from .insert import Numbers, insert
 from .plan import Plan, make_plan
+from .rounding import Rounder
 from .weight_only import store_weights_as_int8
 
 
@@ -24,6 +25,7 @@ class QuantizeNeeds:
 
     scheme: Scheme
     statistics: Statistics | None
+    rounder: Rounder | None = None
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,8 @@ class Quantize:
         y = Conv(x, DequantizeLinear(@w_int8, sw, 0), @b)
         z = Relu(y)
 
-    `ranges`: how activation ranges are set from the statistics; `weights`: how weight scales are; `correct_bias`: take the mean
+    `ranges`: how activation ranges are set from the statistics; `weights`: how weight scales are; `rounding`:
+    whether errors of rounded weights cancel in the output (where the inputs' moments are known); `correct_bias`: take the mean
     error of rounded weights out of the bias; `keep_float`: layers (by first output's name) that stay in float.
     """
 
@@ -57,6 +60,7 @@ class Quantize:
     mode: Literal["static", "weight-only"] = "static"
     ranges: Literal["min-max", "percentile", "mse", "entropy"] = "mse"
     weights: Literal["max", "mse"] = "mse"
+    rounding: Literal["compensated", "nearest"] = "compensated"
     correct_bias: bool = True
     keep_float: tuple[str, ...] = ()
 
@@ -78,4 +82,5 @@ class Quantize:
         known = {name: seen[name] for name in plan.tensors if name in seen}
         ranges = {name: range_of(entry, self.ranges) for name, entry in known.items()}
         means = {name: entry.channel_means for name, entry in known.items() if entry.channel_means is not None}
-        return Numbers(ranges, means if self.correct_bias else {}, self.weights)
+        rounder = given.rounder if self.rounding == "compensated" else None
+        return Numbers(ranges, means, self.weights, rounder, self.correct_bias)

@@ -1,0 +1,75 @@
+"""Rounding weights so that errors cancel in the layer's output instead of adding up.
+
+Column by column, the error of a rounded weight is spread over the weights not yet rounded, in the metric of the covariance of
+the layer's inputs (GPTQ, Frantar et al., arXiv 2210.17323; for a depthwise kernel this is optimal brain quantization of its few
+weights). The mean of the inputs is left to the bias, which takes its error out exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...calibration.moments import Moments
+
+_DAMPING = 0.01
+
+
+class Rounder:
+    """Rounds the layers whose moments are known; what was rounded with the same scales before is kept."""
+
+    def __init__(self, moments: Mapping[str, Moments]) -> None:
+        """`moments` by the layer's first output."""
+        self._moments = moments
+        self._made: dict[tuple[str, bytes, bytes], NDArray[np.int16]] = {}
+
+    def moments(self, layer: str) -> Moments | None:
+        """Moments of a layer's patches, where they were taken."""
+        return self._moments.get(layer)
+
+    def round(self, layer: str, rows: NDArray[np.float32], scales: NDArray[np.float32]) -> NDArray[np.int16] | None:
+        """Integers [outputs, k] of `rows`, or None for a layer without moments or of another shape."""
+        found = self._moments.get(layer)
+        if found is None or rows.shape[1] != found.mean.shape[1] or len(rows) % len(found.mean) or len(scales) != len(rows):
+            return None
+        key = (layer, rows.tobytes(), scales.tobytes())
+        if key not in self._made:
+            self._made[key] = compensated(rows, scales, found)
+        return self._made[key]
+
+
+def compensated(
+    rows: NDArray[np.float32], scales: NDArray[np.float32], moments: Moments, limit: int = 127
+) -> NDArray[np.int16]:
+    """Integers [outputs, k] of `rows` [outputs, k] with a scale each, outputs in the order of their groups."""
+    groups, size = moments.mean.shape
+    outputs = len(rows) // groups
+    weights = rows.reshape(groups, outputs, size).astype(np.float64)
+    steps = scales.astype(np.float64).reshape(groups, outputs)
+    factor = _inverse_factor(moments.covariance)
+    integers = np.zeros(weights.shape, np.int16)
+    for column in range(size):
+        current = weights[:, :, column]
+        rounded = np.clip(np.rint(current / steps), -limit, limit)
+        integers[:, :, column] = rounded
+        error = (current - rounded * steps) / factor[:, column, column][:, None]
+        weights[:, :, column:] -= error[:, :, None] * factor[:, None, column, column:]
+    return integers.reshape(rows.shape)
+
+
+def _inverse_factor(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Upper Cholesky factor of the damped inverse, [groups, k, k]."""
+    size = covariance.shape[-1]
+    diagonal = np.einsum("gii->gi", covariance).mean(axis=1)
+    damped = covariance + (_DAMPING * diagonal + np.finfo(np.float64).tiny ** 0.5)[:, None, None] * np.eye(size)
+    inverse = np.linalg.inv(damped)
+    lower = np.linalg.cholesky((inverse + inverse.transpose(0, 2, 1)) / 2)
+    return np.asarray(lower.transpose(0, 2, 1))
+
+
+def mean_error(error: NDArray[np.float32], moments: Moments) -> NDArray[np.float64]:
+    """Mean output error [outputs] of weights that are off by `error` [outputs, k]."""
+    groups, size = moments.mean.shape
+    return np.asarray(np.einsum("gok,gk->go", error.reshape(groups, -1, size), moments.mean).reshape(-1))
