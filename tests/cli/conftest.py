@@ -16,7 +16,7 @@ from edgewright.cli.main import main
 from onnx import TensorProto, helper, numpy_helper
 
 REMOTE = "arm64-linux"  # never this machine's own kind on x86, so nothing is timed
-ONE = ("--runtime", "onnxruntime", "--precision", "float32", "--search-samples", "64", "--calib-samples", "32")
+SMALL = ("--search-samples", "64", "--calib-samples", "32")
 _ERROR = re.compile(r"error\[(E-[A-Z]+)\]: (.+)")
 _SECOND_SENTENCE = re.compile(r"[.!?] [A-Z]")
 
@@ -82,11 +82,12 @@ def compile(edge: Callable[..., Answer], digits: tuple[Path, Path], tmp_path: Pa
     shutil.copy(digits[1], data_file)
 
     def run(*flags: Any, model: Any = model_file, data: Any = data_file, gate: str | None = "top1 >= -3pt") -> Answer:
-        given: list[Any] = ["compile", model, "--out", "out", "--store", store, *flags]
+        given: list[Any] = ["compile", model, "--out", "out", "--store", store, *SMALL, *flags]
         given += ["--data", data] if data is not None else []
         given += ["--gate", gate] if gate is not None else []
         given += ["--profile", REMOTE] if "--profile" not in flags else []
-        given += ONE if "--runtime" not in flags else []
+        given += ["--runtime", "onnxruntime"] if "--runtime" not in flags else []
+        given += ["--precision", "float32"] if "--precision" not in flags else []
         return edge(*given)
 
     return run
