@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from ..core.canonical import dumps
 from ..core.errors import DataError
 from ..core.store import StepStore
 from ..device_profiles.detect import host_cpu
+from ..runtimes.bench.compare import RatioResult
+from ..runtimes.bench.measurement import Measurement
 
 
 class Measurements:
@@ -38,11 +41,57 @@ class Measurements:
         return dumps({"measurements_version": 1, "figures": self.used})
 
 
+def _ram(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _latency(value: Any) -> bool:
+    found = Measurement.from_json(value)
+    return all(item > 0 for item in (found.median_ms, found.p50_ms, found.p90_ms, found.p99_ms))
+
+
+def _ratio(value: Any) -> bool:
+    found = RatioResult.from_json(value)
+    return 0 < found.low <= found.ratio <= found.high
+
+
+def _operators(value: Any) -> bool:
+    rows = [isinstance(name, str) and isinstance(kind, str) and time_us >= 0 for name, kind, time_us in value]
+    return isinstance(value, list) and all(rows)
+
+
+_FIGURES: Mapping[str, Callable[[Any], bool]] = {
+    "latency": _latency,
+    "operators": _operators,
+    "ram": _ram,
+    "ratio": _ratio,
+}
+
+
+def _check(file: Path, name: str, figure: Any) -> None:
+    """Raise DataError for a figure that is none: what is released may hang on it."""
+    try:
+        is_figure = _is_finite(figure) and _FIGURES[name.partition(":")[0]](figure)
+    except (DataError, ValueError, KeyError, TypeError, AttributeError):
+        is_figure = False
+    if not is_figure:
+        raise DataError(f"{file}: the figure {name[:80]!r} cannot be used; give a measurements.json of an earlier compile.")
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return all(map(_is_finite, parts))
+
+
 def _read(file: Path) -> Mapping[str, Any]:
     try:
         value = json.loads(file.read_bytes())
         if value["measurements_version"] == 1 and isinstance(value["figures"], dict):
             figures: dict[str, Any] = value["figures"]
+            for name, figure in figures.items():
+                _check(file, name, figure)
             return figures
     except OSError as error:
         raise DataError(f"cannot read the measurements {file}: {error.strerror or error}; check the path.") from error
