@@ -54,7 +54,7 @@ class Chain:
         elif kind == 6 and shape[choice % 4] > 2:
             axis = choice % 4
             cut = tuple(size - 1 if place == axis else size for place, size in enumerate(shape))
-            self.add("Slice", [name], cut, np.array([1]), np.array([99]), np.array([axis]))
+            self.add("Slice", [name], cut, np.array([1]), np.array([10**6]), np.array([axis]))
         elif kind == 7:
             self.add("Softmax", [name], shape, axis=choice % 4)
         elif kind == 8:
