@@ -105,8 +105,9 @@ class Builder:
         support = target.supports(model, profile)
         missing = [item for item in support if item.runs == "no"]
         if missing:
-            names = ", ".join(sorted({f"{item.op_type} ({item.reason})" for item in missing}))
-            raise LoweringError(f"{runtime} cannot run {len(missing)} nodes of this model: {names}; try another runtime.")
+            names = ", ".join(sorted({f"{item.op_type} ({item.reason.rstrip('.')})" for item in missing}))
+            count = "1 node" if len(missing) == 1 else f"{len(missing)} nodes"
+            raise LoweringError(f"{runtime} cannot run {count} of this model: {names}; try another runtime.")
         lowered = target.lower(model, profile)
         counts: dict[str, int] = {}
         for item in support:

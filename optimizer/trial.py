@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..core.errors import LoweringError, PassError, RuntimeFailure
+from ..core.errors import EdgewrightError, LoweringError, PassError, RuntimeFailure
 from ..device_profiles.host import limits, measured_on
 from ..device_profiles.profile import DeviceProfile
 from ..runtimes import registry
@@ -87,6 +87,11 @@ def _try_one(kit: Kit, profile: DeviceProfile, runtime: str, precision: Precisio
         outputs = kit.evaluator.outputs(built, kit.search.split, environment)
     except (LoweringError, RuntimeFailure, PassError) as error:
         return replace(trial, why=str(error))
+    except EdgewrightError:
+        raise
+    except Exception as error:  # a mistake of ours in one candidate: the others go on without it
+        said = f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": .")
+        return replace(trial, why=f"{trial.key} stopped on a mistake of the compiler ({said}); report it.")
     verdicts = kit.search.judge(kit.gates, outputs, seed=kit.seed, measured_on=worth)
     missing: dict[str, str] = {}
     latency = None
