@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from typing import Any
@@ -136,11 +136,11 @@ class Writer:
         """The name of a tensor in the file."""
         return str(self._tensors[tensor.index].name)
 
-    def rename(self, tensor: Tensor, name: str) -> str | None:
-        """Give `tensor` exactly the name `name`; whoever has it gets another, which is returned."""
+    def rename(self, tensor: Tensor, name: str, kept: Collection[int] = ()) -> str | None:
+        """Give `tensor` exactly the name `name`; whoever has it, but for indices `kept`, gets another, which is returned."""
         displaced = None
-        for entry in self._tensors:
-            if entry.name == name and entry is not self._tensors[tensor.index]:
+        for index, entry in enumerate(self._tensors):
+            if entry.name == name and index != tensor.index and index not in kept:
                 entry.name = displaced = self._unique(f"{name};inner")
         self._names.add(name)
         self._tensors[tensor.index].name = name

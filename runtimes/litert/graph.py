@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -289,10 +289,10 @@ class Lowering:
         if self._node is not None:
             self.origin[self.writer.name_of(outputs[0])] = label(self._node)
 
-    def rename(self, tensor: Tensor, name: str) -> None:
-        """Give `tensor` the name of a graph output."""
+    def rename(self, tensor: Tensor, name: str, inputs: Collection[int]) -> None:
+        """Give `tensor` the name of a graph output; an input of the same name keeps it."""
         before = self.writer.name_of(tensor)
-        displaced = self.writer.rename(tensor, name)
+        displaced = self.writer.rename(tensor, name, inputs)
         if displaced is not None and name in self.origin:
             self.origin[displaced] = self.origin.pop(name)
         if before in self.origin:

@@ -158,7 +158,7 @@ def _outputs(low: Lowering, inputs: set[Tensor]) -> dict[str, Tensor]:
         taken.add(tensor.index)
         found[str(value.name)] = tensor
     for name, tensor in found.items():
-        low.rename(tensor, name)
+        low.rename(tensor, name, {given.index for given in inputs})
     return found
 
 

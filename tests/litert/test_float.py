@@ -283,3 +283,7 @@ def test_what_depends_on_shapes_alone_is_known_when_lowering():
 def test_outputs_may_be_inputs_constants_and_each_other():
     nodes = [node("Identity", "x", "a"), node("Identity", "x", "b"), node("Identity", "w", "c"), node("Neg", "x", "d")]
     assert_close(onnx_model(nodes, {"x": MAP}, ["a", "b", "c", "d"], {"w": normal(3)}), {"x": MAP})
+
+
+def test_an_output_that_is_an_input_keeps_both_names():
+    assert_close(onnx_model([node("Relu", "x", "y")], {"x": MAP}, ["x", "y"]), {"x": MAP})

@@ -227,6 +227,28 @@ def test_a_bias_of_another_scale_that_cannot_be_rounded_to_its_own(scale, why):
     assert why in next(found.reason for found in report if found.op_type == "Conv")
 
 
+@pytest.mark.parametrize(
+    ("kind", "kernel", "shape", "attributes"),
+    [
+        ("Conv", "CONV_2D", (8, 8, 3, 3), {}),
+        ("Conv", "DEPTHWISE_CONV_2D", (8, 1, 3, 3), {"group": 8}),
+        ("MatMul", "FULLY_CONNECTED", (9, 5), {}),
+    ],
+)
+def test_weights_with_one_scale(kind, kernel, shape, attributes):
+    model = wrap(single(kind, {"x": X}, {"w": normal(*shape)}, **attributes), {"x": X})
+    for entry in model.graph.initializer:
+        if entry.name in ("w/scale", "w/zero"):
+            entry.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(entry)[0], entry.name))
+    file = lowered(model)
+    assert int8_kinds(file)[kernel] == 1
+    assert_within_one(file, {"x": X})
+    steps = np.abs(answers(file, {"x": X})["y"] - expected(model, {"x": X})["y"])
+    assert (
+        steps <= 1.01 * next(numpy_helper.to_array(entry) for entry in model.graph.initializer if entry.name == "y/scale")
+    ).all()
+
+
 def test_hard_swish_is_float_between_int8_tensors():
     model = wrap(single("HardSwish", {"x": X * 4}), {"x": X * 4})
     file = lowered(model)
