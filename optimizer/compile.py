@@ -208,7 +208,7 @@ class _Work:
                 )
             ],
         )
-        return [(str(name), str(kind), float(time_us)) for name, kind, time_us in rows]
+        return [(built.debug_map.get(name) or str(name), str(kind), float(time_us)) for name, kind, time_us in rows]
 
 
 def _write(

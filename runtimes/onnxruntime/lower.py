@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 
 import onnx_ir
-from onnx_ir.passes.common import RemoveUnusedNodesPass
+from onnx_ir.passes.common import DeduplicateInitializersPass, RemoveUnusedNodesPass
 
 from ...core.errors import LoweringError
 from ...device_profiles.profile import DeviceProfile
 from ...ir.model import MADE_BY, Model
 from ..contract import Lowered
 from ..inputs import first_line
+from ..naming import shorten
 from ..qdq import prepare
 from .run import session_options
 
@@ -20,6 +21,7 @@ _ABSORBED = frozenset({"Relu", "Clip", "Sigmoid", "Tanh", "LeakyRelu", "HardSigm
 _NAMED = (
     re.compile(r"implementation for (?P<op>\w+)\(\d+\) node with name '(?P<node>[^']*)'"),
     re.compile(r"node\[(?P<node>[^\]]*)\] \[(?P<op>\w+)\]"),
+    re.compile(r"operator \((?P<op>\w+)\) in node \((?P<node>[^)]*)\)"),
     re.compile(r"Node \((?P<node>[^)]*)\) Op \((?P<op>\w+)\)"),
     re.compile(r"name:? ?['(]?(?P<node>[\w./:-]+)[')]? .*?op_?type:? ?['(]?(?P<op>\w+)", re.I),
 )
@@ -31,16 +33,20 @@ def lower(model: Model, profile: DeviceProfile) -> Lowered:
     Raises LoweringError naming the operator that ONNX Runtime has no kernel for.
     """
     del profile  # the same file serves every CPU; what differs was decided by the scheme
-    ready = prepare(model)
-    RemoveUnusedNodesPass()(ready.ir)
-    debug_map = _name_nodes(ready, model)
+    named = prepare(model)
+    RemoveUnusedNodesPass()(named.ir)
+    DeduplicateInitializersPass()(named.ir)
+    _name_nodes(named, model)
+    ready, names = shorten(named)
     _strip(ready.ir)
     data = ready.to_bytes()
     refused = refusal(data)
     if refused is not None:
-        node, op_type, reason = refused
+        node, op_type, reason = refusal(named.to_bytes()) or refused
         name = f"the operator {op_type} {node!r}" if op_type else "this model"
         raise LoweringError(f"ONNX Runtime cannot run {name}: {reason}.")
+    # Kernels in ONNX Runtime's own layout go by the value that they make, an absorbed activation's in a convolution.
+    debug_map = {str(node.name): names[str(_kernel(node).name)] for node in ready.graph}
     return Lowered({ENTRY: data}, ENTRY, debug_map)
 
 
@@ -62,24 +68,12 @@ def refusal(data: bytes) -> tuple[str, str, str] | None:
     return None
 
 
-def _name_nodes(ready: Model, model: Model) -> dict[str, str]:
-    """Give every node a name of its own; the map from it to the node of `model` with the same output."""
+def _name_nodes(ready: Model, model: Model) -> None:
+    """Name each node as the node of `model` with the same output, or as itself where `model` has none."""
     by_output = {value.name: node for node in model.graph for value in node.outputs}
-    taken: set[str] = set()
-    names = {}
     for node in ready.graph:
-        base = node.name or f"{node.op_type}:{node.outputs[0].name}"
-        name, count = base, 1
-        while name in taken:
-            name, count = f"{base}:{count}", count + 1
-        taken.add(name)
-        node.name = name
         original = by_output.get(node.outputs[0].name)
-        names[name] = (original.name if original is not None else None) or base
-    for node in ready.graph:
-        # Kernels in ONNX Runtime's own layout go by the value that they make, an absorbed activation's in a convolution.
-        names.setdefault(str(node.outputs[0].name), names[str(_kernel(node).name)])
-    return names
+        node.name = (original.name if original is not None else None) or node.name or f"{node.op_type}:{node.outputs[0].name}"
 
 
 def _kernel(node: onnx_ir.Node) -> onnx_ir.Node:
@@ -90,7 +84,7 @@ def _kernel(node: onnx_ir.Node) -> onnx_ir.Node:
 
 
 def _strip(model: onnx_ir.Model) -> None:
-    """Remove what exporters leave in a file: stack traces, paths, descriptions."""
+    """Remove what exporters leave in a file (stack traces, paths, descriptions) and what ONNX Runtime infers (types within)."""
     model.producer_name, model.producer_version = "edgewright", None
     model.doc_string = model.graph.doc_string = None
     model.metadata_props.clear()
@@ -98,6 +92,8 @@ def _strip(model: onnx_ir.Model) -> None:
     for value in (*model.graph.inputs, *model.graph.outputs, *model.graph.initializers.values()):
         value.doc_string = None
         value.metadata_props.clear()
+    for value in model.graph.initializers.values():
+        value.type = value.shape = None
     for node in onnx_ir.traversal.RecursiveGraphIterator(model.graph):
         node.doc_string = None
         made_by = node.metadata_props.get(MADE_BY)
@@ -107,3 +103,5 @@ def _strip(model: onnx_ir.Model) -> None:
         for value in node.outputs:
             value.doc_string = None
             value.metadata_props.clear()
+            if not value.is_graph_output():
+                value.type = value.shape = None

@@ -31,8 +31,8 @@ _DTYPES: Mapping[str, str] = {
     "tensor(bool)": "bool",
 }
 _FATAL_ONLY = 4
-# What ONNX Runtime adds to a node's name when it changes its layout.
-_RENAMED = re.compile(r"(_token_\d+|_nchwc)+$")
+# What ONNX Runtime adds to a node's name when it changes its layout, and to a value's when it quantizes it once more.
+_RENAMED = re.compile(r"(_token_\d+|_nchwc|(?<=\d)_d?q)+$")
 # The operator's name as it stands in the file: field 4 of NodeProto, length, text.
 _QUANTIZE, _DEQUANTIZE = b'"\x0eQuantizeLinear', b'"\x10DequantizeLinear'
 

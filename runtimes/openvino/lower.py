@@ -17,6 +17,8 @@ from ..inputs import first_line
 from ..qdq import join_pairs, prepare
 
 ENTRY, WEIGHTS = "model.xml", "model.bin"
+# How OpenVINO marks what constant folding must leave alone: a float16 weight would become float32.
+_UNFOLDED = "DisableConstantFolding_0"
 _BETWEEN_TAGS = re.compile(rb">\s+<")
 _GENERATED = re.compile(r"_\d+$")
 _OPERATORS = re.compile(
@@ -33,6 +35,7 @@ def lower(model: Model, profile: DeviceProfile) -> Lowered:
     converted, names = convert(model)
     import openvino
 
+    names = _shorten(converted, names)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / ENTRY
         openvino.serialize(converted, str(file))
@@ -53,7 +56,49 @@ def convert(model: Model) -> tuple[Any, dict[str, str]]:
         raise LoweringError(_refusal(ready, error)) from error
     _name_inputs(converted.inputs, [spec.name for spec in model.inputs])
     _name_outputs(converted.outputs, [spec.name for spec in model.outputs])
-    return converted, _name_operators(converted, ready)
+    names = _name_operators(converted, ready)
+    _fold(converted)
+    return converted, names
+
+
+def _fold(converted: Any) -> None:
+    """Fold what the frontend leaves of shapes and biases, as openvino.convert_model does; integers and float16 stay.
+
+    Const{bias} -> Reshape <- Concat <- ShapeOf ...    becomes    Const{bias [1, n, 1, 1]}
+    """
+    import openvino
+    from openvino._offline_transformations import apply_moc_transformations
+
+    for operator in converted.get_ops():
+        if operator.get_type_name() == "Convert" and operator.get_input_element_type(0) == openvino.Type.f16:
+            operator.get_rt_info()[_UNFOLDED] = ""
+    apply_moc_transformations(converted, cf=True, smart_reshape=False)
+
+
+def _shorten(converted: Any, names: dict[str, str]) -> dict[str, str]:
+    """Give every operator but inputs and results a number for a name, and no name to tensors within; the map, renamed."""
+    from openvino._offline_transformations import apply_fused_names_cleanup
+
+    apply_fused_names_cleanup(converted)
+    ports = {port.get_node().get_friendly_name() for port in (*converted.inputs, *converted.outputs)}
+    kept = {port.get_node().input_value(0).get_tensor().get_any_name() for port in converted.outputs}
+    short: dict[str, str] = {}
+    number = 0
+    for operator in converted.get_ordered_ops():
+        old = operator.get_friendly_name()
+        if operator.get_type_name() in ("Parameter", "Result"):
+            short |= {old: names[old]} if old in names else {}
+            continue
+        while str(number) in ports:
+            number += 1
+        operator.set_friendly_name(str(number))
+        if old in names:
+            short[str(number)] = names[old]
+        number += 1
+        for port in operator.outputs():
+            if not kept & set(port.get_names()):
+                port.get_tensor().set_names(set())
+    return short
 
 
 def _name_nodes(ready: Model) -> None:

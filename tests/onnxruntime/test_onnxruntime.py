@@ -256,7 +256,7 @@ def test_a_kernel_that_does_not_exist_is_named_with_its_operator():
     proto = helper.make_model(
         helper.make_graph(nodes, "case", *ports), opset_imports=[helper.make_opsetid("", 17)], ir_version=9
     )
-    with pytest.raises(LoweringError, match="Relu"):
+    with pytest.raises(LoweringError, match="the operator Relu 'odd'"):
         RUNTIME.lower(Model.from_bytes(proto.SerializeToString()), load("x86-64-vnni"))
 
 

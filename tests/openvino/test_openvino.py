@@ -145,6 +145,43 @@ def test_generated_names_do_not_depend_on_what_was_converted_before():
     assert dict(RUNTIME.lower(network(), PROFILE).files) == dict(first.files)
 
 
+def test_weights_lie_in_the_file_as_the_integers_that_they_are():
+    model = network()
+    lowered = RUNTIME.lower(model, PROFILE)
+    weights = [array for array in model.weights().values() if array.dtype == np.int8 and array.ndim == 4]
+    assert len(weights) == 5
+    assert all(array.tobytes() in lowered.files["model.bin"] for array in weights)
+    scales = sum(array.nbytes for array in model.weights().values() if array.dtype == np.float32)
+    integers = sum(array.nbytes for array in model.weights().values() if array.dtype == np.int8)
+    assert len(lowered.files["model.bin"]) < 1.1 * (scales + integers)
+
+
+def test_float16_weights_stay_float16_in_the_file():
+    b = Builder([1, 16, 8, 8])
+    w = b.generator.standard_normal((16, 16, 3, 3)).astype(np.float16)
+    bias = b.generator.standard_normal(16).astype(np.float16)
+    wide = [b.op("Cast", [b.constant(array)], to=TensorProto.FLOAT) for array in (w, bias)]
+    lowered = RUNTIME.lower(b.model(b.op("Conv", ["x", *wide])), PROFILE)
+    assert len(lowered.files["model.bin"]) < 1.1 * (w.nbytes + bias.nbytes)
+
+
+def test_folding_makes_the_file_smaller_and_the_answers_no_worse(monkeypatch):
+    model = network()
+    folded = RUNTIME.lower(model, PROFILE)
+    monkeypatch.setattr("edgewright.runtimes.openvino.lower._fold", lambda converted: None)
+    plain = RUNTIME.lower(model, PROFILE)
+    assert len(folded.files["model.xml"]) < 0.6 * len(plain.files["model.xml"])
+    executors = [RUNTIME.load(item.files, item.entry, 1) for item in (plain, folded)]
+    generator = np.random.default_rng(0)
+    errors = []
+    for _ in range(10):
+        x = generator.standard_normal((1, 16, 16, 16)).astype(np.float32)
+        exact = _onnxruntime(model, x)
+        errors.append([np.abs(executor.run({"x": x})["y0"] - exact).max() for executor in executors])
+    before, after = np.mean(errors, axis=0)
+    assert after <= 1.1 * before + 1e-6
+
+
 def test_the_file_names_no_folder():
     lowered = RUNTIME.lower(network(), PROFILE)
     assert b"/tmp" not in lowered.files["model.xml"]
