@@ -175,7 +175,9 @@ def test_ctrl_c_is_one_sentence_and_leaves_no_artifact(digits: tuple[Path, Path]
         "--out", "out", "--store", "store",
     ]  # fmt: skip
     child = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    time.sleep(2.5)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("store/*/*")) and child.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
     child.send_signal(signal.SIGINT)
     _, errors = child.communicate(timeout=60)
     assert child.returncode == 130
