@@ -90,6 +90,11 @@ def _keras_answers(path: Path) -> Callable[[np.ndarray], np.ndarray]:
     return answers
 
 
+def digits_network() -> Any:
+    """The demo's CNN, not yet trained."""
+    return _demo().digits_network()
+
+
 def digits() -> Entry:
     """The CNN of the demo, trained here."""
     net, data = _demo().trained_digits()

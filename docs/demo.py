@@ -52,28 +52,34 @@ def profiles() -> list[str]:
     return ["x86-64-vnni" if has_vnni else "x86-64-avx2", "raspberry-pi-4b", "intel-n100"]
 
 
+def digits_network() -> Any:
+    """A small CNN with batch norm, not yet trained."""
+    from torch import nn
+
+    layers: list[nn.Module] = []
+    for before, after in ((1, 16), (16, 32), (32, 64)):
+        layers += [nn.Conv2d(before, after, 3, padding=1), nn.BatchNorm2d(after), nn.ReLU()]
+    layers.insert(6, nn.MaxPool2d(2))
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2), nn.Linear(64, 10))
+
+
 def trained_digits() -> tuple[Any, dict[str, NDArray[Any]]]:
-    """A small CNN with batch norm, trained in seconds, and the digits that it has not seen."""
+    """The network, trained in seconds, and the digits that it has not seen."""
     import torch
     from sklearn.datasets import load_digits
-    from torch import nn
 
     digits = load_digits()
     order = np.random.default_rng(0).permutation(len(digits.target))
     x, y = digits.images[order, None].astype(np.float32), digits.target[order]
     torch.manual_seed(0)
     torch.set_num_threads(1)  # the batches are too small to share
-    layers: list[nn.Module] = []
-    for before, after in ((1, 16), (16, 32), (32, 64)):
-        layers += [nn.Conv2d(before, after, 3, padding=1), nn.BatchNorm2d(after), nn.ReLU()]
-    layers.insert(6, nn.MaxPool2d(2))
-    net = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2), nn.Linear(64, 10))
+    net = digits_network()
     inputs, labels = torch.tensor(x[:TRAINING_SAMPLES]), torch.tensor(y[:TRAINING_SAMPLES])
     optimizer = torch.optim.Adam(net.parameters(), 3e-3)
     for _ in range(25):
         for batch in torch.randperm(TRAINING_SAMPLES).split(64):
             optimizer.zero_grad()
-            nn.functional.cross_entropy(net(inputs[batch]), labels[batch]).backward()
+            torch.nn.functional.cross_entropy(net(inputs[batch]), labels[batch]).backward()
             optimizer.step()
     return net.eval(), {"x": x[TRAINING_SAMPLES:], "y": y[TRAINING_SAMPLES:]}
 

@@ -13,7 +13,7 @@ from ..calibration.dataset import Dataset, Split
 from ..core.artifact import SUFFIX
 from ..core.artifact_write import write_artifact
 from ..core.errors import StoreError, UsageError
-from ..core.files import write_atomic
+from ..core.files import removed_if_refused, write_atomic
 from ..core.manifest import DataRecord, SourceRecord
 from ..core.progress import Progress, Silent
 from ..core.store import StepStore
@@ -90,7 +90,9 @@ def compile_recipe(recipe: Recipe, progress: Progress) -> CompileResult:
         targets, shared = work.run(data, profiles)
     finally:
         evaluator.close()
-    return _write(recipe, ingested, work, shared, targets, start)
+    written: list[Path] = []
+    with removed_if_refused(written):
+        return _write(recipe, ingested, work, shared, targets, start, written)
 
 
 class _Work:
@@ -212,9 +214,15 @@ class _Work:
 
 
 def _write(
-    recipe: Recipe, ingested: Ingested, work: _Work, shared: Shared, targets: Sequence[Target], start: float
+    recipe: Recipe,
+    ingested: Ingested,
+    work: _Work,
+    shared: Shared,
+    targets: Sequence[Target],
+    start: float,
+    written: list[Path],
 ) -> CompileResult:
-    """Artifacts, measurements and the report; each file appears whole."""
+    """Artifacts, measurements and the report; each file appears whole, and is noted in `written`."""
     names = (name_of(recipe), _title(recipe.data if recipe.data is not None else recipe.accept))
     origin = Origin(
         name=names[0],
@@ -236,7 +244,9 @@ def _write(
         content = content_of(origin, target.profile, target.decision, target.threads, samples, shared.bins, _figures(target))
         write_artifact(path, content)
         artifacts[target.profile.name] = path
+        written.append(path)
     write_atomic(recipe.out / "measurements.json", work.measurements.to_bytes())
+    written.append(recipe.out / "measurements.json")
     report = report_of(
         names,
         recipe.seed,
@@ -287,6 +297,8 @@ def versions_of(ingested: Ingested) -> dict[str, str]:
 def _title(source: Any) -> str:
     if isinstance(source, Path):
         return source.stem
+    if isinstance(source, Mapping):
+        return "arrays in memory"
     if isinstance(source, str):
         return source.rpartition(":")[2] if ":" in source else Path(source).stem
     return type(source).__name__.lower()
