@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -41,6 +41,17 @@ def write_atomic(path: Path, data: bytes) -> None:
         raise StoreError(
             f"cannot write {path}: {error.strerror or error}; free some space or choose a folder that is writable."
         ) from error
+
+
+@contextmanager
+def removed_if_refused(written: Iterable[Path]) -> Iterator[None]:
+    """Remove what was `written` by the time that the disk refuses the rest: some of the files tell half of the story."""
+    try:
+        yield
+    except StoreError:
+        for path in written:
+            path.unlink(missing_ok=True)
+        raise
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import onnx_ir
 
+from ...core.errors import StoreError
 from ...ir.model import Model
 from ..contract import OperatorSupport
 from ..inputs import first_line
@@ -21,6 +22,7 @@ _INTEGER = (onnx_ir.DataType.INT8, onnx_ir.DataType.UINT8)
 _FLOAT_RESULT = frozenset(
     {"QGemm", "MatMulIntegerToFloat", "ConvInteger", "MatMulInteger", "MatMulNBits", "DynamicQuantizeMatMul"}
 )
+_NOT_WRITTEN = "Protobuf serialization failed"  # of ONNX Runtime, when the disk refuses
 _BORDER = frozenset({"QuantizeLinear", "DequantizeLinear"})
 
 
@@ -30,6 +32,10 @@ def supports(model: Model) -> list[OperatorSupport]:
     try:
         optimised = _optimise(ready)
     except Exception as error:
+        if _NOT_WRITTEN in str(error):
+            raise StoreError(
+                f"cannot write a temporary file in {tempfile.gettempdir()}; free some space or point TMPDIR to another disk."
+            ) from error
         return _refused(model, ready, first_line(error))
     made = {value.name: node for node in optimised.graph for value in node.outputs}
 
