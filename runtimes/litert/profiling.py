@@ -10,10 +10,10 @@ import statistics
 import time
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
 
 from ...core.errors import RuntimeFailure
 from .parts import take_apart
+from .run import open_interpreter
 
 _WARM_UP = 3
 
@@ -30,8 +30,7 @@ def profile_operators(data: bytes, threads: int, runs: int) -> list[tuple[str, s
 
 def _median_us(data: bytes, name: str, threads: int, runs: int) -> float:
     try:
-        interpreter = Interpreter(model_content=data, num_threads=threads)
-        interpreter.allocate_tensors()
+        interpreter = open_interpreter(data, threads)
         generator = np.random.default_rng(0)
         for detail in interpreter.get_input_details():
             array = generator.integers(0, 2, detail["shape"]).astype(detail["dtype"])

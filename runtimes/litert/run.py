@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +13,7 @@ import numpy as np
 
 from ...core.errors import RuntimeFailure
 from ...core.executor import TensorSpec
+from ..inputs import check_inputs, check_threads, entry_bytes, first_line
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,7 +31,16 @@ def version() -> str:
     raise RuntimeFailure("no TFLite interpreter is installed; pip install ai-edge-litert.")
 
 
-def _interpreter() -> Callable[..., Any]:
+def open_interpreter(data: bytes, threads: int) -> Any:
+    """An interpreter of the file with its tensors allocated; raises RuntimeFailure, ValueError, RuntimeError, TypeError."""
+    make = _interpreter_class()
+    with quiet():
+        interpreter = make(model_content=data, num_threads=check_threads(threads))
+        interpreter.allocate_tensors()
+    return interpreter
+
+
+def _interpreter_class() -> Callable[..., Any]:
     for module, _ in _PACKAGES:
         try:
             return import_module(module).Interpreter  # type: ignore[no-any-return]
@@ -36,46 +49,53 @@ def _interpreter() -> Callable[..., Any]:
     raise RuntimeFailure("no TFLite interpreter is installed; pip install ai-edge-litert.")
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep what native code says of its own success off stderr: lines that begin with INFO; all others go there afterwards."""
+    try:
+        sys.stderr.flush()
+        kept = os.dup(2)
+    except (OSError, AttributeError):  # the process has no stderr
+        yield
+        return
+    with os.fdopen(os.memfd_create("stderr"), "w+b") as caught:  # a device may have no writable disk
+        os.dup2(caught.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            caught.seek(0)
+            for line in caught:
+                if not line.startswith(b"INFO"):
+                    os.write(2, line)
+
+
 class LiteRTExecutor:
     """One loaded file; inputs and outputs go by the names of the file's tensors."""
 
     def __init__(self, data: bytes, threads: int) -> None:
         """Load `data`; raises RuntimeFailure where the interpreter refuses it."""
         try:
-            self._interpreter = _interpreter()(model_content=data, num_threads=threads)
-            self._interpreter.allocate_tensors()
+            self._interpreter = open_interpreter(data, threads)
         except (ValueError, RuntimeError, TypeError) as error:
-            raise RuntimeFailure(f"LiteRT cannot load the file: {_first_line(error)}.") from error
+            raise RuntimeFailure(f"LiteRT cannot load the file: {first_line(error)}.") from error
         self._inputs = self._interpreter.get_input_details()
         self._outputs = self._interpreter.get_output_details()
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """The inputs, batch fixed."""
-        return tuple(map(_spec, self._inputs))
-
-    @property
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """The outputs, batch fixed."""
-        return tuple(map(_spec, self._outputs))
+        self.inputs: tuple[TensorSpec, ...] = tuple(map(_spec, self._inputs))
+        self.outputs: tuple[TensorSpec, ...] = tuple(map(_spec, self._outputs))
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Run one batch; raises RuntimeFailure on a missing input, another shape or type, or a failing kernel."""
         if self._interpreter is None:
             raise RuntimeFailure("the executor is closed; load the file again.")
+        checked = check_inputs(self.inputs, inputs)
         for detail in self._inputs:
-            name = detail["name"]
-            if name not in inputs:
-                raise RuntimeFailure(f"the input {name!r} is missing; give {', '.join(d['name'] for d in self._inputs)}.")
-            array = inputs[name]
-            if array.shape != tuple(detail["shape"]) or array.dtype != detail["dtype"]:
-                want = f"{np.dtype(detail['dtype']).name} {tuple(map(int, detail['shape']))}"
-                raise RuntimeFailure(f"the input {name!r} is {array.dtype.name} {array.shape}; the file takes {want}.")
-            self._interpreter.set_tensor(detail["index"], array)
+            self._interpreter.set_tensor(detail["index"], checked[detail["name"]])
         try:
             self._interpreter.invoke()
         except (ValueError, RuntimeError) as error:
-            raise RuntimeFailure(f"LiteRT failed while running: {_first_line(error)}.") from error
+            raise RuntimeFailure(f"LiteRT failed while running: {first_line(error)}.") from error
         return {detail["name"]: self._interpreter.get_tensor(detail["index"]) for detail in self._outputs}
 
     def close(self) -> None:
@@ -85,16 +105,8 @@ class LiteRTExecutor:
 
 def load(files: Mapping[str, bytes], entry: str, threads: int) -> LiteRTExecutor:
     """Executor of the file `entry`; raises RuntimeFailure."""
-    if entry not in files:
-        raise RuntimeFailure(f"the file {entry!r} is missing; the artifact is incomplete.")
-    if threads < 1:
-        raise RuntimeFailure(f"{threads} threads were asked for; give at least one.")
-    return LiteRTExecutor(files[entry], threads)
+    return LiteRTExecutor(entry_bytes(files, entry), threads)
 
 
 def _spec(detail: Mapping[str, Any]) -> TensorSpec:
     return TensorSpec(str(detail["name"]), np.dtype(detail["dtype"]).name, tuple(int(size) for size in detail["shape"]))
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or ["unknown error"])[0].rstrip(".")

@@ -114,9 +114,9 @@ def test_files_that_do_not_load():
     for data in (b"", b"not a model", file.files[file.entry][:100]):
         with pytest.raises(RuntimeFailure, match="cannot load"):
             RUNTIME.load({"model.tflite": data}, "model.tflite", 1)
-    with pytest.raises(RuntimeFailure, match="missing"):
+    with pytest.raises(RuntimeFailure, match="unknown model file"):
         RUNTIME.load(file.files, "other.tflite", 1)
-    with pytest.raises(RuntimeFailure, match="at least one"):
+    with pytest.raises(RuntimeFailure, match="from 1 to 1024"):
         RUNTIME.load(file.files, file.entry, 0)
 
 
@@ -126,9 +126,9 @@ def test_inputs_that_do_not_fit():
     assert executor.inputs[0].shape == X.shape
     with pytest.raises(RuntimeFailure, match="'x' is missing"):
         executor.run({})
-    with pytest.raises(RuntimeFailure, match="takes float32"):
+    with pytest.raises(RuntimeFailure, match="convert it to float32"):
         executor.run({"x": X.astype(np.float64)})
-    with pytest.raises(RuntimeFailure, match="takes float32"):
+    with pytest.raises(RuntimeFailure, match="the file wants"):
         executor.run({"x": X[0]})
     executor.close()
     with pytest.raises(RuntimeFailure, match="closed"):
