@@ -13,7 +13,7 @@ from ..runtimes.bench.compare import RatioResult, compare
 from ..runtimes.bench.latency import measure
 from ..runtimes.bench.measurement import Measurement
 from ..runtimes.bench.memory import peak_memory_bytes
-from ..runtimes.bench.opening import ModelFile, load_model, open_model, runtime_version
+from ..runtimes.bench.opening import ModelFile, load_model, naming, open_model, runtime_version
 
 _WIDTH = 14
 
@@ -35,8 +35,12 @@ def bench(file: Path, threads: int | None, against: Path | None, rounds: int, se
     model = open_model(file)
     other = open_model(against) if against is not None else None
     used = threads or model.threads
-    measured = _measure(model, used, seed)
-    ratio = _compare(model, other, used, rounds, seed) if other is not None else None
+    with naming(file):
+        measured = _measure(model, used, seed)
+    ratio = None
+    if other is not None and against is not None:
+        with naming(against):
+            ratio = _compare(model, other, used, rounds, seed)
     if as_json:
         answer: dict[str, Any] = {"file": str(file), "measurement": measured.to_json()}
         if ratio is not None:

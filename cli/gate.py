@@ -82,9 +82,11 @@ def _answers(path: Path, data: Any, threads: int, progress: Any) -> dict[str, An
     from ..calibration.bind import bind
     from ..calibration.dataset import Split
     from ..runtimes.bench.batches import run_all
-    from ..runtimes.bench.opening import load_model, open_model
+    from ..runtimes.bench.opening import load_model, naming, open_model
 
-    executor = load_model(open_model(path), threads)
+    model = open_model(path)
+    with naming(path):
+        executor = load_model(model, threads)
     try:
         bound = bind(data, executor.inputs)
         split = Split("data", bound, tuple(range(len(bound))))

@@ -14,6 +14,7 @@ from ..core.executor import TensorSpec
 
 # ONNX Runtime begins with "[ONNXRuntimeError] : 10 : INVALID_GRAPH : " and the file's path.
 _CODE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : (Load model from .*? failed:)?(This is an invalid model\. )?")
+_PLACES = ("Exception from ", "Check '", "FrontEnd API failed")  # where OpenVINO was in its own sources
 _FULL_STOP = re.compile(r"[.!?]\s+(?=[A-Z])")
 
 
@@ -59,8 +60,8 @@ def entry_bytes(files: Mapping[str, bytes], entry: str) -> bytes:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of a library's message as a clause: no code, no full stops, at most 300 characters."""
-    lines = str(error).strip().splitlines()
+    """The first line that tells something, as a clause: without codes, places in sources, full stops; at most 300 characters."""
+    lines = [line for line in str(error).strip().splitlines() if not line.startswith(_PLACES)]
     said = _CODE.sub("", lines[0] if lines else type(error).__name__)
     return _FULL_STOP.sub("; ", said)[:300].rstrip(". ")
 

@@ -10,11 +10,12 @@ from onnx_ir.passes import common
 
 from ...calibration.ranges import range_of
 from ...calibration.statistics import Statistics, TensorStatistics
+from ...core.errors import PassError
 from ...ir.model import Model
 from ...ir.passes import PassResult, stamp
 from ...runtimes.contract import Scheme
 from .insert import Numbers, insert
-from .plan import Plan, make_plan
+from .plan import Plan, layer, make_plan
 from .rounding import Rounder
 from .weight_only import store_weights_as_int8
 
@@ -66,6 +67,13 @@ class Quantize:
 
     def run(self, model: Model, given: QuantizeNeeds) -> PassResult:
         """Quantize `model`; raises PassError when a tensor has no statistics."""
+        layers = {layer(node) for node in model.graph}
+        for name in self.keep_float:
+            if name not in layers:
+                raise PassError(
+                    f"quantize: keep-float names the layer {name!r}, which the model does not have; a layer goes by the name "
+                    "of its first output."
+                )
         if self.mode == "weight-only":
             result, made = store_weights_as_int8(model)
             notes: tuple[str, ...] = (f"{len(made)} weights stored as int8",)

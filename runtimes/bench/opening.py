@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module, metadata
 from pathlib import Path
@@ -56,10 +56,17 @@ def open_model(path: Path) -> ModelFile:
     return ModelFile(ENDINGS[path.suffix], files, path.name)
 
 
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Begin what a runtime says in the block with the file that it says it of."""
+    try:
+        yield
+    except RuntimeFailure as error:
+        raise RuntimeFailure(f"{path}: {str(error).rstrip('.')}; check that it is a model for this runtime.") from error
+
+
 def load_model(model: ModelFile, threads: int | None = None) -> Executor:
     """Executor of an opened model; raises RuntimeFailure, UsageError when its runtime is not installed."""
-    if model.runtime not in _PACKAGES:
-        raise UsageError(unknown("runtime", model.runtime, _PACKAGES))
     runtime_version(model.runtime)
     run = import_module(f"..{model.runtime}.run", __package__)
     return cast(Executor, run.load(model.files, model.entry, threads or model.threads))
@@ -74,7 +81,9 @@ def import_libraries(runtime: str) -> None:
 
 
 def runtime_version(runtime: str) -> str:
-    """Version of the installed package; raises UsageError when it is not there."""
+    """Version of the installed package; raises UsageError when it is not there, or no runtime has that name."""
+    if runtime not in _PACKAGES:
+        raise UsageError(unknown("runtime", runtime, _PACKAGES))
     for package in _PACKAGES[runtime]:
         try:
             return metadata.version(package)
