@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Mapping
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,8 @@ from ..core.files import write_atomic
 from ..core.manifest import Manifest
 from ..core.progress import Progress, Silent
 from ..runtimes.bench.batches import run_all
-from ..runtimes.bench.opening import ModelFile, load_model
+from ..runtimes.bench.opening import runtime_version
+from ..runtimes.remote import RemoteExecutor
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @click.option("--raw", is_flag=True, help="The samples are raw: apply the preprocessing that the manifest declares.")
 @click.option("--threads", type=click.IntRange(1, 1024), help="Threads of the runtime; the artifact's own by default.")
 def run(artifact: Path, source: Path, target: Path, raw: bool, threads: int | None) -> None:
-    """Run an ARTIFACT on samples from a file; any number of them, each by itself.
+    """Run an ARTIFACT on samples from a file; any number of them, each by itself, in a child process.
 
     The .npz holds one array for each of the model's inputs ("x" where there is one only); other arrays are left alone.
 
@@ -50,8 +50,9 @@ def run(artifact: Path, source: Path, target: Path, raw: bool, threads: int | No
         inputs = _preprocessed(manifest, inputs)
     check_samples(manifest.inputs, inputs)
     _check_finite(inputs)
-    model = ModelFile(manifest.runtime.name, found.files, manifest.entry, manifest.target.threads)
-    with closing(load_model(model, threads)) as executor:
+    runtime_version(manifest.runtime.name)
+    with RemoteExecutor(manifest.runtime.name, threads or manifest.target.threads) as executor:
+        executor.load(found.files, manifest.entry)
         outputs = run_all(executor, inputs, _progress(), "samples")
     write_outputs(target, outputs)
     made = ", ".join(f"{name} {array.dtype.name}{list(array.shape)}" for name, array in outputs.items())

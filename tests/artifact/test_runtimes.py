@@ -71,8 +71,9 @@ def test_a_device_lacks_what_the_test_says(device: dict[str, str]) -> None:
     assert "a device has no onnx" in done.stderr
 
 
+@pytest.mark.parametrize("command", ["verify", "run"])
 def test_a_model_that_crashes_its_runtime(
-    content: ArtifactContent, device: dict[str, str], tmp_path: Path, model_bytes: bytes
+    command: str, content: ArtifactContent, device: dict[str, str], tmp_path: Path, model_bytes: bytes
 ) -> None:
     """The runtime's package is replaced by one that dies: the command lives on and says so."""
     broken = tmp_path / "broken"
@@ -80,7 +81,10 @@ def test_a_model_that_crashes_its_runtime(
     (broken / "onnxruntime.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n")
     path = tmp_path / "crash.ewa"
     write_artifact(path, content)
-    done = edgewright({**device, "PYTHONPATH": f"{broken}{os.pathsep}{device['PYTHONPATH']}"}, "verify", path)
+    np.savez(tmp_path / "in.npz", **content.test_vectors.inputs)
+    files = ["--input", tmp_path / "in.npz", "--output", tmp_path / "out.npz"] if command == "run" else []
+    done = edgewright({**device, "PYTHONPATH": f"{broken}{os.pathsep}{device['PYTHONPATH']}"}, command, path, *files)
     assert done.returncode == 1
     assert done.stderr.startswith("error[E-RUNTIME]: onnxruntime crashed on this model (signal 11)")
     assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "out.npz").exists()

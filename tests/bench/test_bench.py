@@ -265,6 +265,19 @@ def test_a_file_is_opened_by_its_ending(model_file, tmp_path):
     assert load_model(opened, 1).outputs[0].name == "y"
 
 
+@pytest.mark.parametrize("runtime", registry.NAMES)
+def test_the_command_takes_every_runtime_s_file(runtime, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr("edgewright.cli.bench.measure", lambda *args, **rest: measure(*args, **rest, budget=QUICK))
+    made = lowered(runtime=runtime)
+    for name, data in made.files.items():
+        (tmp_path / name).write_bytes(data)
+    result = CliRunner().invoke(bench, [str(tmp_path / made.entry), "--json", "--threads", "2"])
+    assert result.exit_code == 0, result.output
+    measured = Measurement.from_json(json.loads(result.output)["measurement"])
+    assert (measured.runtime, measured.threads) == (runtime, 2)
+    assert capfd.readouterr().err == ""
+
+
 def test_files_that_cannot_be_opened(tmp_path):
     with pytest.raises(UsageError, match="kind of model file"):
         open_model(tmp_path / "model.pth")
