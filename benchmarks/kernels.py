@@ -34,7 +34,6 @@ def cases(threads: int) -> dict[str, Callable[[], Any]]:
         "summarize, channels last": lambda: kernels.summarize(normal.reshape(-1, 32), 1, threads),
         "count_on_grid, normal": lambda: kernels.count_on_grid(normal, -8, -1024, 2048, threads),
         "count_on_grid, half zeros": lambda: kernels.count_on_grid(relu, -8, 0, 2048, threads),
-        "histogram, 2,048 bins": lambda: kernels.histogram(normal, -4.0, 4.0, 2048, threads),
         "quantization_errors, 625 ranges": lambda: kernels.quantization_errors(
             values, counts, scales, np.full(625, -128.0), np.full(625, 127.0), threads
         ),

@@ -28,13 +28,6 @@ def count_on_grid(
     counts: Annotated[NDArray[numpy.int64], dict(shape=(None,), order="C", device="cpu")],
     threads: int,
 ) -> None: ...
-def count_between(
-    data: Annotated[NDArray[numpy.float32], dict(shape=(None,), order="C", device="cpu", writable=False)],
-    low: float,
-    high: float,
-    counts: Annotated[NDArray[numpy.int64], dict(shape=(None,), order="C", device="cpu")],
-    threads: int,
-) -> None: ...
 def quantization_errors(
     values: Annotated[NDArray[numpy.float64], dict(shape=(None,), order="C", device="cpu", writable=False)],
     weights: Annotated[NDArray[numpy.float64], dict(shape=(None,), order="C", device="cpu", writable=False)],

@@ -25,13 +25,6 @@ struct Grid {
   int bins;
 };
 
-struct Between {
-  double low;
-  double high;
-  double scale;
-  int bins;
-};
-
 // Positions on the grid, `bins` for what is not finite or outside. An infinitesimal negative value may underflow in the
 // product, and still belongs below zero.
 EDGEWRIGHT_INLINE void locate_body(const float* data, std::size_t size, const Grid& grid, int* out) {
@@ -70,30 +63,7 @@ EDGEWRIGHT_INLINE void locate_body(const float* data, std::size_t size, const Gr
 }
 EDGEWRIGHT_DISPATCH(locate, (const float* data, std::size_t size, const Grid& grid, int* out), (data, size, grid, out))
 
-EDGEWRIGHT_INLINE void locate_between_body(const float* data, std::size_t size, const Between& range, int* out) {
-  const double last = range.bins - 1;
-  for (std::size_t i = 0; i < size; ++i) {
-    const double value = data[i];
-    double step = (value - range.low) * range.scale;
-    step = step >= 0.0 ? step : 0.0;
-    step = step < last ? step : last;
-    int index = static_cast<int>(step);
-    index = value < range.low ? range.bins : index;
-    index = value > range.high ? range.bins + 1 : index;
-    index = value != value ? range.bins + 2 : index;
-    out[i] = index;
-  }
-}
-EDGEWRIGHT_DISPATCH(locate_between, (const float* data, std::size_t size, const Between& range, int* out),
-                    (data, size, range, out))
-
-inline void locate_any(const float* data, std::size_t size, const Grid& grid, int* out) { locate(data, size, grid, out); }
-inline void locate_any(const float* data, std::size_t size, const Between& range, int* out) {
-  locate_between(data, size, range, out);
-}
-
-template <typename Where>
-void count_part(const float* data, std::size_t size, const Where& where, std::size_t slots, std::int64_t* counts) {
+void count_part(const float* data, std::size_t size, const Grid& grid, std::size_t slots, std::int64_t* counts) {
   std::vector<std::uint32_t> tables(kTables * slots);
   std::uint32_t* const table0 = tables.data();
   std::uint32_t* const table1 = table0 + slots;
@@ -104,7 +74,7 @@ void count_part(const float* data, std::size_t size, const Where& where, std::si
     const std::size_t stop = std::min(size, start + kFlush);
     for (std::size_t at = start; at < stop; at += kBlock) {
       const std::size_t length = std::min(kBlock, stop - at);
-      locate_any(data + at, length, where, index);
+      locate(data + at, length, grid, index);
       std::size_t i = 0;
       for (; i + kTables <= length; i += kTables) {
         ++table0[index[i]];
@@ -123,31 +93,22 @@ void count_part(const float* data, std::size_t size, const Where& where, std::si
   }
 }
 
-template <typename Where>
-void count(const float* data, std::size_t size, const Where& where, std::size_t slots, std::int64_t* counts, int threads) {
+}  // namespace
+
+void count_on_grid(const float* data, std::size_t size, int exponent, int first, std::size_t bins, std::int64_t* counts,
+                   int threads) {
+  const Grid grid{std::ldexp(1.0f, -exponent), first, static_cast<int>(bins)};
+  const std::size_t slots = bins + 1;
   const std::size_t parts = useful_threads(size, 1, threads);
   std::vector<std::vector<std::int64_t>> partial(parts - 1, std::vector<std::int64_t>(slots));
   split(size, parts, [&](std::size_t part, std::size_t begin, std::size_t end) {
-    count_part(data + begin, end - begin, where, slots, part == 0 ? counts : partial[part - 1].data());
+    count_part(data + begin, end - begin, grid, slots, part == 0 ? counts : partial[part - 1].data());
   });
   for (const auto& other : partial) {
     for (std::size_t slot = 0; slot < slots; ++slot) {
       counts[slot] += other[slot];
     }
   }
-}
-
-}  // namespace
-
-void count_on_grid(const float* data, std::size_t size, int exponent, int first, std::size_t bins, std::int64_t* counts,
-                   int threads) {
-  count(data, size, Grid{std::ldexp(1.0f, -exponent), first, static_cast<int>(bins)}, bins + 1, counts, threads);
-}
-
-void count_between(const float* data, std::size_t size, double low, double high, std::size_t bins, std::int64_t* counts,
-                   int threads) {
-  const double scale = static_cast<double>(bins) / (high - low);
-  count(data, size, Between{low, high, scale, static_cast<int>(bins)}, bins + 3, counts, threads);
 }
 
 }  // namespace edgewright

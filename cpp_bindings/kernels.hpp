@@ -23,11 +23,6 @@ void summarize(const float* data, std::size_t outer, std::size_t channels, std::
 void count_on_grid(const float* data, std::size_t size, int exponent, int first, std::size_t bins, std::int64_t* counts,
                    int threads);
 
-// counts[k] += number of values in bin k of `bins` equal bins over [low, high], the last one closed;
-// counts[bins .. bins + 2] += number of values below, above, NaN.
-void count_between(const float* data, std::size_t size, double low, double high, std::size_t bins, std::int64_t* counts,
-                   int threads);
-
 // errors[j] = sum_i weights[i] * (values[i] - quantized_j(values[i]))^2 for scales[j], rounding half to even and
 // clipping to [lowest[j], highest[j]] steps.
 void quantization_errors(const double* values, const double* weights, std::size_t size, const double* scales,

@@ -90,25 +90,6 @@ def count_on_grid(data: NDArray[np.float32], exponent: int, first: int, bins: in
     return counts
 
 
-@dataclass(frozen=True)
-class Histogram:
-    """Counts [bins] of equal bins over [low, high], the last one closed, and how many values lie outside or are NaN."""
-
-    counts: NDArray[np.int64]
-    below: int
-    above: int
-    nan: int
-
-
-def histogram(data: NDArray[np.float32], low: float, high: float, bins: int, threads: int = 1) -> Histogram:
-    """Histogram of `data` over [low, high]; raises UsageError unless low < high are finite and bins >= 1."""
-    if not (np.isfinite(low) and np.isfinite(high) and low < high and bins >= 1 and bins / (high - low) < np.inf):
-        raise UsageError(f"cannot make {bins} bins of [{low}, {high}]; give a finite range and at least one bin.")
-    counts = np.zeros(bins + 3, np.int64)
-    _kernels().count_between(_float32(data).ravel(), float(low), float(high), counts, threads)
-    return Histogram(counts[:bins], *(int(count) for count in counts[bins:]))
-
-
 def quantization_errors(
     values: ArrayLike, weights: ArrayLike, scales: ArrayLike, lowest: ArrayLike, highest: ArrayLike, threads: int = 1
 ) -> NDArray[np.float64]:

@@ -35,11 +35,6 @@ void count_on_grid(Array<const float, 1> data, int exponent, int first, Array<st
   edgewright::count_on_grid(data.data(), data.size(), exponent, first, counts.size() - 1, counts.data(), threads);
 }
 
-void count_between(Array<const float, 1> data, double low, double high, Array<std::int64_t, 1> counts, int threads) {
-  require(counts.size() >= 4);
-  edgewright::count_between(data.data(), data.size(), low, high, counts.size() - 3, counts.data(), threads);
-}
-
 void quantization_errors(Array<const double, 1> values, Array<const double, 1> weights, Array<const double, 1> scales,
                          Array<const double, 1> lowest, Array<const double, 1> highest, Array<double, 1> errors,
                          int threads) {
@@ -71,7 +66,6 @@ NB_MODULE(_native, module) {
   module.def("summarize", &summarize, "data"_a, "minimum"_a, "maximum"_a, "total"_a, "nan"_a, "infinite"_a, "threads"_a,
              Free());
   module.def("count_on_grid", &count_on_grid, "data"_a, "exponent"_a, "first"_a, "counts"_a, "threads"_a, Free());
-  module.def("count_between", &count_between, "data"_a, "low"_a, "high"_a, "counts"_a, "threads"_a, Free());
   module.def("quantization_errors", &quantization_errors, "values"_a, "weights"_a, "scales"_a, "lowest"_a, "highest"_a,
              "errors"_a, "threads"_a, Free());
   module.def("row_errors", &row_errors, "data"_a, "scales"_a, "lowest"_a, "highest"_a, "errors"_a, "threads"_a, Free());

@@ -54,19 +54,6 @@ def count_on_grid(data: NDArray[np.float32], exponent: int, first: int, counts: 
         counts[bins] += min(_PIECE, data.size - start) - index.size
 
 
-def count_between(data: NDArray[np.float32], low: float, high: float, counts: NDArray[np.int64], threads: int) -> None:
-    """Add to counts [bins + 3]; see `kernels.count_between`."""
-    bins = counts.size - 3
-    scale = bins / (high - low)
-    for start in range(0, data.size, _PIECE):
-        piece = data[start : start + _PIECE].astype(np.float64)
-        below, above, nan = piece < low, piece > high, np.isnan(piece)
-        inside = piece[~(below | above | nan)]
-        index = np.minimum((inside - low) * scale, bins - 1).astype(np.int64)
-        counts[:bins] += np.bincount(index, minlength=bins)
-        counts[bins:] += [int(below.sum()), int(above.sum()), int(nan.sum())]
-
-
 def quantization_errors(
     values: NDArray[np.float64],
     weights: NDArray[np.float64],
