@@ -18,8 +18,10 @@ from typing import Any
 import edgewright
 import numpy as np
 from edgewright.cli.progress import RichProgress
-from edgewright.core.artifact_read import open_artifact
 from edgewright.device_profiles.detect import host_cpu
+from edgewright.device_profiles.loader import load
+from edgewright.optimizer.ingest.ingest import ingest
+from edgewright.optimizer.prepare import prepare_model
 from edgewright.runtimes import registry
 from edgewright.runtimes.bench.batches import run_all
 
@@ -28,33 +30,22 @@ from benchmarks.zoo import DATA, ENTRIES, Entry
 _CHECKED = 16
 
 
-def float_difference(entry: Entry, runtime: str, out: Path) -> float:
-    """Largest |file - source| / (1 + |source|) of the runtime's float32 file, over the first samples."""
-    result = edgewright.compile(
-        entry.model,
-        data=entry.data,
-        name=entry.name,
-        profiles=["x86-64-avx2"],
-        gates=[entry.gate],
-        precisions=("float32",),
-        runtimes=(runtime,),
-        out=out / "float" / runtime,
-        store=out / "store",
-        search_samples=entry.search_samples,
-        calib_samples=entry.calib_samples,
-    )
-    path = result.artifacts.get("x86-64-avx2")
-    if path is None:
-        return float("nan")
-    artifact = open_artifact(path)
-    executor = registry.get(runtime).load(artifact.files, artifact.manifest.entry, 1)
+def float_differences(entry: Entry) -> list[str]:
+    """A line a runtime: largest |file - source| / (1 + |source|) of its float32 file, over the first samples."""
     x = entry.data["x"][:_CHECKED]
-    try:
-        ours = run_all(executor, {artifact.manifest.inputs[0].name: x})[artifact.manifest.outputs[0].name]
-    finally:
-        executor.close()
+    base, _ = prepare_model(ingest(entry.model, samples={"x": x[:4]}))
     theirs = entry.answers(x)
-    return float((np.abs(ours - theirs) / (1 + np.abs(theirs))).max())
+    lines = []
+    for runtime in registry.NAMES:
+        lowered = registry.get(runtime).lower(base, load("x86-64-avx2"))
+        executor = registry.get(runtime).load(lowered.files, lowered.entry, 1)
+        try:
+            ours = run_all(executor, {base.inputs[0].name: x})[base.outputs[0].name]
+        finally:
+            executor.close()
+        largest = float((np.abs(ours - theirs) / (1 + np.abs(theirs))).max())
+        lines.append(f"| {entry.name} | {runtime} | {largest:.1e} |")
+    return lines
 
 
 def candidates(entry: Entry, target: dict[str, Any]) -> list[str]:
@@ -124,8 +115,7 @@ def main() -> None:
                 f"| {name} | {target['profile']} | {target['chosen'] or target['why']} | {times} | {without_rule(target)} | "
                 f"{entry.gate} | {seconds:.0f} |"
             )
-        for runtime in registry.NAMES:
-            differences.append(f"| {name} | {runtime} | {float_difference(entry, runtime, options.out):.2e} |")
+        differences += float_differences(entry)
     print("\n| model | profile | runtime | precision | kB | ms | metric | verdict |\n|---|---|---|---|---|---|---|---|")
     print("\n".join(rows))
     print("\n| model | float32 file of | largest difference to the source, absolute plus relative |\n|---|---|---|")

@@ -70,23 +70,28 @@ def collect_moments(
 
 
 class _Sum:
-    """Running sums over patches [n, groups, k]."""
+    """Running sums over patches [n, groups, k], taken from the first patches' mean so that large means cancel no digits."""
 
     def __init__(self, groups: int, size: int) -> None:
         self._count = 0
+        self._origin: NDArray[np.float32] | None = None
         self._first = np.zeros((groups, size))
         self._second = np.zeros((groups, size, size))
 
     def add(self, patches: NDArray[np.float32]) -> None:
+        if self._origin is None:
+            self._origin = patches.mean(axis=0)
+        shifted = patches - self._origin
         self._count += len(patches)
-        self._first += patches.sum(axis=0, dtype=np.float64)
-        by_group = patches.transpose(1, 0, 2)
+        self._first += shifted.sum(axis=0, dtype=np.float64)
+        by_group = shifted.transpose(1, 0, 2)
         self._second += np.matmul(by_group.transpose(0, 2, 1), by_group)
 
     def moments(self) -> Moments:
         mean = self._first / max(self._count, 1)
         second = self._second / max(self._count, 1)
-        return Moments(mean, second - mean[:, :, None] * mean[:, None, :])
+        origin = np.zeros_like(mean) if self._origin is None else self._origin
+        return Moments(mean + origin, second - mean[:, :, None] * mean[:, None, :])
 
 
 def _weights(node: onnx_ir.Node) -> NDArray[Any]:

@@ -60,13 +60,19 @@ def compensated(
 
 
 def _inverse_factor(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Upper Cholesky factor of the damped inverse, [groups, k, k]."""
+    """Upper Cholesky factor of the damped inverse, [groups, k, k]; damped more where rounding made it indefinite."""
     size = covariance.shape[-1]
     diagonal = np.einsum("gii->gi", covariance).mean(axis=1)
-    damped = covariance + (_DAMPING * diagonal + np.finfo(np.float64).tiny ** 0.5)[:, None, None] * np.eye(size)
-    inverse = np.linalg.inv(damped)
-    lower = np.linalg.cholesky((inverse + inverse.transpose(0, 2, 1)) / 2)
-    return np.asarray(lower.transpose(0, 2, 1))
+    # A covariance of any size is judged by its shape alone; inputs that never vary leave the weights to the nearest.
+    scaled = covariance / np.where(diagonal > 0, diagonal, 1.0)[:, None, None]
+    damping = _DAMPING
+    while True:
+        try:
+            inverse = np.linalg.inv(scaled + damping * np.eye(size))
+            lower = np.linalg.cholesky((inverse + inverse.transpose(0, 2, 1)) / 2)
+            return np.asarray(lower.transpose(0, 2, 1))
+        except np.linalg.LinAlgError:
+            damping *= 10
 
 
 def mean_error(error: NDArray[np.float32], moments: Moments) -> NDArray[np.float64]:

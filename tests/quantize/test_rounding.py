@@ -59,6 +59,16 @@ def test_inputs_that_never_vary_do_no_harm() -> None:
     assert np.abs(found - rows / scales[:, None]).max() <= 0.501
 
 
+@pytest.mark.parametrize("size", [1e-14, 1e12])
+def test_an_indefinite_covariance_of_any_size_is_damped(size: float) -> None:
+    rows = RNG.normal(size=(4, 6)).astype(np.float32)
+    scales = np.full(4, 0.05, np.float32)
+    direction = RNG.normal(size=(1, 6))
+    covariance = size * (direction.T @ direction - 0.1 * np.eye(6))[None]
+    found = compensated(rows, scales, Moments(np.ones((1, 6)), covariance))
+    assert np.abs(found * scales[:, None] - rows).max() < 1.0
+
+
 def test_pairs_still_cannot_saturate() -> None:
     rows = RNG.normal(size=(8, 40)).astype(np.float32)
     rounder = Rounder({"layer": moments_of(correlated(300, 1, 40))})
