@@ -20,6 +20,7 @@ from .. import serde
 from ..model import Model, constant
 from ..passes import PassResult, stamp
 from .forms import fresh, prefer_forms
+from .patterns import replace_patterns
 from .rules import rules
 from .strip import strip_in_place
 
@@ -119,6 +120,9 @@ def _fix_point(model: onnx_ir.Model) -> None:
         _contiguous(model.graph)
         common.NameFixPass()(model)
         changed |= prefer_forms(model.graph)
+        # After the forms: patterns are looked for in one spelling only, and their readers are counted, so that the dead
+        # nodes of this round wait for the next.
+        changed |= replace_patterns(model.graph)
         changed |= bool(common.IdentityEliminationPass()(model).modified)
         changed |= bool(common.RemoveUnusedNodesPass()(model).modified)
         # After the dead nodes are gone, so that a living node is never replaced by a dead one; equal weights become one

@@ -84,7 +84,7 @@ def _global_mean(node: onnx_ir.Node, graph: onnx_ir.Graph) -> _Replacement | Non
         return None
     pool.outputs[0].type = data.type
     pool.outputs[0].shape = onnx_ir.Shape([data.shape[0], channels, 1, 1])
-    return [pool, _reshape(graph, node, pool.outputs[0], [-1, channels])]
+    return [pool, reshape(graph, node, pool.outputs[0], [-1, channels])]
 
 
 def _mean(node: onnx_ir.Node, graph: onnx_ir.Graph) -> _Replacement | None:
@@ -160,7 +160,7 @@ def _as_reshape(node: onnx_ir.Node, graph: onnx_ir.Graph) -> _Replacement | None
     shape = [size if isinstance(size, int) else -1 for size in made.shape]
     if shape.count(-1) > 1 or 0 in shape or not shape:
         return None
-    return [_reshape(graph, node, data, shape)]
+    return [reshape(graph, node, data, shape)]
 
 
 def _constant_target(node: onnx_ir.Node, graph: onnx_ir.Graph) -> _Replacement | None:
@@ -174,10 +174,21 @@ def _constant_target(node: onnx_ir.Node, graph: onnx_ir.Graph) -> _Replacement |
     shape = [0, *(size if isinstance(size, int) else -1 for size in made.shape[1:])]
     if shape.count(-1) > 1 or 0 in shape[1:]:
         return None
-    return [_reshape(graph, node, data, shape)]
+    return [reshape(graph, node, data, shape)]
 
 
-def _reshape(graph: onnx_ir.Graph, node: onnx_ir.Node, data: onnx_ir.Value, shape: Sequence[int]) -> onnx_ir.Node:
+def _whole_slice(node: onnx_ir.Node, graph: onnx_ir.Graph) -> _Replacement | None:
+    """`Slice(x, @zeros, @huge)` -> `Identity(x)`, where the sizes stay what they are and no step goes backwards."""
+    data, made = node.inputs[0], node.outputs[0]
+    steps = constant(node.inputs[4]) if len(node.inputs) > 4 and node.inputs[4] is not None else np.ones(1)
+    if data is None or data.shape is None or made.shape is None or steps is None or (steps < 0).any():
+        return None
+    before, after = ([size if isinstance(size, int) else size.value for size in shape] for shape in (data.shape, made.shape))
+    return [onnx_ir.node("Identity", [data])] if before == after and None not in before else None
+
+
+def reshape(graph: onnx_ir.Graph, node: onnx_ir.Node, data: onnx_ir.Value, shape: Sequence[int]) -> onnx_ir.Node:
+    """`data` in another shape, whose constant goes by the name of what `node` makes."""
     target = initializer(fresh(graph, f"{node.outputs[0].name}_shape"), np.array(shape, np.int64))
     graph.register_initializer(target)
     return onnx_ir.node("Reshape", [data, target])
@@ -202,6 +213,7 @@ _REWRITES: dict[str, Callable[[onnx_ir.Node, onnx_ir.Graph], _Replacement | None
     "AveragePool": _whole_pool,
     "Flatten": _as_reshape,
     "Reshape": _constant_target,
+    "Slice": _whole_slice,
     "Squeeze": _as_reshape,
     "Unsqueeze": _as_reshape,
 }

@@ -7,7 +7,9 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from edgewright.device_profiles import loader
 from edgewright.ir.model import Model
+from edgewright.runtimes import registry
 from numpy.typing import NDArray
 
 Run = Callable[[Model, Mapping[str, NDArray[Any]]], list[NDArray[Any]]]
@@ -25,6 +27,26 @@ def run() -> Run:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         session = onnxruntime.InferenceSession(model.to_bytes(), options, providers=["CPUExecutionProvider"])
         return [np.asarray(value) for value in session.run(None, dict(inputs))]
+
+    return run_
+
+
+@pytest.fixture(scope="session")
+def everywhere() -> Run:
+    """First output of a model of fixed sizes in each runtime, as that runtime's lowered file gives it."""
+
+    def run_(model: Model, inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        profile = loader.load("x86-64-avx2")
+        outputs = []
+        for name in ("onnxruntime", "openvino", "litert"):
+            runtime = registry.get(name)
+            lowered = runtime.lower(model, profile)
+            executor = runtime.load(lowered.files, lowered.entry, 1)
+            try:
+                outputs.append(np.asarray(next(iter(executor.run(inputs).values()))))
+            finally:
+                executor.close()
+        return outputs
 
     return run_
 

@@ -1,0 +1,44 @@
+"""Patterns of several nodes that one operator, or a lookup, computes as well: which of them begin at which operator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import onnx_ir
+
+from .forms import replace
+from .gelu import gelu, gelu_of_constant
+from .lookup import one_hot_product, row_step
+from .units import step_before_units
+
+# A pattern is looked for from its last node; it gives the nodes that replace that one, or None.
+Pattern = Callable[[onnx_ir.Node, onnx_ir.Graph], list[onnx_ir.Node] | None]
+
+PATTERNS: Mapping[str, Sequence[Pattern]] = {
+    "Gemm": (one_hot_product,),
+    "MatMul": (one_hot_product,),
+    # GELU before its products are drawn into a table one by one: only the whole reads its input once.
+    "Mul": (gelu, row_step, step_before_units),
+    "Div": (gelu, row_step),
+    "Add": (row_step, step_before_units),
+    "Sub": (row_step,),
+    "Gelu": (gelu_of_constant, row_step, step_before_units),
+    **dict.fromkeys(("Elu", "HardSigmoid", "HardSwish", "LeakyRelu", "Relu", "Sigmoid", "Tanh"), (row_step, step_before_units)),
+    **dict.fromkeys(("Abs", "Erf", "Exp", "Neg", "Softplus"), (row_step,)),
+    "Clip": (step_before_units,),
+}
+
+
+def replace_patterns(graph: onnx_ir.Graph) -> bool:
+    """Replace every pattern found in `graph` (changed in place); True when there was one."""
+    changed = False
+    for node in list(graph):
+        if node.graph is not graph or node.domain not in ("", "ai.onnx"):
+            continue
+        for pattern in PATTERNS.get(node.op_type, ()):
+            made = pattern(node, graph)
+            if made is not None:
+                replace(graph, node, made)
+                changed = True
+                break
+    return changed
