@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,8 @@ def compile(model: str, as_json: bool, **flags: Any) -> int:
     from .progress import RichProgress
 
     recipe = _recipe(model, flags)
-    result = compile_recipe(recipe, RichProgress(is_quiet=as_json))
+    with redirect_stdout(sys.stderr):  # what the user's own code prints is not the answer
+        result = compile_recipe(recipe, RichProgress(is_quiet=as_json))
     if as_json:
         click.echo(json.dumps(result.report.to_json(), indent=1, ensure_ascii=False))
     else:

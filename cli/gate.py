@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -53,20 +54,21 @@ def gate(
     progress = RichProgress(is_quiet=as_json)
     wanted = parse_gates(gates)
     declared = Preprocessing.parse(preprocess) if preprocess else None
-    raw = open_dataset(data, labels=labels, preprocessing=declared)
-    answers = [_answers(path, raw, threads, progress) for path in (reference, candidate)]
-    output = next(iter(answers[0]))
-    bound = bind(raw, raw.inputs)
-    split = Split("data", bound, tuple(range(len(bound))))
-    if not wanted:
-        exam = prepare_exam(split, answers[0], output, ())
-        wanted = (default_gate(exam.labels, exam.reference),)
-    check_data(bound, wanted)
-    for item in wanted:
-        check_columns(item, bound.columns)
-    exam = prepare_exam(split, answers[0], output, wanted)
-    theirs = answers[1] if output in answers[1] else {output: next(iter(answers[1].values()))}
-    verdicts = exam.judge(wanted, theirs, seed=seed)
+    with redirect_stdout(sys.stderr):  # what the user's own code prints is not the answer
+        raw = open_dataset(data, labels=labels, preprocessing=declared)
+        answers = [_answers(path, raw, threads, progress) for path in (reference, candidate)]
+        output = next(iter(answers[0]))
+        bound = bind(raw, raw.inputs)
+        split = Split("data", bound, tuple(range(len(bound))))
+        if not wanted:
+            exam = prepare_exam(split, answers[0], output, ())
+            wanted = (default_gate(exam.labels, exam.reference),)
+        check_data(bound, wanted)
+        for item in wanted:
+            check_columns(item, bound.columns)
+        exam = prepare_exam(split, answers[0], output, wanted)
+        theirs = answers[1] if output in answers[1] else {output: next(iter(answers[1].values()))}
+        verdicts = exam.judge(wanted, theirs, seed=seed)
     status = overall(verdicts)
     if as_json:
         click.echo(json.dumps({"status": status, "verdicts": [item.to_json() for item in verdicts]}, indent=1))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -57,13 +59,15 @@ def opt(
         if name != "all" and name not in {item.name for item in pipeline.passes}:
             raise UsageError(f"--print-after {name!r} is not a pass of the pipeline {text!r} (passes: {', '.join(PASSES)}).")
     progress = RichProgress(is_quiet=as_json)
-    start = ingest(Path(model) if ":" not in model else model, trust=trust, progress=progress).model
+    with redirect_stdout(sys.stderr):  # what the user's own code prints is not the answer
+        start = ingest(Path(model) if ":" not in model else model, trust=trust, progress=progress).model
 
     def after(item: Any, made: Any, step: Any) -> None:
         if not as_json and (item.name in print_after or "all" in print_after):
             click.echo(f"after {pass_text(item)}:\n{made}\n")
 
-    given = _given(pipeline, start, data, preprocess, profile, runtime, calib_samples, trust, progress)
+    with redirect_stdout(sys.stderr):
+        given = _given(pipeline, start, data, preprocess, profile, runtime, calib_samples, trust, progress)
     result, steps = pipeline.run(start, given, after=after, verify_each=verify_each)
     if out is not None:
         write_atomic(out, result.to_bytes())

@@ -209,7 +209,7 @@ def _to_onnx(module: Any, args: Any, names: Sequence[str], outputs: Sequence[str
         cause: BaseException = error
         while cause.__cause__ is not None:
             cause = cause.__cause__
-        raise ModelError(f"torch cannot export the module: {first_line(cause)}.") from error
+        raise ModelError(f"torch cannot export the module: {first_line(cause)}; export it to ONNX yourself.") from error
 
 
 def _model(program: Any) -> Model:

@@ -223,3 +223,37 @@ def test_figures_that_are_none_are_refused(compile: Run, tmp_path: Path) -> None
 def test_figures_of_every_kind_are_checked(compile: Run, tmp_path: Path, name: str, figure: str) -> None:
     (tmp_path / "m.json").write_text(f'{{"measurements_version": 1, "figures": {{"{name}": {figure}}}}}', "utf-8")
     compile("--measurements", "m.json").refused("E-DATA", f"m.json: the figure '{name}' cannot be used")
+
+
+NOISY = """
+print("on import")
+import numpy as np
+
+def samples():
+    print("while data are made")
+    return dict(np.load("digits.npz"))
+
+def right(outputs, labels, inputs, columns):
+    print("while it is judged")
+    return float((outputs.argmax(axis=1) == labels).mean())
+"""
+
+
+@pytest.mark.parametrize("command", ["compile", "gate", "opt"])
+def test_what_a_users_code_prints_is_not_the_answer(
+    compile: Run, edge: Run, digits: tuple[Path, Path], tmp_path: Path, command: str
+) -> None:
+    (tmp_path / "noisy.py").write_text(NOISY, "utf-8")
+    if command == "compile":
+        answer = compile("--json", data="noisy.py:samples", gate="noisy.py:right >= -9pt")
+    elif command == "gate":
+        flags = ("--data", "noisy.py:samples", "--gate", "noisy.py:right >= -9pt", "--json")
+        shutil.copy(digits[1], tmp_path / "digits.npz")
+        answer = edge("gate", digits[0], digits[0], *flags)
+    else:
+        shutil.copy(digits[1], tmp_path / "digits.npz")
+        flags = ("--pipeline", "quantize", "--profile", "arm64-linux", "--data", "noisy.py:samples", "--json")
+        answer = edge("opt", digits[0], *flags)
+    assert answer.code == 0, answer.err
+    assert json.loads(answer.out)
+    assert "while data are made" in answer.err
