@@ -21,6 +21,7 @@ from .quantize.quantize import Quantize
 Ranges = Literal["min-max", "percentile", "mse", "entropy"]
 RANGES: tuple[Ranges, ...] = ("mse", "percentile", "min-max")
 _PROBE_SAMPLES, _LAYER_SAMPLES = 64, 16
+_NAMED = 3
 
 
 def choose_quantization(
@@ -37,7 +38,9 @@ def choose_quantization(
     notes = tuple(f"ranges by {ranges}: relative error {error:.3g}" for ranges, error in errors.items())
     if _is_liked(kit, profile, runtime, environment, best):
         return best, notes
-    mixed = _mix(kit, profile, runtime, environment, best)
+    harm = _harm(kit, profile, runtime, environment, best)
+    notes = (*notes, *_worst(harm))
+    mixed = _mix(kit, profile, runtime, environment, best, list(harm))
     if mixed is None:
         return best, (*notes, "no mix of int8 and float layers passed on the search split")
     return mixed, (*notes, f"{len(mixed.keep_float)} layers went back to float for accuracy")
@@ -70,8 +73,8 @@ def _is_liked(kit: Kit, profile: DeviceProfile, runtime: str, environment: Mappi
     return is_inside(kit.search.judge(kit.gates, outputs, seed=kit.seed))
 
 
-def _mix(kit: Kit, profile: DeviceProfile, runtime: str, environment: Mapping[str, str], best: Quantize) -> Quantize | None:
-    """`best` with the fewest layers in float (1, 2, 4, ... of the most harmful) that `search` likes."""
+def _harm(kit: Kit, profile: DeviceProfile, runtime: str, environment: Mapping[str, str], best: Quantize) -> dict[str, float]:
+    """Relative squared error of the answers with each layer alone in int8, the most harmful first."""
     layers = _weighted_layers(kit, runtime, profile)
     harm: dict[str, float] = {}
     with kit.progress.task(f"sensitivity of {len(layers)} layers in {runtime}", len(layers)) as advance:
@@ -79,7 +82,19 @@ def _mix(kit: Kit, profile: DeviceProfile, runtime: str, environment: Mapping[st
             alone = replace(best, keep_float=tuple(other for other in layers if other != layer))
             harm[layer] = _error(kit, profile, runtime, environment, alone, _LAYER_SAMPLES)
             advance(1)
-    ranked = sorted(layers, key=lambda layer: -harm[layer])
+    return dict(sorted(harm.items(), key=lambda item: -item[1]))
+
+
+def _worst(harm: Mapping[str, float]) -> tuple[str, ...]:
+    """The sentence that names the layers which int8 harms most, where there are any."""
+    named = [f"{layer} ({error:.2g})" for layer, error in list(harm.items())[:_NAMED] if error > 0]
+    return (f"int8 harms most, each layer alone (relative error): {', '.join(named)}",) if named else ()
+
+
+def _mix(
+    kit: Kit, profile: DeviceProfile, runtime: str, environment: Mapping[str, str], best: Quantize, ranked: Sequence[str]
+) -> Quantize | None:
+    """`best` with the fewest layers in float (1, 2, 4, ... of the most harmful, `ranked`) that `search` likes."""
     count = 1
     while count <= max(1, len(ranked) // 2):
         options = replace(best, keep_float=tuple(ranked[:count]))

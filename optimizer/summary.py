@@ -15,6 +15,7 @@ from .exam import Exam
 from .gates.decisions import cut_of, predicted, scores_of
 from .gates.registry import find_metric
 from .gates.verdict import overall
+from .help import help_for
 from .ingest.ingest import Ingested
 from .outcome import Shared, Target
 from .report.parts import Flip, Judgement, KeptFloat, Latency, MetricValue, Speedup, operator_times
@@ -88,7 +89,7 @@ def _target(target: Target, shared: Shared, artifact: str | None, outputs: Outpu
         why=decision.why,
         baseline=None if decision.baseline is None else decision.baseline.key,
         measured_on=None if chosen is None else chosen.measured_on,
-        help=_help(target, shared),
+        help=help_for(target, shared),
         conditions=_conditions(target),
         seconds=target.seconds,
     )
@@ -167,24 +168,6 @@ def _flips(exam: Exam, outputs: Outputs, shared: Shared) -> tuple[tuple[Flip, ..
         found.append(Flip(index, label, int(was[place]), int(now[place]), kind if label is not None else "neither"))  # type: ignore[arg-type]
     found.sort(key=lambda flip: (("negative", "positive", "neither").index(flip.kind), flip.index))
     return tuple(found), len(found)
-
-
-def _help(target: Target, shared: Shared) -> tuple[str, ...]:
-    """What would help where nothing was released."""
-    decision = target.decision
-    if decision.chosen is not None:
-        return ()
-    lines = []
-    verdicts = decision.verdicts or tuple(verdict for trial in target.trials for verdict in trial.verdicts)
-    needed = [verdict.n_needed for verdict in verdicts if verdict.status == "undecided" and verdict.n_needed is not None]
-    if needed:
-        lines.append(f"about {max(needed)} samples in accept would likely decide; it has {len(shared.accept.split)}")
-    if any(verdict.status == "failed" for verdict in verdicts):
-        lines.append("a wider margin, more calibration samples, or pruning less before quantizing would let more through")
-    notes = [note for trial in target.trials for note in trial.notes if "layers" in note]
-    lines += list(dict.fromkeys(notes))
-    lines += [f"{trial.key}: {trial.why}" for trial in target.trials if trial.built is None]
-    return tuple(dict.fromkeys((*lines, *decision.notes)))
 
 
 def _conditions(target: Target) -> Mapping[str, Any]:

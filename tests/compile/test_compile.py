@@ -79,6 +79,16 @@ def test_a_hopeless_gate_fails_and_releases_nothing(digits: tuple[Path, Path], t
     assert not old.exists()
     assert old.with_name(f"{old.name}.previous").read_bytes() == b"of an earlier compile"
     assert not result.report.targets[0].released
+    assert any("not even float32 holds 'top1 >= +20pt'" in line for line in result.report.targets[0].help)
+
+
+def test_what_would_help_names_the_layers_the_margin_and_the_calibration(digits: tuple[Path, Path], tmp_path: Path) -> None:
+    result = _compile(digits, tmp_path, gates=["cosine >= 0.99999999"], precisions=("int8",), runtimes=("onnxruntime",))
+    assert result.exit_code in (2, 3)
+    told = result.report.targets[0].help
+    assert any("onnxruntime/int8 came nearest" in line and "wider by" in line for line in told), told
+    assert any("int8 harms most" in line and "relative error" in line for line in told), told
+    assert any("more calibration samples" in line and "calib has 64" in line for line in told), told
 
 
 def test_too_few_samples_are_undecided_and_say_how_many_would_do(digits: tuple[Path, Path], tmp_path: Path) -> None:
