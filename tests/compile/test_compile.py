@@ -17,6 +17,8 @@ import jsonschema
 import numpy as np
 import pytest
 from edgewright.core.artifact_read import open_artifact
+from edgewright.device_profiles.host import measured_on
+from edgewright.device_profiles.loader import known, load
 from edgewright.optimizer.compile import CompileResult
 from edgewright.runtimes import registry
 from edgewright.runtimes.bench.batches import run_all
@@ -67,6 +69,16 @@ def test_the_report_fits_its_schema_and_says_what_was_tried(released: tuple[Comp
     }
     assert "<html" in (folder / "out" / "report.html").read_text("utf-8")
     assert target["size_bytes"] < 0.5 * next(c["size_bytes"] for c in target["candidates"] if c["precision"] == "float32")
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_times_by_operator_go_by_the_model_s_own_names(runtime: str, digits: tuple[Path, Path], tmp_path: Path) -> None:
+    timed = [name for name in known() if measured_on(load(name), runtime, "latency", "float32") == "target"]
+    if not timed:
+        pytest.skip("this machine is of no profile that times can be taken for")
+    result = _compile(digits, tmp_path, profiles=timed[:1], precisions=("float32",), runtimes=(runtime,))
+    (candidate,) = result.report.targets[0].candidates
+    assert {"conv", "head"} <= {operator.name for operator in candidate.operators}
 
 
 def test_a_hopeless_gate_fails_and_releases_nothing(digits: tuple[Path, Path], tmp_path: Path) -> None:
