@@ -28,6 +28,7 @@ from ..ir.rewrites.batch import fix_batch
 from ..ir.rewrites.canonicalize import Canonicalize
 from ..ir.rewrites.fold_bn import FoldBatchNorm
 from ..ir.rewrites.strip import Strip
+from ..ir.rewrites.widen import WidenWeights
 from .build import Calibration
 from .gates.defaults import default_gate
 from .gates.needed import samples_for_gate
@@ -64,7 +65,7 @@ def ingest_model(recipe: Recipe, data: Dataset, progress: Progress) -> Ingested:
 
 def prepare_model(ingested: Ingested) -> tuple[Model, str]:
     """The model that every candidate starts from (batch 1, canonical, batch norm folded) and the pipeline's text."""
-    pipeline = Pipeline([Strip(), Canonicalize(), FoldBatchNorm(), Canonicalize()])
+    pipeline = Pipeline([Strip(), Canonicalize(), WidenWeights(), FoldBatchNorm(), Canonicalize()])
     base, _ = pipeline.run(fix_batch(ingested.model, 1))
     return base, str(pipeline)
 

@@ -8,10 +8,13 @@ from ...ir.pipeline import Pipeline
 from ...ir.rewrites.canonicalize import Canonicalize
 from ...ir.rewrites.fold_bn import FoldBatchNorm
 from ...ir.rewrites.strip import Strip
+from ...ir.rewrites.widen import WidenWeights
 from ..quantize.quantize import Quantize
 from .float16 import StoreFloat16
 
-PASSES: dict[str, type[Any]] = {kind.name: kind for kind in (Canonicalize, FoldBatchNorm, Strip, Quantize, StoreFloat16)}
+PASSES: dict[str, type[Any]] = {
+    kind.name: kind for kind in (Canonicalize, FoldBatchNorm, Strip, WidenWeights, Quantize, StoreFloat16)
+}
 
 
 def parse(text: str) -> Pipeline:

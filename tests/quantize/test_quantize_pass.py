@@ -16,6 +16,7 @@ from edgewright.calibration.opening import open_dataset
 from edgewright.core.errors import PassError
 from edgewright.device_profiles.loader import load
 from edgewright.ir.model import MADE_BY, Model
+from edgewright.ir.rewrites.widen import WidenWeights
 from edgewright.ir.verify import operators
 from edgewright.optimizer.passes.float16 import StoreFloat16
 from edgewright.optimizer.passes.registry import parse
@@ -142,6 +143,21 @@ def test_a_weight_that_float16_cannot_hold_stays_in_float32() -> None:
     )
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     assert not StoreFloat16().run(Model.from_bytes(proto.SerializeToString())).changed
+
+
+@pytest.mark.parametrize("narrow", ["int8", "float16"])
+def test_narrow_weights_are_widened_to_what_they_stand_for(model: Model, needs: dict[str, QuantizeNeeds], narrow: str) -> None:
+    made = StoreFloat16().run(model) if narrow == "float16" else Quantize(mode="weight-only").run(model, needs["litert"])
+    result = WidenWeights().run(made.model)
+    assert result.changed
+    assert not {"Cast", "DequantizeLinear"} & set(operators(result.model))
+    np.testing.assert_allclose(run(result.model), run(made.model), atol=1e-6)
+    assert not WidenWeights().run(result.model).changed
+
+
+def test_a_quantized_model_keeps_its_integers(model: Model, needs: dict[str, QuantizeNeeds]) -> None:
+    quantized = Quantize().run(model, needs["litert"]).model
+    assert not WidenWeights().run(quantized).changed
 
 
 def test_missing_statistics_are_an_error(model: Model, needs: dict[str, QuantizeNeeds]) -> None:
