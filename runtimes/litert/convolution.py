@@ -121,20 +121,30 @@ def put_weights(low: Lowering, kernel: Kernel, change: Callable[[NDArray[Any]], 
 
 def conv(low: Lowering, node: onnx_ir.Node) -> None:
     """Conv of one or two spatial axes; others have no int8 kernel and are refused."""
-    data, out = node.inputs[0], node.outputs[0]
+    rank, kernel, source, end, reason = _operands(low, node)
+    made = _convolve(low, node, kernel, source, end.activation)
+    _finish(low, node, end, made, rank, reason)
+
+
+def _operands(low: Lowering, node: onnx_ir.Node) -> tuple[int, Kernel, Tensor, fusion.Tail, str]:
+    """Rank, kernel, channels-last input, what the kernel takes along and why it stays in float, of any convolution."""
+    data = node.inputs[0]
     if data is None:
         raise low.fail(node, "it has no input")
     rank = len(low.shape(data))
     if rank not in (3, 4):
         raise low.fail(node, f"an input of rank {rank}; convolutions take one or two spatial axes")
-    end = fusion.tail(low, out)
-    kernel, end, reason = prepare(low, node, node.inputs[2] if len(node.inputs) > 2 else None, end)
+    bias = node.inputs[2] if len(node.inputs) > 2 else None
+    kernel, end, reason = prepare(low, node, bias, fusion.tail(low, node.outputs[0]))
     kernel = replace(kernel, weights=_flat(kernel.weights, rank))
-    source = low.raw(data, layout.channels_last(rank)) if kernel.quant else low.real(data, layout.channels_last(rank))
-    made = _convolve(low, node, kernel, flat(low, source), end.activation)
-    shape = low.shape(end.value)
-    final = low.reshaped(made, layout.apply(shape, layout.channels_last(rank)))
-    fusion.finish(low, node, end, final, layout.channels_last(rank), reason)
+    last = layout.channels_last(rank)
+    return rank, kernel, flat(low, low.raw(data, last) if kernel.quant else low.real(data, last)), end, reason
+
+
+def _finish(low: Lowering, node: onnx_ir.Node, end: fusion.Tail, made: Tensor, rank: int, reason: str) -> None:
+    """Record the result of a convolution, with the axes of the IR's value."""
+    last = layout.channels_last(rank)
+    fusion.finish(low, node, end, low.reshaped(made, layout.apply(low.shape(end.value), last)), last, reason)
 
 
 def _flat(weights: Constant, rank: int) -> Constant:
@@ -182,23 +192,13 @@ def _convolve(low: Lowering, node: onnx_ir.Node, kernel: Kernel, source: Tensor,
 
 def conv_transpose(low: Lowering, node: onnx_ir.Node) -> None:
     """ConvTranspose of one or two spatial axes: the whole result without padding, cropped to what the pads leave."""
-    data, out = node.inputs[0], node.outputs[0]
-    if data is None:
-        raise low.fail(node, "it has no input")
-    rank = len(low.shape(data))
-    if rank not in (3, 4):
-        raise low.fail(node, f"an input of rank {rank}; convolutions take one or two spatial axes")
-    end = fusion.tail(low, out)
-    kernel, end, reason = prepare(low, node, node.inputs[2] if len(node.inputs) > 2 else None, end)
-    kernel = replace(kernel, weights=_dilated(low, node, _flat(kernel.weights, rank)))
+    rank, kernel, source, end, reason = _operands(low, node)
+    kernel = replace(kernel, weights=_dilated(low, node, kernel.weights))
     groups = node.attributes.get_int("group", 1)
     if groups > 1 and kernel.weights.quant is not None and len(kernel.weights.quant.scales) > 1 and kernel.quant is not None:
         raise low.fail(node, "grouped and quantized per channel, which names no output channel; quantize it per tensor")
-    last = layout.channels_last(rank)
-    source = flat(low, low.raw(data, last) if kernel.quant else low.real(data, last))
-    made = _spread(low, node, kernel, source, groups, low.shape(out), end.activation)
-    final = low.reshaped(made, layout.apply(low.shape(end.value), last))
-    fusion.finish(low, node, end, final, last, reason)
+    made = _spread(low, node, kernel, source, groups, low.shape(node.outputs[0]), end.activation)
+    _finish(low, node, end, made, rank, reason)
 
 
 def _dilated(low: Lowering, node: onnx_ir.Node, weights: Constant) -> Constant:
