@@ -146,6 +146,17 @@ class Writer:
         self._tensors[tensor.index].name = name
         return displaced
 
+    def shorten(self, ports: Collection[Tensor]) -> dict[str, str]:
+        """Give every tensor but `ports` a number for a name; the map from all names before to those now."""
+        kept = {tensor.index for tensor in ports}
+        self._names = {str(self._tensors[index].name) for index in kept}
+        renamed = {name: name for name in self._names}
+        for index, entry in enumerate(self._tensors):
+            if index not in kept:
+                before, entry.name = entry.name, self._unique(str(index))
+                renamed.setdefault(before, entry.name)
+        return renamed
+
     def operator(
         self,
         kind: str,

@@ -57,8 +57,9 @@ def lower(model: Model) -> Lowered:
     for node in low.graph:
         _emit(low, node)
     outputs = _outputs(low, set(inputs.values()))
+    short = low.writer.shorten([*inputs.values(), *outputs.values()])
     data = low.writer.finish(inputs, outputs)
-    return Lowered({ENTRY: data}, ENTRY, dict(low.origin))
+    return Lowered({ENTRY: data}, ENTRY, {short[name]: node for name, node in low.origin.items()})
 
 
 def survey(model: Model) -> list[OperatorSupport]:
