@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import traceback
 from importlib import import_module
@@ -10,7 +11,7 @@ from typing import Any
 import click
 
 from .. import __version__
-from ..core.errors import EdgewrightError, UsageError, unknown
+from ..core.errors import EdgewrightError, StoreError, UsageError, unknown
 
 _COMMANDS = {
     "compile": ("compile", "Compile a trained model to gated, measured artifacts."),
@@ -58,6 +59,10 @@ def group(debug: bool) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; exits with 0, or with the code of what went wrong."""
     given = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that lacks a letter must not end hours of work.
+            stream.reconfigure(errors="replace")
     sys.exit(_guarded(given))
 
 
@@ -85,6 +90,12 @@ def _guarded(given: list[str]) -> int:
     except ModuleNotFoundError as error:
         told = f"this command needs {error.name!r}, which is not installed; pip install 'edgewright[compiler]'."
         return _refused(UsageError.code, told, UsageError.exit_code, debug)
+    except OSError as error:
+        place = f" {error.filename}" if error.filename else ""
+        told = (
+            f"the system refused to read or write{place}: {error.strerror or error}; check the path, its rights and the space."
+        )
+        return _refused(StoreError.code, told, StoreError.exit_code, debug)
     except MemoryError:
         return _refused("E-MEMORY", "the memory is used up; give fewer or smaller samples, or a larger machine.", 1, debug)
     except Exception as error:  # a mistake of ours: still one sentence, and no artifact

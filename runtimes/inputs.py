@@ -61,7 +61,7 @@ def entry_bytes(files: Mapping[str, bytes], entry: str) -> bytes:
 
 def first_line(error: BaseException) -> str:
     """The first line that tells something, as a clause: no codes, places in sources or full stops, at most 300 characters."""
-    lines = [line for line in str(error).strip().splitlines() if not line.startswith(_PLACES)]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.startswith(_PLACES)]
     said = _CODE.sub("", lines[0] if lines else type(error).__name__)
     return _FULL_STOP.sub("; ", said)[:300].rstrip(". ")
 

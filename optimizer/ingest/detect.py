@@ -19,6 +19,10 @@ READS = "ONNX, PyTorch (.pt2, or package.module:factory with weights), Keras (.k
 
 def detect(path: Path) -> Kind:
     """Format of the model at `path`; raises ModelError when there is none, or it is none that this version reads."""
+    if not str(path).isprintable():
+        raise ModelError(
+            f"the name {str(path)!a} of the model is not plain text; rename the file, for not all runtimes open it."
+        )
     try:
         if path.is_dir():
             raise ModelError(_folder(path))

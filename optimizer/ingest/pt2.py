@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from ...core.errors import ModelError, TrustError
+from ...runtimes.inputs import first_line
 from .detect import members
-from .quiet import first_line, quiet
+from .quiet import quiet
 
 _MEMBERS = re.compile(
     r"(models/[\w.-]+\.json|data/weights/(weight_\d+|[\w.-]+_weights_config\.json)|"

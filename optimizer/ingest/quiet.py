@@ -21,11 +21,3 @@ def quiet() -> Iterator[io.StringIO]:
             yield said
     finally:
         logging.disable(before)
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an exception's message that says something, without its final stop."""
-    for line in str(error).splitlines():
-        if line.strip():
-            return line.strip().rstrip(".")
-    return type(error).__name__

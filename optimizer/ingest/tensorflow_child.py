@@ -13,9 +13,10 @@ from ...core.errors import ModelError, TrustError
 from ...core.executor import TensorSpec
 from ...ir.model import Model, constant, initializer
 from ...ir.verify import operators
+from ...runtimes.inputs import first_line
 from .convert import Converted
 from .names import settle_names
-from .quiet import first_line, quiet
+from .quiet import quiet
 from .samples import Samples, fixed_batch, match_samples, random_samples
 
 # The newest that tf2onnx writes; `canonicalize` brings it to the one of the house.

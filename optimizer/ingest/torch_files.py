@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ...core.errors import ModelError, TrustError, UsageError, unknown
+from ...runtimes.inputs import first_line
 from .detect import detect
-from .quiet import first_line, quiet
+from .quiet import quiet
 
 
 def make_module(text: str) -> Any:

@@ -15,8 +15,9 @@ from ...core.errors import DataError, ModelError, unknown
 from ...core.executor import TensorSpec
 from ...ir import serde
 from ...ir.model import Model
+from ...runtimes.inputs import first_line
 from .convert import Converted
-from .quiet import first_line, quiet
+from .quiet import quiet
 from .samples import Samples, fixed_batch, match_samples, random_samples
 
 if TYPE_CHECKING:

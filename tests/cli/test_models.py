@@ -17,6 +17,31 @@ Run = Callable[..., Any]
 GEMM = helper.make_node("Gemm", ["x", "w"], ["s"], transB=1)
 
 
+FACTORIES = """
+import torch
+
+def make():
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
+
+def number():
+    return 3
+
+def wants(something):
+    return something
+
+def raises():
+    raise RuntimeError("It broke. Twice.\\nOn two lines.")
+
+def leaves():
+    raise SystemExit(0)
+
+def nan():
+    module = make()
+    module[1].weight.data[0, 0] = float("nan")
+    return module
+"""
+
+
 class _Canary:
     """Pickled, it makes a file where it is loaded."""
 
@@ -70,9 +95,7 @@ def test_a_pickle_is_never_loaded(compile: Run, tmp_path: Path, ending: str) -> 
 
 
 def test_pickled_weights_are_never_loaded(compile: Run, tmp_path: Path) -> None:
-    (tmp_path / "factory_of_tests.py").write_text(
-        "import torch\ndef make():\n    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))\n", "utf-8"
-    )
+    (tmp_path / "factory_of_tests.py").write_text(FACTORIES, "utf-8")
     canary = tmp_path / "canary"
     (tmp_path / "weights.pt").write_bytes(pickle.dumps({"1.weight": _Canary(canary)}))
     answer = compile("--weights", "weights.pt", model="factory_of_tests:make")
@@ -202,6 +225,30 @@ def test_text_as_input_is_refused(compile: Run, npz: Run, tmp_path: Path) -> Non
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), tmp_path / "text.onnx")
     data = npz(x=np.ones((100, 8), np.float32))
     compile(model="text.onnx", data=data, gate="agreement >= 90%").refused("E-DATA", "the model's input 'x'")
+
+
+@pytest.mark.parametrize("name", ["bad\udcff.onnx", "two\nlines.onnx"])
+def test_a_name_that_is_no_text_is_refused(compile: Run, digits: tuple[Path, Path], tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(digits[0].read_bytes())
+    compile(model=name).refused("E-MODEL", ascii(name), "rename the file")
+
+
+@pytest.mark.parametrize(
+    ("function", "kind", "words"),
+    [
+        ("number", "E-MODEL", ["makes a int, not a torch.nn.Module"]),
+        ("wants", "E-MODEL", ["fails without arguments", "'something'"]),
+        ("raises", "E-MODEL", ["factory_of_tests:raises fails without arguments: It broke; Twice"]),
+        ("leaves", "E-MODEL", ["factory_of_tests:leaves fails"]),
+        ("nan", "E-MODEL", ["NaN or infinite"]),
+        ("nubmer", "E-USAGE", ["unknown factory 'nubmer'", "did you mean 'number'?"]),
+    ],
+)
+def test_a_factory_that_makes_no_model_is_refused(
+    compile: Run, tmp_path: Path, function: str, kind: str, words: list[str]
+) -> None:
+    (tmp_path / "factory_of_tests.py").write_text(FACTORIES, "utf-8")
+    compile(model=f"factory_of_tests:{function}").refused(kind, *words)
 
 
 def test_weights_without_a_factory_are_refused(compile: Run) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -76,6 +77,40 @@ def test_a_missing_package_says_how_to_get_it(edge: Run, monkeypatch: pytest.Mon
 
     monkeypatch.setattr("edgewright.cli.inspect.open_artifact", broken)
     edge("inspect", "any.ewa").refused("E-USAGE", "'onnx'", "pip install 'edgewright[compiler]'")
+
+
+def test_what_the_system_refuses_is_told_as_such(edge: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: Any) -> Any:
+        raise OSError(28, "No space left on device", "/dev/full")
+
+    monkeypatch.setattr("edgewright.cli.inspect.open_artifact", broken)
+    edge("inspect", "any.ewa").refused("E-STORE", "/dev/full: No space left on device", "check the path")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_an_answer_that_cannot_be_printed_is_one_sentence(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "edgewright.cli.main", "profiles", "list", "--json"]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(command, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error[E-STORE]: the system refused to read or write: No space left on device")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_real_process_for_two_profiles_on_a_terminal_that_lacks_letters(digits: tuple[Path, Path], tmp_path: Path) -> None:
+    shutil.copy(digits[1], tmp_path / "data.npz")
+    command = [sys.executable, "-m", "edgewright.cli.main", "compile", str(digits[0]), "--data", "data.npz", "--name", "größe"]
+    command += ["--profile", "arm64-linux", "--profile", "raspberry-pi-5", "--runtime", "onnxruntime", "--precision", "float32"]
+    command += ["--gate", "top1 >= -5pt", "--out", "out"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "COLUMNS": "60"}
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert b"Traceback" not in done.stderr
+    assert b"raspberry-pi-5" in done.stdout
+    assert sorted(file.name for file in (tmp_path / "out").glob("*.ewa")) == [
+        "größe-arm64-linux.ewa",
+        "größe-raspberry-pi-5.ewa",
+    ]
 
 
 def test_a_real_process_says_the_same(tmp_path: Path) -> None:
