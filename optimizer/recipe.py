@@ -22,6 +22,8 @@ else:
 Objective = Literal["latency", "size", "ram"]
 _PATHS = ("out", "store", "measurements")
 _NAME_LENGTH = 100
+_MOST_THREADS = 1024
+_SEEDS = 1 << 63
 _MOST_AUDIT = 0.25
 _KINDS: Mapping[type, str] = {int: "a whole number", bool: "true or false", str: "a text"}
 _FILES = ("data", "accept", "search", "calib", "audit")
@@ -88,8 +90,10 @@ class Recipe:
             if getattr(self, count) < 1:
                 raise UsageError(f"{count.replace('_', '-')} is {getattr(self, count)}; it must be at least 1.")
         _check_audit(self.audit)
-        if self.threads is not None and self.threads < 1:
-            raise UsageError(f"threads is {self.threads}; it must be at least 1.")
+        if self.threads is not None and not 1 <= self.threads <= _MOST_THREADS:
+            raise UsageError(f"threads is {self.threads}; it must be at least 1 and at most {_MOST_THREADS}.")
+        if not 0 <= self.seed < _SEEDS:
+            raise UsageError(f"seed is {self.seed}; it must be at least 0 and below {_SEEDS}.")
 
 
 def _check_audit(audit: Any) -> None:

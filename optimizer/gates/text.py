@@ -95,7 +95,7 @@ def parse_gate(text: str) -> Gate:
     """The gate that `text` describes; raises GateError with what is wrong and the nearest known name."""
     match = _GATE.fullmatch(text)
     if match is None:
-        raise GateError(f"the gate {text!r} cannot be read; write for example 'top1 >= -1pt' or 'auc[sex] >= -0.01'.")
+        raise GateError(f"the gate {text[:80]!r} cannot be read; write for example 'top1 >= -1pt' or 'auc[sex] >= -0.01'.")
     column = None if match["slice"] is None else match["slice"].strip()
     if column == "":
         raise GateError(f"the gate {text!r} slices by a column without a name; write for example 'top1[sex] >= -2pt'.")
