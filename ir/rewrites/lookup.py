@@ -9,8 +9,9 @@ import numpy as np
 import onnx_ir
 from numpy.typing import NDArray
 
-from ..model import constant, initializer
-from .forms import fresh, reshape
+from ..model import constant
+from .forms import reshape
+from .matching import weight
 
 _INDEX_TYPES = (onnx_ir.DataType.INT32, onnx_ir.DataType.INT64)
 _NARROW_TYPES = (onnx_ir.DataType.INT8, onnx_ir.DataType.UINT8, onnx_ir.DataType.INT16, onnx_ir.DataType.UINT16)
@@ -64,7 +65,7 @@ def one_hot_product(node: onnx_ir.Node, graph: onnx_ir.Graph) -> list[onnx_ir.No
     rows = weights * weights.dtype.type(codes.one)
     nothing = np.zeros((1, rows.shape[1]), rows.dtype)
     table = np.concatenate([nothing, *([rows] * (2 if codes.wraps else 1)), nothing])
-    made.append(onnx_ir.node("Gather", [_weight(graph, node, "table", table), made[-1].outputs[0]], {"axis": 0}))
+    made.append(onnx_ir.node("Gather", [weight(graph, node, "table", table), made[-1].outputs[0]], {"axis": 0}))
     if bias is not None:
         made.append(onnx_ir.node("Add", [made[-1].outputs[0], bias]))
     return made
@@ -126,10 +127,10 @@ def _indices(node: onnx_ir.Node, graph: onnx_ir.Graph, codes: _Codes) -> list[on
     if codes.indices.dtype != dtype:
         made.append(onnx_ir.node("Cast", [value], {"to": int(dtype)}))
         value = made[-1].outputs[0]
-    bounds = [_weight(graph, node, name, np.array(bound, kind)) for name, bound in (("lowest", lowest), ("highest", highest))]
+    bounds = [weight(graph, node, name, np.array(bound, kind)) for name, bound in (("lowest", lowest), ("highest", highest))]
     made.append(onnx_ir.node("Clip", [value, *bounds]))
     if lowest:
-        shift = _weight(graph, node, "shift", np.array(-lowest, kind))
+        shift = weight(graph, node, "shift", np.array(-lowest, kind))
         made.append(onnx_ir.node("Add", [made[-1].outputs[0], shift]))
     return made
 
@@ -190,10 +191,4 @@ def _narrow(graph: onnx_ir.Graph, node: onnx_ir.Node, value: onnx_ir.Value | Non
     array = constant(value)
     if array is None or array.ndim <= rank:
         return value
-    return _weight(graph, node, "row", array.reshape(array.shape[array.ndim - rank :]))
-
-
-def _weight(graph: onnx_ir.Graph, node: onnx_ir.Node, name: str, array: NDArray[Any]) -> onnx_ir.Value:
-    value = initializer(fresh(graph, f"{node.outputs[0].name}_{name}"), array)
-    graph.register_initializer(value)
-    return value
+    return weight(graph, node, "row", array.reshape(array.shape[array.ndim - rank :]))

@@ -8,8 +8,10 @@ import onnx_ir
 
 from .forms import replace
 from .gelu import gelu, gelu_of_constant
+from .layer_norm import gain_or_shift, layer_norm
 from .lookup import one_hot_product, row_step
-from .units import step_before_units
+from .softmax import softmax
+from .units import step_before_units, turned_back
 
 # A pattern is looked for from its last node; it gives the nodes that replace that one, or None.
 Pattern = Callable[[onnx_ir.Node, onnx_ir.Graph], list[onnx_ir.Node] | None]
@@ -18,9 +20,10 @@ PATTERNS: Mapping[str, Sequence[Pattern]] = {
     "Gemm": (one_hot_product,),
     "MatMul": (one_hot_product,),
     # GELU before its products are drawn into a table one by one: only the whole reads its input once.
-    "Mul": (gelu, row_step, step_before_units),
-    "Div": (gelu, row_step),
-    "Add": (row_step, step_before_units),
+    "Mul": (gelu, layer_norm, gain_or_shift, row_step, step_before_units),
+    "Div": (gelu, layer_norm, softmax, row_step),
+    "Add": (gain_or_shift, row_step, step_before_units),
+    "Transpose": (turned_back,),
     "Sub": (row_step,),
     "Gelu": (gelu_of_constant, row_step, step_before_units),
     **dict.fromkeys(("Elu", "HardSigmoid", "HardSwish", "LeakyRelu", "Relu", "Sigmoid", "Tanh"), (row_step, step_before_units)),

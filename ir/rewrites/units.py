@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ..model import constant, initializer
 from .forms import fresh, reshape
+from .matching import partners
 
 _COMPUTING = ("Conv", "ConvTranspose", "BatchNormalization")
 _BINARY = ("Add", "Mul")
@@ -32,15 +33,15 @@ def step_before_units(node: onnx_ir.Node, graph: onnx_ir.Graph) -> list[onnx_ir.
         maker = data.producer() if data is not None else None
         if data is None or maker is None or maker.op_type not in _COMPUTING or len(data.uses()) != 1 or data.is_graph_output():
             continue
-        partners, after = _partners(data, value), value.shape
-        if partners is None or after is None:
+        own, after = partners(data, value), value.shape
+        if own is None or after is None:
             continue
         inputs: list[onnx_ir.Value | None] = [data if index == place else other for index, other in enumerate(node.inputs)]
         if node.op_type in _BINARY:
             other = constant(inputs[1 - place])
             if other is None or not _fits(other, after):
                 continue
-            widened = _follow(other, len(after), partners)
+            widened = _follow(other, len(after), own)
             summand = initializer(fresh(graph, f"{node.outputs[0].name}_operand"), widened)
             graph.register_initializer(summand)
             inputs[1 - place] = summand
@@ -51,19 +52,36 @@ def step_before_units(node: onnx_ir.Node, graph: onnx_ir.Graph) -> list[onnx_ir.
     return None
 
 
-def _partners(before: onnx_ir.Value, after: onnx_ir.Value) -> list[int | None] | None:
-    """For each axis before the Reshape the one that it becomes, None for axes of size 1; None where others change."""
-    if before.shape is None or after.shape is None:
+def turned_back(node: onnx_ir.Node, graph: onnx_ir.Graph) -> list[onnx_ir.Node] | None:
+    """Two Transposes with axes of size 1 added or dropped between them, which together move nothing -> a Reshape.
+
+    Before::
+
+        a = Transpose{perm=(0, 2, 1)}(x); b = Reshape(a, [-1, 512, 256, 1]); y = Transpose{perm=(0, 2, 1, 3)}(b)
+
+    After::
+
+        y = Reshape(x, [-1, 256, 512, 1])
+    """
+    value = node.inputs[0]
+    move = value.producer() if value is not None else None
+    if value is None or move is None or move.op_type != "Reshape" or move.inputs[0] is None:
         return None
-    # As both hold as many elements, the one size that is free is the same on both sides when all others are.
-    old, new = ([size if isinstance(size, int) else None for size in value.shape or ()] for value in (before, after))
-    if new.count(None) > 1:
+    first = move.inputs[0].producer()
+    own = partners(move.inputs[0], value)
+    if first is None or first.op_type != "Transpose" or own is None or node.outputs[0].shape is None:
         return None
-    kept = [axis for axis, size in enumerate(new) if size != 1]
-    if [size for size in old if size != 1] != [new[axis] for axis in kept]:
+    before = first.attributes.get_ints("perm", None)
+    after = node.attributes.get_ints("perm", None)
+    data = first.inputs[0]
+    if before is None or after is None or data is None:
         return None
-    following = iter(kept)
-    return [None if size == 1 else next(following) for size in old]
+    source = {new: before[old] for old, new in enumerate(own) if new is not None}
+    kept = [source[axis] for axis in after if axis in source]
+    target = [size if isinstance(size, int) else -1 for size in node.outputs[0].shape]
+    if kept != sorted(kept) or target.count(-1) > 1:
+        return None
+    return [reshape(graph, node, data, target)]
 
 
 def _fits(array: NDArray[np.generic], shape: onnx_ir.Shape) -> bool:
