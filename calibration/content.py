@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.canonical import digest_json
+from ..core.errors import DataError
 from .dataset import Dataset, Split, chunks, is_partial
 
 _CHUNK_BYTES = 16 << 20
@@ -32,14 +33,21 @@ def hash_inputs(inputs: Mapping[str, NDArray[Any]]) -> Iterator[bytes]:
 
 
 def hash_record(content: bytes, parts: Mapping[str, Any]) -> bytes:
-    """SHA-256 of a sample's content with its label and columns, each value as numpy gives it."""
+    """SHA-256 of a sample's content with its label and columns, each value as numpy gives it; raises DataError."""
     state = hashlib.sha256(content)
     for name in sorted(parts):
         value = np.asarray(parts[name])
-        data = str(value[()]).encode() if value.dtype.kind in "USO" else value.dtype.str.encode() + value.tobytes()
+        data = _text_bytes(name, str(value[()])) if value.dtype.kind in "USO" else value.dtype.str.encode() + value.tobytes()
         state.update(f"|{name}|{len(data)}|".encode())
         state.update(data)
     return state.digest()
+
+
+def _text_bytes(name: str, text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"{name} has the text {text[:40]!a}, which is not Unicode; repair it.") from error
 
 
 def digest_records(records: Sequence[bytes], declaration: Mapping[str, Any]) -> str:

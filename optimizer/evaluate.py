@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -65,7 +66,7 @@ class Evaluator:
                 parts.append(child.run({spec.name: batch.inputs[spec.name] for spec in child.inputs}))
                 advance(len(batch.indices))
         names = list(parts[0])
-        (folder / "names").write_text("\n".join(names), "utf-8")
+        (folder / "names").write_text(json.dumps(names), "utf-8")
         for index, name in enumerate(names):
             np.save(folder / f"{index}.npy", np.concatenate([part[name] for part in parts]))
 
@@ -83,7 +84,8 @@ class Evaluator:
 
 
 def _names(folder: Path) -> Sequence[str]:
-    return (folder / "names").read_text("utf-8").split("\n")
+    names: list[str] = json.loads((folder / "names").read_text("utf-8"))
+    return names
 
 
 def _batch_size(split: Split) -> int:

@@ -167,6 +167,22 @@ def test_a_split_that_shares_samples_with_another_is_refused(compile: Run, digit
     compile("--accept", digits[1]).refused("E-DATA", "are in the", "file too", "remove them")
 
 
+def test_text_that_is_no_text_is_refused(compile: Run, npz: Run, digits_arrays: Arrays) -> None:
+    half = np.where(digits_arrays["half"] == "odd", "a\udcff", "b")
+    data = npz(x=digits_arrays["x"], y=digits_arrays["y"], half=half)
+    compile(data=data, gate="top1[half] >= -9pt").refused("E-DATA", "column half", "'a\\udcff'", "not Unicode")
+
+
+@pytest.mark.parametrize("values", [("odd\nline\x1b[31m", "<b>&"), ("a" * 5000, ""), ("a\x00b", "../../b")])
+def test_values_of_a_column_steer_nothing(compile: Run, npz: Run, digits_arrays: Arrays, values: tuple[str, str]) -> None:
+    half = np.where(digits_arrays["half"] == "odd", *values)
+    answer = compile(data=npz(x=digits_arrays["x"], y=digits_arrays["y"], half=half), gate="top1[half] >= -20pt")
+    assert answer.code in (0, 3)
+    assert "\x1b" not in answer.out
+    page = (answer.folder / "report.html").read_text("utf-8")
+    assert "<b>&" not in page
+
+
 @pytest.fixture
 def pair(model: Run) -> Path:
     """A model of two inputs."""

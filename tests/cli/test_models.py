@@ -234,6 +234,18 @@ def test_a_name_that_is_no_text_is_refused(compile: Run, digits: tuple[Path, Pat
 
 
 @pytest.mark.parametrize(
+    "names", [("in put", "out put"), ("a/b", "../../c"), ("é", "ü"), ("x\ny", "z\n"), ("x" * 3000, "y" * 3000), ("x:0", "y:0")]
+)
+def test_any_names_of_inputs_and_outputs_will_do(compile: Run, model: Run, npz: Run, names: tuple[str, str]) -> None:
+    node = helper.make_node("Gemm", [names[0], "w"], [names[1]], transB=1)
+    weights = {"w": np.random.default_rng(0).normal(size=(4, 8)).astype(np.float32)}
+    path = model([node], {names[0]: ["n", 8]}, {names[1]: ["n", 4]}, weights)
+    data = npz(x=np.random.default_rng(1).normal(size=(300, 8)).astype(np.float32))
+    answer = compile("--runtime", "onnxruntime", "--runtime", "litert", model=path, data=data, gate="agreement >= 90%")
+    assert answer.code == 0, answer.err
+
+
+@pytest.mark.parametrize(
     ("function", "kind", "words"),
     [
         ("number", "E-MODEL", ["makes a int, not a torch.nn.Module"]),
