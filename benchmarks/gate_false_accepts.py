@@ -340,6 +340,9 @@ def main() -> int:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     only = set(filter(None, given.only.split(",")))
+    strange = only - {"closed", *(family[0] for family in FAMILIES)}
+    if strange:
+        parser.error(f"no such family: {', '.join(sorted(strange))}")
     print(f"{'gate':26} {'outcomes':13} {'n':>5}  {'mode':9}  {'plays':>5}  {'accepts':>7}  mis  seconds")
     rows = closed_rows(given.replays, given.seed) if not only or "closed" in only else []
     for name, gate, outcomes, simulate, sizes in FAMILIES:
