@@ -136,7 +136,7 @@ class _Work:
         output = self.base.outputs[0].name
         gates = prepare.choose_gates(self.recipe, data, self.evaluator.outputs(reference, first)[output])
         warnings = prepare.check_data(data, gates)
-        wanted = prepare.samples_wanted(gates)
+        wanted = prepare.samples_wanted(gates, data)
         splits = prepare.split_data(self.recipe, data, self.base, wanted)
         if splits.accept.data is not data:
             warnings += prepare.check_data(splits.accept.data, gates)

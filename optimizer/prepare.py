@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..calibration.bind import bind, check_labels
 from ..calibration.collect import collect
-from ..calibration.dataset import Dataset, Split, read_labels
+from ..calibration.dataset import Dataset, Split, read_column, read_labels
 from ..calibration.moments import collect_moments, from_arrays, to_arrays
 from ..calibration.opening import open_dataset
 from ..calibration.preprocess import Preprocessing
@@ -41,6 +42,8 @@ from .recipe import Recipe
 
 _PARITY_SAMPLES = 8
 _DEFAULT_ACCEPT = 3000
+_LEAST_ACCEPT = 300
+_MOST_FOR_SLICES = 10
 _MOMENT_SAMPLES = 128
 
 
@@ -101,9 +104,20 @@ def choose_gates(recipe: Recipe, data: Dataset, outputs: NDArray[Any]) -> tuple[
     return (default_gate(labels, outputs),)
 
 
-def samples_wanted(gates: tuple[Gate, ...]) -> int:
-    """Samples of `accept` that the most demanding gate needs."""
-    return max((samples_for_gate(gate) or _DEFAULT_ACCEPT for gate in gates), default=_DEFAULT_ACCEPT)
+def samples_wanted(gates: tuple[Gate, ...], data: Dataset) -> int:
+    """Samples of `accept` that the most demanding gate needs; a sliced one needs them in its smallest slice."""
+    return max(*(_wanted(gate, data) for gate in gates), _LEAST_ACCEPT)
+
+
+def _wanted(gate: Gate, data: Dataset) -> int:
+    if gate.kind == "report":
+        return 0
+    needed = samples_for_gate(gate) or _DEFAULT_ACCEPT
+    if gate.slice is None:
+        return needed
+    _, sizes = np.unique(read_column(data, gate.slice, range(len(data))).astype(str), return_counts=True)
+    # A slice too rare to ever decide stays undecided: it must not take every sample from search and calib.
+    return min(math.ceil(needed * len(data) / int(sizes.min())), _MOST_FOR_SLICES * needed)
 
 
 def split_data(recipe: Recipe, data: Dataset, base: Model, wanted: int) -> Splits:

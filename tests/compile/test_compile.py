@@ -147,6 +147,13 @@ def test_shuffled_or_cut_otherwise_the_data_are_the_same_data(digits: tuple[Path
     assert len({look["data"] for look in looks}) == 1
 
 
+def test_a_sliced_gate_gets_samples_for_its_smallest_slice(digits: tuple[Path, Path], tmp_path: Path) -> None:
+    options = {"precisions": ("float32",), "runtimes": ("onnxruntime",), "search_samples": 64, "calib_samples": 32}
+    whole = _compile(digits, tmp_path, gates=["top1 >= -3pt"], **options)
+    sliced = _compile(digits, tmp_path, gates=["top1[half] >= -3pt"], **options)
+    assert sliced.report.data.splits["accept"] >= 1.9 * whole.report.data.splits["accept"]
+
+
 def test_without_gates_one_is_chosen_and_told(digits: tuple[Path, Path], tmp_path: Path) -> None:
     result = _compile(digits, tmp_path, gates=(), precisions=("float32",), runtimes=("onnxruntime",))
     assert result.report.gates == ("top1 >= -1pt",)
