@@ -11,12 +11,13 @@ from .gelu import gelu, gelu_of_constant
 from .layer_norm import gain_or_shift, layer_norm
 from .lookup import one_hot_product, row_step
 from .softmax import softmax
+from .transposes import SINKABLE, sink, still
 from .units import step_before_units, turned_back
 
 # A pattern is looked for from its last node; it gives the nodes that replace that one, or None.
 Pattern = Callable[[onnx_ir.Node, onnx_ir.Graph], list[onnx_ir.Node] | None]
 
-PATTERNS: Mapping[str, Sequence[Pattern]] = {
+_OF_OPERATOR: Mapping[str, Sequence[Pattern]] = {
     "Gemm": (one_hot_product,),
     "MatMul": (one_hot_product,),
     # GELU before its products are drawn into a table one by one: only the whole reads its input once.
@@ -24,11 +25,15 @@ PATTERNS: Mapping[str, Sequence[Pattern]] = {
     "Div": (gelu, layer_norm, softmax, row_step),
     "Add": (gain_or_shift, row_step, step_before_units),
     "Transpose": (turned_back,),
-    "Sub": (row_step,),
+    "Reshape": (still,),
     "Gelu": (gelu_of_constant, row_step, step_before_units),
-    **dict.fromkeys(("Elu", "HardSigmoid", "HardSwish", "LeakyRelu", "Relu", "Sigmoid", "Tanh"), (row_step, step_before_units)),
-    **dict.fromkeys(("Abs", "Erf", "Exp", "Neg", "Softplus"), (row_step,)),
-    "Clip": (step_before_units,),
+    **dict.fromkeys(("Elu", "HardSigmoid", "LeakyRelu", "Relu", "Sigmoid", "Tanh"), (row_step, step_before_units)),
+    **dict.fromkeys(("Abs", "Erf", "Exp", "Neg", "Softplus", "Sub"), (row_step,)),
+    **dict.fromkeys(("Clip", "HardSwish"), (step_before_units,)),
+}
+# Transposes sink last: a gain behind the Transpose of a normalization is its own before it is moved.
+PATTERNS: Mapping[str, Sequence[Pattern]] = {
+    kind: (*_OF_OPERATOR.get(kind, ()), *((sink,) if kind in SINKABLE else ())) for kind in {*_OF_OPERATOR, *SINKABLE}
 }
 
 

@@ -164,3 +164,18 @@ def test_a_shared_table_or_shared_rows_stay(build):
     ]
     model = build(nodes, table, {"x": ["n", 3]}, ["y"], input_type=INT32)
     assert sorted(kinds(canonical(model))) == ["Add", "Gather", "Sigmoid", "Tanh"]
+
+
+@pytest.mark.parametrize("rows", [8, 5000])
+@pytest.mark.parametrize(
+    "kind",
+    ["Abs", "Elu", "Erf", "Exp", "Gelu", "HardSigmoid", "LeakyRelu", "Neg", "Relu", "Sigmoid", "Softplus", "Tanh"],
+)
+def test_every_step_folds_whatever_the_size_of_the_table(build, run, kind, rows):
+    table = RNG.standard_normal((rows, 64)).astype(np.float32)
+    nodes = [("Gather", ["t", "x"], ["r"], {}), (kind, ["r"], ["y"], {})]
+    model = build(nodes, {"t": table}, {"x": [4]}, ["y"], input_type=INT32)
+    after = canonical(model)
+    assert kinds(after) == ["Gather"]
+    x = np.array([0, 7, 3, 3], np.int32)
+    np.testing.assert_allclose(run(after, {"x": x})[0], run(model, {"x": x})[0], atol=1e-6)
