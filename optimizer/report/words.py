@@ -101,8 +101,8 @@ def quantity(value: float | None, unit: str = "") -> str:
 
 
 def milliseconds(value: float | None) -> str:
-    """A latency with three significant digits."""
-    return number(value)
+    """A latency with three significant digits, or to a tenth of a microsecond."""
+    return f"{value:.4f}" if value is not None and 0.00005 <= value < 0.01 else number(value)
 
 
 def seconds(value: float | None) -> str:
