@@ -19,6 +19,7 @@ from ...core.errors import ModelError
 from .. import serde
 from ..model import Model, constant
 from ..passes import PassResult, stamp
+from .erfc import express_erfc
 from .forms import fresh, prefer_forms
 from .patterns import replace_patterns
 from .rules import rules
@@ -95,6 +96,8 @@ def _flattened(model: Model) -> onnx_ir.Model:
     graph.functions.clear()
     common.RemoveUnusedOpsetsPass()(graph)
     common.NameFixPass()(graph)
+    # Before the checker and the shapes: an operator that ONNX does not know stops both.
+    express_erfc(graph.graph)
     # Files may leave the shapes of outputs out, which the converters and the checker do not accept.
     _infer(graph)
     return graph

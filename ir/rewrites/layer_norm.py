@@ -43,19 +43,74 @@ def layer_norm(node: onnx_ir.Node, graph: onnx_ir.Graph) -> _Nodes | None:
     The variance is a mean of squares in both forms, so that setting a negative one to 0 undoes rounding and nothing else.
     """
     found = _normalized(node)
-    if found is None or found.x.shape is None:
+    return None if found is None else _whole(node, graph, found)
+
+
+def shifted_norm(node: onnx_ir.Node, graph: onnx_ir.Graph) -> _Nodes | None:
+    """The sum that ends a layer normalization whose mean is taken away last, as Keras writes it -> `LayerNormalization`.
+
+    Before, with m and v as above::
+
+        q = Mul(Reciprocal(Sqrt(Add(v, @epsilon))), @gain); y = Add(Mul(x, q), Add(Mul(Neg(m), q), @shift))
+
+    After::
+
+        y = LayerNormalization{axis=-1, epsilon}(x, @gain, @shift)
+    """
+    for product, rest in ((node.inputs[0], node.inputs[1]), (node.inputs[1], node.inputs[0])):
+        scaled = maker(product, "Mul")
+        found = _shift(rest)
+        if scaled is None or found is None or product is None or node.outputs[0].shape != product.shape:
+            continue
+        mean, factor, shift = found
+        centre = _mean(mean)
+        if centre is None or factor not in scaled.inputs or centre[0] not in scaled.inputs or factor is centre[0]:
+            continue
+        x, axis = centre
+        if not is_narrow(mean, None, x, axis) or product.shape != x.shape:
+            continue
+        scaling = _scaling(x, axis, factor, divides=False)
+        vector = None if scaling is None or x.shape is None else _along(shift, len(x.shape), axis, scaling[1].size)
+        if scaling is not None and vector is not None:
+            return _whole(node, graph, _Normalized(x, axis, *scaling), vector)
+    return None
+
+
+def _shift(value: onnx_ir.Value | None) -> tuple[onnx_ir.Value, onnx_ir.Value, NDArray[Any]] | None:
+    """(m, q, b) of `Add(Mul(Neg(m), q), @b)` or of `Sub(@b, Mul(m, q))`."""
+    node = maker(value, "Add", "Sub")
+    if node is None:
+        return None
+    places = [1] if node.op_type == "Sub" else [0, 1]
+    for place in places:
+        product, array = maker(node.inputs[place], "Mul"), constant(node.inputs[1 - place])
+        if product is None or array is None:
+            continue
+        for first, factor in ((product.inputs[0], product.inputs[1]), (product.inputs[1], product.inputs[0])):
+            negative = maker(first, "Neg")
+            mean = first if node.op_type == "Sub" else negative.inputs[0] if negative is not None else None
+            if mean is not None and factor is not None and _mean(mean) is not None:
+                return mean, factor, array
+    return None
+
+
+def _whole(node: onnx_ir.Node, graph: onnx_ir.Graph, found: _Normalized, shift: NDArray[Any] | None = None) -> _Nodes | None:
+    """LayerNormalization in the place of `node`, or None where it would need Transposes that nothing cancels."""
+    if found.x.shape is None:
         return None
     rank = len(found.x.shape)
-    gain = weight(graph, node, "gain", found.gain)
+    weights = [weight(graph, node, "gain", found.gain)]
+    if shift is not None:
+        weights.append(weight(graph, node, "shift", shift))
     fields = {"axis": -1, "epsilon": found.epsilon}
     if found.axis == rank - 1:
-        return [onnx_ir.node("LayerNormalization", [found.x, gain], fields)]
+        return [onnx_ir.node("LayerNormalization", [found.x, *weights], fields)]
     if not _is_turned(node.outputs[0], found.axis):
         return None
     there = [*(axis for axis in range(rank) if axis != found.axis), found.axis]
     back = [there.index(axis) for axis in range(rank)]
     turned = onnx_ir.node("Transpose", [found.x], {"perm": there})
-    whole = onnx_ir.node("LayerNormalization", [turned.outputs[0], gain], fields)
+    whole = onnx_ir.node("LayerNormalization", [turned.outputs[0], *weights], fields)
     return [turned, whole, onnx_ir.node("Transpose", [whole.outputs[0]], {"perm": back})]
 
 
@@ -98,16 +153,23 @@ def _normalized(node: onnx_ir.Node) -> _Normalized | None:
         found = _centred(centred)
         if found is None or centred is None or centred.shape is None or node.outputs[0].shape != centred.shape:
             continue
-        x, axis = found
-        size = x.shape[axis] if x.shape is not None else None
-        deviation, gain = (factor, None) if node.op_type == "Div" else _divisor(factor)
-        epsilon = _epsilon(deviation, x, axis)
-        if epsilon is None or not isinstance(size, int) or x.shape is None or not is_narrow(factor, gain, x, axis):
-            continue
-        vector = _along(np.ones((), np.float32) if gain is None else gain, len(x.shape), axis, size)
-        if vector is not None and x.dtype == onnx_ir.DataType.FLOAT:
-            return _Normalized(x, axis, epsilon, vector)
+        scaling = _scaling(*found, factor, divides=node.op_type == "Div")
+        if scaling is not None:
+            return _Normalized(*found, *scaling)
     return None
+
+
+def _scaling(x: onnx_ir.Value, axis: int, factor: onnx_ir.Value | None, *, divides: bool) -> tuple[float, NDArray[Any]] | None:
+    """(epsilon, gain) where `factor` is gain / sqrt(variance of x + epsilon), or its inverse where it `divides`."""
+    if x.shape is None or x.dtype != onnx_ir.DataType.FLOAT:
+        return None
+    size = x.shape[axis]
+    deviation, gain = (factor, None) if divides else _divisor(factor)
+    epsilon = _epsilon(deviation, x, axis)
+    if epsilon is None or not isinstance(size, int) or not is_narrow(factor, gain, x, axis):
+        return None
+    vector = _along(np.ones((), np.float32) if gain is None else gain, len(x.shape), axis, size)
+    return None if vector is None else (epsilon, vector)
 
 
 def _centred(value: onnx_ir.Value | None) -> tuple[onnx_ir.Value, int] | None:

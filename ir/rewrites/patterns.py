@@ -8,7 +8,7 @@ import onnx_ir
 
 from .forms import replace
 from .gelu import gelu, gelu_of_constant
-from .layer_norm import gain_or_shift, layer_norm
+from .layer_norm import gain_or_shift, layer_norm, shifted_norm
 from .lookup import one_hot_product, row_step
 from .softmax import softmax
 from .transposes import SINKABLE, sink, still
@@ -23,7 +23,7 @@ _OF_OPERATOR: Mapping[str, Sequence[Pattern]] = {
     # GELU before its products are drawn into a table one by one: only the whole reads its input once.
     "Mul": (gelu, layer_norm, gain_or_shift, row_step, step_before_units),
     "Div": (gelu, layer_norm, softmax, row_step),
-    "Add": (gain_or_shift, row_step, step_before_units),
+    "Add": (shifted_norm, gain_or_shift, row_step, step_before_units),
     "Transpose": (turned_back,),
     "Reshape": (still,),
     "Gelu": (gelu_of_constant, row_step, step_before_units),

@@ -195,3 +195,42 @@ def test_what_others_read_stays_beside_it(build, run):
     x = floats(2, ROWS, SIZE)
     for found, expected in zip(run(after, {"x": x}), run(model, {"x": x}), strict=True):
         np.testing.assert_allclose(found, expected, atol=2e-5)
+
+
+@pytest.mark.parametrize("is_difference", [True, False])
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_mean_taken_away_last(build, run, everywhere, is_difference, order):
+    spelling = Spelling(build, end="gain first")
+    spelling.nodes[-1] = ("Mul", ["x", "q"][::order], ["p"], {})
+    if is_difference:
+        more = [("Mul", ["m", "q"][::order], ["n"], {}), ("Sub", ["shift", "n"], ["t"], {})]
+    else:
+        more = [
+            ("Neg", ["m"], ["o"], {}),
+            ("Mul", ["o", "q"][::order], ["n"], {}),
+            ("Add", ["shift", "n"][::order], ["t"], {}),
+        ]
+    model = spelling.model(*more, ("Add", ["p", "t"][::order], ["y"], {}), shift=floats(SIZE))
+    after = canonical(model)
+    assert operators(after) == {"LayerNormalization": 1}
+    x = 3 * floats(2, ROWS, SIZE) + 1
+    expected = run(model, {"x": x})[0]
+    for found in (*run(after, {"x": x}), *everywhere(after, {"x": x})):
+        np.testing.assert_allclose(found, expected, atol=2e-5)
+
+
+@pytest.mark.parametrize("change", ["another mean", "another factor", "added"])
+def test_something_else_taken_away_last_stays(build, run, change):
+    spelling = Spelling(build, end="gain first")
+    spelling.nodes[-1] = ("Mul", ["x", "q"], ["p"], {})
+    more = [
+        ("ReduceMean", ["x", "other"], ["z"], {}),
+        ("Mul", ["z" if change == "another mean" else "m", "r" if change == "another factor" else "q"], ["n"], {}),
+        ("Add" if change == "added" else "Sub", ["shift", "n"], ["t"], {}),
+        ("Add", ["p", "t"], ["y"], {}),
+    ]
+    model = spelling.model(*more, shift=floats(SIZE), other=np.array([1]))
+    after = canonical(model)
+    assert "LayerNormalization" not in operators(after)
+    x = floats(2, ROWS, SIZE)
+    np.testing.assert_allclose(run(after, {"x": x})[0], run(model, {"x": x})[0], rtol=1e-5, atol=1e-5)
