@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any
 from ..calibration.dataset import Dataset, Split
 from ..core.artifact import SUFFIX
 from ..core.artifact_write import write_artifact
-from ..core.errors import StoreError, UsageError
+from ..core.errors import RuntimeFailure, StoreError, UsageError
 from ..core.files import removed_if_refused, write_atomic
 from ..core.manifest import DataRecord, SourceRecord
 from ..core.progress import Progress, Silent
@@ -168,30 +169,43 @@ class _Work:
         trials = try_all(kit, profile, self.recipe.runtimes, self.recipe.precisions)
         threads = kit.threads_for(profile)
 
+        ram: dict[str, int] = {}
+
         def ram_bytes(trial: Trial) -> int:
-            built = trial.built
-            if built is None:
-                return 0
+            if trial.key not in ram and trial.built is not None:
+                ram[trial.key] = self._ram_bytes(kit, trial.built, threads)
+            return ram.get(trial.key, sys.maxsize)
+
+        decision = decide(kit, profile, trials, self.recipe.objective, accept, ledger, ram_bytes)
+        chosen = decision.chosen
+        if chosen is not None and chosen.latency is not None:
+            ram_bytes(chosen)
+        known = {key: size for key, size in ram.items() if size < sys.maxsize}
+        operators = self._operators(kit, decision, threads)
+        return Target(profile, tuple(trials), decision, threads, time.perf_counter() - start, operators, known)
+
+    def _ram_bytes(self, kit: Kit, built: Built, threads: int) -> int:
+        """Memory that loading and running adds to a fresh process; a candidate that fails there comes last."""
+        try:
             return int(
                 self.measurements.get(
                     "ram",
                     (built.digest,),
                     threads,
                     lambda: peak_memory_bytes(built.runtime, built.files, built.entry, threads, sample_of(kit)),
+                    (built.runtime,),
                 )
             )
+        except RuntimeFailure:
+            return sys.maxsize
 
-        decision = decide(kit, profile, trials, self.recipe.objective, accept, ledger, ram_bytes)
-        return Target(
-            profile, tuple(trials), decision, threads, time.perf_counter() - start, self._operators(kit, decision, threads)
-        )
-
-    def accept_outputs(self, target: Target, shared: Shared) -> Outputs:
-        """What the candidate that looked at `accept` answered there (from the store)."""
-        trial = target.decision.looked
-        if trial is None or trial.built is None or any(item.n == 0 for item in target.decision.verdicts):
-            return {}
-        return self.evaluator.outputs(trial.built, shared.accept.split, trial.environment)
+    def accept_outputs(self, target: Target, shared: Shared) -> dict[str, Outputs]:
+        """What each candidate that looked at `accept` answered there (from the store)."""
+        return {
+            look.trial.key: self.evaluator.outputs(look.trial.built, shared.accept.split, look.trial.environment)
+            for look in target.decision.looks
+            if look.trial.built is not None and all(verdict.n > 0 for verdict in look.verdicts)
+        }
 
     def _operators(self, kit: Kit, decision: Decision, threads: int) -> Sequence[tuple[str, str, float]]:
         """Time by operator of what was chosen, where it was timed at all."""
@@ -199,17 +213,21 @@ class _Work:
         if trial is None or trial.built is None or trial.latency is None:
             return ()
         built = trial.built
-        rows = self.measurements.get(
-            "operators",
-            (built.digest,),
-            threads,
-            lambda: [
-                list(row)
-                for row in registry.get(built.runtime).profile_operators(
-                    built.files, built.entry, threads, sample_of(kit), runs=20
-                )
-            ],
-        )
+        try:
+            rows = self.measurements.get(
+                "operators",
+                (built.digest,),
+                threads,
+                lambda: [
+                    list(row)
+                    for row in registry.get(built.runtime).profile_operators(
+                        built.files, built.entry, threads, sample_of(kit), runs=20
+                    )
+                ],
+                (built.runtime,),
+            )
+        except RuntimeFailure:
+            return ()
         return [(built.debug_map.get(name) or str(name), str(kind), float(time_us)) for name, kind, time_us in rows]
 
 

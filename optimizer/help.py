@@ -27,7 +27,7 @@ def help_for(target: Target, shared: Shared) -> tuple[str, ...]:
 def _samples(target: Target, shared: Shared) -> list[str]:
     """How many samples would likely decide what is undecided on `accept`, or on `search` where nothing looked further."""
     decision = target.decision
-    part, verdicts = shared.accept.split, decision.verdicts
+    part, verdicts = shared.accept.split, decision.last.verdicts if decision.last is not None else ()
     if not verdicts:
         part, verdicts = shared.search.split, tuple(item for trial in target.trials for item in trial.verdicts)
     needed = [item.n_needed for item in verdicts if item.status == "undecided" and item.n_needed is not None]
@@ -36,7 +36,8 @@ def _samples(target: Target, shared: Shared) -> list[str]:
 
 def _failed(target: Target, trial: Trial) -> tuple[Verdict, ...]:
     """Verdicts of a candidate that failed with a figure: on `accept` if it looked there."""
-    verdicts = target.decision.verdicts if trial is target.decision.looked else trial.verdicts
+    look = target.decision.look_of(trial)
+    verdicts = trial.verdicts if look is None else look.verdicts
     return tuple(item for item in verdicts if item.status == "failed" and _lacks(item) is not None)
 
 

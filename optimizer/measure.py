@@ -8,37 +8,62 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..core.canonical import dumps
+from ..core.canonical import digest_json, dumps
+from ..core.code import code_digest
 from ..core.errors import DataError
 from ..core.store import StepStore
 from ..device_profiles.detect import host_cpu
+from ..runtimes import registry
 from ..runtimes.bench.compare import RatioResult
 from ..runtimes.bench.measurement import Measurement
+
+_TRIES = 3
 
 
 class Measurements:
     """Figures by what they were taken of. What the file has wins over the store; what neither has is measured."""
 
     def __init__(self, store: StepStore, file: Path | None) -> None:
-        """Read `file` if given; raises DataError when it is no file of measurements."""
+        """Read `file` if given; raises DataError when it is no file of measurements, or of another processor."""
         self._store = store
         self._given = _read(file) if file is not None else {}
         self.used: dict[str, Any] = {}
 
-    def get(self, kind: str, digests: tuple[str, ...], threads: int, measure: Callable[[], Any]) -> Any:
-        """The figure `kind` ("latency", "ratio", ...) of the candidates with these digests; a JSON value."""
-        name = f"{kind}:{':'.join(item[:16] for item in digests)}:{threads}"
+    def get(
+        self, kind: str, digests: tuple[str, ...], threads: int, measure: Callable[[], Any], runtimes: tuple[str, ...]
+    ) -> Any:
+        """The figure `kind` ("latency", "ratio", ...) of the candidates with these digests in `runtimes`; a JSON value.
+
+        A figure that says of itself that the machine was disturbed is measured again, at most twice.
+        """
+        versions = [[name, registry.get(name).version()] for name in runtimes]
+        name = f"{kind}:{':'.join(item[:16] for item in digests)}:{threads}:{digest_json(versions)[:8]}"
         if name in self._given:
             value = self._given[name]
         else:
-            key = self._store.key("measure", name=name, digests=list(digests), cpu=host_cpu().model)
-            value = self._store.json_step(key, measure)
+            cpu, code = host_cpu(), code_digest()
+            key = self._store.key("measure", name=name, digests=list(digests), cpu=[cpu.model, sorted(cpu.flags)], code=code)
+            value = self._store.json_step(key, lambda: _undisturbed(measure))
         self.used[name] = value
         return value
 
     def to_bytes(self) -> bytes:
-        """What `--measurements` reads: every figure that was used."""
-        return dumps({"measurements_version": 1, "figures": self.used})
+        """What `--measurements` reads: every figure that was used, and the processor that it was taken on."""
+        return dumps({"measurements_version": 1, "cpu": _processor(), "figures": self.used})
+
+
+def _undisturbed(measure: Callable[[], Any]) -> Any:
+    value = measure()
+    for _ in range(_TRIES - 1):
+        if not (isinstance(value, dict) and value.get("is_disturbed")):
+            break
+        value = measure()
+    return value
+
+
+def _processor() -> dict[str, Any]:
+    cpu = host_cpu()
+    return {"model": cpu.model, "flags": digest_json(sorted(cpu.flags))}
 
 
 def _ram(value: Any) -> bool:
@@ -47,7 +72,7 @@ def _ram(value: Any) -> bool:
 
 def _latency(value: Any) -> bool:
     found = Measurement.from_json(value)
-    return all(item > 0 for item in (found.median_ms, found.p50_ms, found.p90_ms, found.p99_ms))
+    return found.median_ms > 0 and 0 < found.p50_ms <= found.p90_ms <= found.p99_ms
 
 
 def _ratio(value: Any) -> bool:
@@ -89,6 +114,11 @@ def _read(file: Path) -> Mapping[str, Any]:
     try:
         value = json.loads(file.read_bytes())
         if value["measurements_version"] == 1 and isinstance(value["figures"], dict):
+            if value["cpu"] != _processor():
+                raise DataError(
+                    f"the measurements {file} were taken on {str(value['cpu'])[:80]}, not on this machine's processor; "
+                    "leave them out."
+                )
             figures: dict[str, Any] = value["figures"]
             for name, figure in figures.items():
                 _check(file, name, figure)

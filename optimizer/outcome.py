@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..calibration.dataset import Dataset
 from ..core.manifest import HistogramBins
@@ -29,7 +29,8 @@ class Shared:
 
 @dataclass(frozen=True)
 class Target:
-    """One profile, its trials and what was decided; `operators` are (name, type, microseconds) of what was chosen."""
+    """One profile, its trials and what was decided; `operators` are (name, type, microseconds) of what was chosen;
+    `ram_bytes` is memory by candidate, of those that were measured here."""
 
     profile: DeviceProfile
     trials: tuple[Trial, ...]
@@ -37,3 +38,4 @@ class Target:
     threads: int
     seconds: float
     operators: Sequence[tuple[str, str, float]] = ()
+    ram_bytes: Mapping[str, int] = field(default_factory=dict)

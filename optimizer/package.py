@@ -74,12 +74,12 @@ def content_of(
         entry=trial.built.entry,
         inputs=origin.inputs,
         outputs=origin.outputs,
-        gates=tuple(_gate_record(verdict) for verdict in decision.verdicts),
+        gates=tuple(_gate_record(verdict) for verdict in decision.looks[-1].verdicts),
         versions=origin.versions,
         measured_on=trial.measured_on,
         seed=origin.seed,
         preprocessing=origin.preprocessing,
-        ledger=decision.ledger,
+        ledger=decision.looks[-1].ledger,
         histograms=tuple(bins),
     )
     return ArtifactContent(manifest, trial.built.files, _vectors(origin, trial, samples), measurements)

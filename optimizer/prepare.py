@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from ..core.code import code_digest
 from ..core.errors import DataError, ModelError, UsageError, unknown
 from ..core.progress import Progress
 from ..core.store import StepStore
+from ..device_profiles.detect import host_cpu
 from ..ir.model import Model
 from ..ir.pipeline import Pipeline
 from ..ir.rewrites.batch import fix_batch
@@ -141,7 +143,14 @@ def split_data(recipe: Recipe, data: Dataset, base: Model, wanted: int) -> Split
 def calibrate(store: StepStore, base: Model, split: Split, progress: Progress) -> Calibration:
     """Statistics of every float tensor over `split`, and the moments that rounding goes by over its first samples."""
     first = Split(split.name, split.data, split.indices[:_MOMENT_SAMPLES])
-    known = {"model": base.digest(), "data": [split.data.digest, list(split.indices)], "code": code_digest()}
+    cpu = host_cpu()
+    known = {
+        "model": base.digest(),
+        "data": [split.data.digest, list(split.indices)],
+        "code": code_digest(),
+        "versions": {name: metadata.version(name) for name in ("numpy", "onnxruntime")},
+        "cpu": [cpu.arch, sorted(cpu.flags)],
+    }
 
     def make(folder: Path) -> None:
         found = collect(base, split, progress=progress)

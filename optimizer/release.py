@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..calibration.content import content_digest
@@ -24,22 +24,48 @@ _MOST_LOOKS = 3
 
 
 @dataclass(frozen=True)
+class Look:
+    """One candidate's look at `accept`: its verdicts there, and the ledger's extract."""
+
+    trial: Trial
+    verdicts: tuple[Verdict, ...]
+    ledger: dict[str, Any]
+
+    @property
+    def status(self) -> str:
+        """Overall verdict."""
+        return overall(self.verdicts)
+
+
+@dataclass(frozen=True)
 class Decision:
     """What was decided for one profile.
 
-    `verdicts` are those on `accept` of `chosen`, or of the last candidate that looked. `ratio` is chosen / best float of the
-    times. `notes` tell of candidates that were passed over.
+    `looks` are all looks at `accept`, the last of them that of `chosen` if there is one. `ratios` are candidate / best float of
+    the times, by the candidate's key, of all that were timed in turns. `notes` tell of candidates that were passed over.
     """
 
     status: str
     why: str
     chosen: Trial | None
-    looked: Trial | None
     baseline: Trial | None
-    verdicts: tuple[Verdict, ...] = ()
-    ratio: RatioResult | None = None
-    ledger: dict[str, Any] | None = None
+    looks: tuple[Look, ...] = ()
+    ratios: Mapping[str, RatioResult] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    def look_of(self, trial: Trial) -> Look | None:
+        """The look of a candidate, if it had one."""
+        return next((look for look in self.looks if look.trial is trial), None)
+
+    @property
+    def last(self) -> Look | None:
+        """The look that decided."""
+        return self.looks[-1] if self.looks else None
+
+    @property
+    def ratio(self) -> RatioResult | None:
+        """The ratio of what was chosen."""
+        return None if self.chosen is None else self.ratios.get(self.chosen.key)
 
 
 def order(trials: Sequence[Trial], objective: Objective, ram_bytes: Callable[[Trial], int]) -> list[Trial]:
@@ -73,46 +99,41 @@ def decide(
     ledger: Ledger,
     ram_bytes: Callable[[Trial], int],
 ) -> Decision:
-    """Walk the candidates in order; each look at `accept` is recorded first and spends alpha (at most three looks)."""
+    """Walk the candidates in order; each look at `accept` is recorded first and spends alpha.
+
+    At most three candidates look, and the best float32 in any case: what nothing may be slower than must not be left out.
+    """
     baseline = best_float(trials)
     notes: list[str] = []
-    last: Decision | None = None
-    looks = 0
+    looks: list[Look] = []
+    ratios: dict[str, RatioResult] = {}
     data = f"{_judging_data(accept)}:{profile.name}"
     for trial in order(trials, objective, ram_bytes):
         built = trial.built
-        if built is None or looks == _MOST_LOOKS:
-            break
-        ratio = None
+        if built is None or (len(looks) >= _MOST_LOOKS and trial is not baseline):
+            continue
         if objective == "latency" and baseline is not None and trial.latency is not None and trial is not baseline:
             ratio, note = _against(kit, profile, trial, baseline)
+            if ratio is not None:
+                ratios[trial.key] = ratio
             if note:
                 notes.append(note)
                 continue
-        looks += 1
         texts = [str(gate) for gate in kit.gates]
         entry = ledger.look(data, built.digest, texts)
         verdicts = _judged(kit, trial, accept, entry.alpha())
-        status = overall(verdicts)
-        last = Decision(
-            status=status,
-            why=_why(verdicts),
-            chosen=trial if status == "passed" else None,
-            looked=trial,
-            baseline=baseline,
-            verdicts=tuple(verdicts),
-            ratio=ratio,
-            ledger=ledger.extract(data, built.digest),
-            notes=tuple(notes),
-        )
-        if status == "passed":
-            return last
-        notes.append(f"{trial.key} was {status} on accept (look {entry.number}, alpha {entry.alpha():.4g}): {last.why}")
-    if last is not None:
-        return last
-    status = "failed" if trials and all(trial.status == "failed" for trial in trials) else "undecided"
-    why = next((trial.why for trial in trials if trial.why), "no candidate could be built.")
-    return Decision(status, why, None, None, baseline, notes=tuple(notes))
+        looks.append(Look(trial, tuple(verdicts), ledger.extract(data, built.digest)))
+        why = why_of(verdicts)
+        if looks[-1].status == "passed":
+            return Decision("passed", why, trial, baseline, tuple(looks), ratios, tuple(notes))
+        spent = f"look {entry.number}, alpha {entry.alpha():.4g}"
+        notes.append(f"{trial.key} was {looks[-1].status} on accept ({spent}): {why}")
+    if looks:
+        status, why = looks[-1].status, why_of(looks[-1].verdicts)
+    else:
+        status = "failed" if trials and all(trial.status == "failed" for trial in trials) else "undecided"
+        why = next((trial.why for trial in trials if trial.why), "no candidate could be built.")
+    return Decision(status, why, None, baseline, tuple(looks), ratios, tuple(notes))
 
 
 def _judging_data(accept: Exam) -> str:
@@ -142,9 +163,16 @@ def _against(kit: Kit, profile: DeviceProfile, trial: Trial, baseline: Trial) ->
     if ours is None or theirs is None:
         return None, f"{trial.key} could not be compared with {baseline.key}."
     threads = kit.threads_for(profile)
-    found = kit.measurements.get(
-        "ratio", (ours.digest, theirs.digest), threads, lambda: _interleaved(kit, ours, theirs, threads).to_json()
-    )
+    try:
+        found = kit.measurements.get(
+            "ratio",
+            (ours.digest, theirs.digest),
+            threads,
+            lambda: _interleaved(kit, ours, theirs, threads).to_json(),
+            (ours.runtime, theirs.runtime),
+        )
+    except RuntimeFailure as error:
+        return None, f"{trial.key} is passed over: it could not be timed beside the best float ({error})"
     ratio = RatioResult.from_json(found)
     choice = never_slower(ratio, ours.size_bytes, theirs.size_bytes)
     return ratio, "" if choice.released == "candidate" else f"{trial.key} is passed over: {choice.why}"
@@ -163,7 +191,7 @@ def _interleaved(kit: Kit, ours: Built, theirs: Built, threads: int) -> RatioRes
         candidate.close()
 
 
-def _why(verdicts: Sequence[Verdict]) -> str:
+def why_of(verdicts: Sequence[Verdict]) -> str:
     """The sentence of the verdict that decides."""
     for status in ("failed", "undecided", "passed"):
         for verdict in verdicts:

@@ -14,10 +14,11 @@ from .evaluate import Outputs
 from .exam import Exam
 from .gates.decisions import cut_of, predicted, scores_of
 from .gates.registry import find_metric
-from .gates.verdict import overall
+from .gates.verdict import Verdict, overall
 from .help import help_for
 from .ingest.ingest import Ingested
 from .outcome import Shared, Target
+from .release import why_of
 from .report.parts import Flip, Judgement, KeptFloat, Latency, MetricValue, Speedup, operator_times
 from .report.types import Candidate, CompileReport, DataInfo, ModelInfo, TargetReport
 from .trial import Trial
@@ -31,11 +32,12 @@ def report_of(
     shared: Shared,
     targets: Iterable[Target],
     artifacts: Mapping[str, str],
-    accept_outputs: Mapping[str, Outputs],
+    accept_outputs: Mapping[str, Mapping[str, Outputs]],
     versions: Mapping[str, str],
     seconds: float,
 ) -> CompileReport:
-    """Report of a compile; `names` are the model's and the data's, `artifacts` file names and `accept_outputs` by profile."""
+    """Report of a compile; `names` are the model's and the data's, `artifacts` file names by profile, `accept_outputs` by
+    profile and candidate."""
     found = statistics(base)
     cpu = host_cpu()
     listed = tuple(targets)
@@ -51,12 +53,12 @@ def report_of(
         data=DataInfo(names[1], shared.data.digest, shared.splits),
         gates=tuple(str(gate) for gate in shared.gates),
         targets=tuple(
-            _target(target, shared, artifacts.get(target.profile.name), accept_outputs.get(target.profile.name))
+            _target(target, shared, artifacts.get(target.profile.name), accept_outputs.get(target.profile.name, {}))
             for target in listed
         ),
         seed=seed,
         versions=versions,
-        ledger={target.profile.name: target.decision.ledger for target in listed if target.decision.ledger},
+        ledger={target.profile.name: target.decision.looks[-1].ledger for target in listed if target.decision.looks},
         machine={"cpu": cpu.model, "arch": cpu.arch, "flags": sorted(cpu.flags & _TELLING)},
         seconds=seconds,
         notes=(*shared.notes, *ingested.notes, *_parity(ingested)),
@@ -75,7 +77,7 @@ def _parity(ingested: Ingested) -> tuple[str, ...]:
     return (f"parity with the source: largest difference {parity.max_abs:.3g} on {parity.n} samples",)
 
 
-def _target(target: Target, shared: Shared, artifact: str | None, outputs: Outputs | None) -> TargetReport:
+def _target(target: Target, shared: Shared, artifact: str | None, outputs: Mapping[str, Outputs]) -> TargetReport:
     decision = target.decision
     chosen = decision.chosen
     status = decision.status if decision.status in ("passed", "failed") else "undecided"
@@ -83,7 +85,7 @@ def _target(target: Target, shared: Shared, artifact: str | None, outputs: Outpu
         profile=target.profile.name,
         title=target.profile.title,
         verdict=status,  # type: ignore[arg-type]
-        candidates=tuple(_candidate(trial, target, shared, outputs) for trial in target.trials),
+        candidates=tuple(_candidate(trial, target, shared, outputs.get(trial.key)) for trial in target.trials),
         chosen=None if chosen is None else chosen.key,
         artifact=artifact,
         why=decision.why,
@@ -97,14 +99,14 @@ def _target(target: Target, shared: Shared, artifact: str | None, outputs: Outpu
 
 def _candidate(trial: Trial, target: Target, shared: Shared, accept_outputs: Outputs | None) -> Candidate:
     decision = target.decision
-    looked = decision.looked is trial
-    verdicts = decision.verdicts if looked else trial.verdicts
-    exam = shared.accept if looked else shared.search
+    look = decision.look_of(trial)
+    verdicts = trial.verdicts if look is None else look.verdicts
+    exam = shared.search if look is None else shared.accept
     status = overall(verdicts) if verdicts else "failed"
-    outputs = accept_outputs if looked and accept_outputs is not None else trial.outputs
+    outputs = trial.outputs if look is None else accept_outputs or {}
     flips, total = _flips(exam, outputs, shared) if outputs else ((), 0)
     latency = trial.latency
-    ratio = decision.ratio if looked else None
+    ratio = decision.ratios.get(trial.key)
     missing = dict(trial.missing)
     if ratio is None:
         missing["speedup"] = _no_ratio(trial, target)
@@ -113,18 +115,14 @@ def _candidate(trial: Trial, target: Target, shared: Shared, accept_outputs: Out
         runtime=trial.runtime,
         precision=trial.precision,
         verdict="undecided" if status == "reported" else status,
-        why=trial.why if not looked else decision.why,
+        why=trial.why if look is None else why_of(look.verdicts),
         measured_on=trial.measured_on,
         split=exam.split.name if verdicts else None,
         size_bytes=None if built is None else built.size_bytes,
-        ram_bytes=None if latency is None else latency.rss_growth_bytes,
+        ram_bytes=target.ram_bytes.get(trial.key),
         latency_ms=None if latency is None else Latency(latency.p50_ms, latency.p90_ms, latency.p99_ms),
         speedup=None if ratio is None else Speedup(1 / ratio.ratio, 1 / ratio.high, 1 / ratio.low),
-        metrics={
-            verdict.metric: MetricValue(verdict.reference, verdict.candidate, verdict.low, verdict.high, verdict.n)
-            for verdict in verdicts
-            if verdict.slice is None
-        },
+        metrics=_metrics(verdicts),
         verdicts=tuple(Judgement.from_json(verdict.to_json()) for verdict in verdicts),
         operators=operator_times(target.operators) if decision.chosen is trial else (),
         kept_float=() if built is None else tuple(KeptFloat(*row) for row in built.kept),
@@ -137,6 +135,16 @@ def _candidate(trial: Trial, target: Target, shared: Shared, accept_outputs: Out
         missing=missing,
         notes=trial.notes,
     )
+
+
+def _metrics(verdicts: Iterable[Verdict]) -> dict[str, MetricValue]:
+    """Figures of the whole by metric; of further gates on the same metric by the gate's text."""
+    found: dict[str, MetricValue] = {}
+    for verdict in verdicts:
+        if verdict.slice is None:
+            name = verdict.gate if verdict.metric in found else verdict.metric
+            found[name] = MetricValue(verdict.reference, verdict.candidate, verdict.low, verdict.high, verdict.n)
+    return found
 
 
 def _no_ratio(trial: Trial, target: Target) -> str:
@@ -174,7 +182,8 @@ def _conditions(target: Target) -> Mapping[str, Any]:
     """How latency was measured."""
     timed = [trial.latency for trial in target.trials if trial.latency is not None]
     if not timed:
-        return {"latency": f"not measured: this machine is no {target.profile.name}"}
+        told = f"not measured: this machine is no {target.profile.name}"
+        return {"latency": told, "notes": list(target.decision.notes)}
     return {
         "threads": target.threads,
         "batch": 1,

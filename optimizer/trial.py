@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,9 @@ from .exam import is_inside
 from .gates.verdict import MeasuredOn, Verdict, overall
 from .improve import choose_quantization
 from .kit import Kit
+
+# oneDNN reads these once; a user's shell may have them set.
+_SWITCHES = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,9 @@ def sample_of(kit: Kit) -> dict[str, Any]:
 
 
 def _try_one(kit: Kit, profile: DeviceProfile, runtime: str, precision: Precision) -> Trial:
+    inherited = {name: os.environ[name] for name in _SWITCHES if name in os.environ}
     environment = limits(profile, runtime) if precision == "int8" else {}
+    environment = {**inherited, **environment} if runtime == "openvino" else environment
     worth = measured_on(profile, runtime, "accuracy", precision, environment)
     trial = Trial(runtime, precision, worth, environment=environment)
     try:
@@ -95,8 +101,11 @@ def _try_one(kit: Kit, profile: DeviceProfile, runtime: str, precision: Precisio
     verdicts = kit.search.judge(kit.gates, outputs, seed=kit.seed, measured_on=worth)
     missing: dict[str, str] = {}
     latency = None
-    if measured_on(profile, runtime, "latency", precision) == "target":
-        latency = _latency(kit, profile, built)
+    if measured_on(profile, runtime, "latency", precision, environment if runtime == "openvino" else None) == "target":
+        try:
+            latency = _latency(kit, profile, built)
+        except RuntimeFailure as error:
+            missing["latency_ms"] = f"timing failed: {error}"
     else:
         missing["latency_ms"] = f"this machine is no {profile.name}; measure it on the device"
     if worth is None:
@@ -126,7 +135,7 @@ def _latency(kit: Kit, profile: DeviceProfile, built: Built) -> Measurement:
             executor.close()
         return found.to_json()
 
-    return Measurement.from_json(kit.measurements.get("latency", (built.digest,), threads, run))
+    return Measurement.from_json(kit.measurements.get("latency", (built.digest,), threads, run, (built.runtime,)))
 
 
 def _why(verdicts: Sequence[Verdict], worth: MeasuredOn | None) -> str:
