@@ -47,6 +47,8 @@ def one_hot_product(node: onnx_ir.Node, graph: onnx_ir.Graph) -> list[onnx_ir.No
     After, with rows of zeros for indices that are out of range::
 
         c = Clip(x, -1, n); i = Add(c, 1); y = Gather{axis=0}(@[0; w; 0], i)
+
+    OneHot counts indices below zero from the end, so n is added to these first.
     """
     weights = constant(node.inputs[1])
     codes = _codes(node.inputs[0])
@@ -65,7 +67,7 @@ def one_hot_product(node: onnx_ir.Node, graph: onnx_ir.Graph) -> list[onnx_ir.No
         return None
     rows = weights * weights.dtype.type(codes.one)
     nothing = np.zeros((1, rows.shape[1]), rows.dtype)
-    table = np.concatenate([nothing, *([rows] * (2 if codes.wraps else 1)), nothing])
+    table = np.concatenate([nothing, rows, nothing])
     made.append(onnx_ir.node("Gather", [weight(graph, node, "table", table), made[-1].outputs[0]], {"axis": 0}))
     if bias is not None:
         made.append(onnx_ir.node("Add", [made[-1].outputs[0], bias]))
@@ -110,8 +112,7 @@ def _is_integer(value: onnx_ir.Value) -> bool:
 
 def _indices(node: onnx_ir.Node, graph: onnx_ir.Graph, codes: _Codes) -> list[onnx_ir.Node] | None:
     """Nodes that make the row of the table for each index, without overflow; the last one's output is that."""
-    lowest = codes.first - 1 - (codes.size if codes.wraps else 0)
-    highest = codes.first + codes.size
+    lowest, highest = codes.first - 1, codes.first + codes.size
     dtype = codes.indices.dtype if codes.indices.dtype in _INDEX_TYPES else onnx_ir.DataType.INT32
     kind = np.int64 if dtype == onnx_ir.DataType.INT64 else np.int32
     limits = np.iinfo(kind)
@@ -127,6 +128,11 @@ def _indices(node: onnx_ir.Node, graph: onnx_ir.Graph, codes: _Codes) -> list[on
         value = made[-1].outputs[0]
     if codes.indices.dtype != dtype:
         made.append(onnx_ir.node("Cast", [value], {"to": int(dtype)}))
+        value = made[-1].outputs[0]
+    if codes.wraps:
+        zero, size = weight(graph, node, "zero", np.array(0, kind)), weight(graph, node, "size", np.array(codes.size, kind))
+        negative, later = onnx_ir.node("Less", [value, zero]), onnx_ir.node("Add", [value, size])
+        made += [negative, later, onnx_ir.node("Where", [negative.outputs[0], later.outputs[0], value])]
         value = made[-1].outputs[0]
     bounds = [weight(graph, node, name, np.array(bound, kind)) for name, bound in (("lowest", lowest), ("highest", highest))]
     made.append(onnx_ir.node("Clip", [value, *bounds]))
