@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,7 @@ def gate(
         for item in wanted:
             check_columns(item, bound.columns)
         exam = prepare_exam(split, answers[0], output, wanted)
-        theirs = answers[1] if output in answers[1] else {output: next(iter(answers[1].values()))}
+        theirs = _by_name(answers[0], answers[1])
         verdicts = exam.judge(wanted, theirs, seed=seed)
     status = overall(verdicts)
     if as_json:
@@ -100,6 +101,13 @@ def _answers(path: Path, data: Any, threads: int, progress: Any) -> dict[str, An
     finally:
         executor.close()
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _by_name(reference: Mapping[str, Any], candidate: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The candidate's outputs under the reference's names: as they are where they share the first, else in order."""
+    if next(iter(reference)) in candidate:
+        return candidate
+    return dict(zip(reference, candidate.values(), strict=False))
 
 
 def _print(verdicts: list[Any], status: str) -> None:
