@@ -115,8 +115,9 @@ def _read(file: Path) -> Mapping[str, Any]:
         value = json.loads(file.read_bytes())
         if value["measurements_version"] == 1 and isinstance(value["figures"], dict):
             if value["cpu"] != _processor():
+                named = str(value["cpu"]["model"])[:80]
                 raise DataError(
-                    f"the measurements {file} were taken on {str(value['cpu'])[:80]}, not on this machine's processor; "
+                    f"the measurements {file} were taken on {named!r}, not on this machine's processor with its flags; "
                     "leave them out."
                 )
             figures: dict[str, Any] = value["figures"]
