@@ -17,16 +17,11 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from ..core.errors import DataError, UsageError, unknown
-from ..core.executor import TensorSpec
-from .bind import bind
 from .content import sample_hashes, sample_records
-from .dataset import Dataset, Split, is_partial, read_column, read_labels
-from .opening import open_dataset
-from .preprocess import Preprocessing
+from .dataset import Dataset, Split, is_partial, read_column
 
 _LEAST = 16
 _PARTS = ("accept", "search", "calib", "audit")
@@ -47,67 +42,42 @@ class Splits:
         """The parts that there are."""
         return tuple(part for part in (self.accept, self.search, self.calib, self.audit) if part is not None)
 
-    def class_counts(self) -> dict[str, dict[int, int]]:
-        """Samples by class for each part, where labels are integers, one a sample; else empty."""
-        counts: dict[str, dict[int, int]] = {}
-        for part in self.parts():
-            if not part.indices or not part.data.has_labels:
-                continue
-            labels = read_labels(part.data, part.indices)
-            if labels.ndim == 1 and labels.dtype.kind in "iu":
-                counts[part.name] = dict(sorted(Counter(int(label) for label in labels).items()))
-        return counts
-
     @staticmethod
     def from_datasets(
-        *, accept: Dataset, search: Dataset | None, calib: Dataset, audit: Dataset | float | None = None
+        *,
+        accept: Dataset,
+        search: Dataset | None,
+        calib: Dataset,
+        audit: Dataset | float | None = None,
+        groups: Sequence[str] = (),
     ) -> Splits:
         """One data set a part; without `search`, a quarter of `calib` (at most 512 samples) is taken for it.
 
-        An `audit` that is a share or a number of samples is set aside from `accept`.
+        An `audit` that is a share or a number of samples is set aside from `accept`. `groups` are as in `make_splits`.
 
-        Raises DataError where two parts share a sample, by content, or name their classes differently.
+        Raises DataError where two parts share a sample, by content, or a group, where one lacks the column of the groups, and
+        where two name their classes differently.
         """
         given = {"accept": accept, "search": search, "calib": calib, "audit": audit}
         datasets = {name: data for name, data in given.items() if data is not None and not isinstance(data, (int, float))}
         _refuse_overlap(datasets)
+        _refuse_shared_groups(datasets, groups)
         whole = {name: Split(name, data, _ordered(data, range(len(data)), "")) for name, data in datasets.items()}
         if search is None:
             count = min(_MOST_SEARCH_OF_CALIB, max(1, len(calib) // 4))
-            taken = make_splits(calib, 0, count, len(calib) - count)
+            taken = make_splits(calib, 0, count, len(calib) - count, groups=groups)
             whole["search"], whole["calib"] = taken.search, taken.calib
         if isinstance(audit, (int, float)) and audit:
-            cut = make_splits(accept, len(accept), 0, 0, audit)
+            cut = make_splits(accept, len(accept), 0, 0, audit, groups)
             whole |= {part.name: part for part in (cut.accept, cut.audit) if part is not None}
         return Splits(whole["accept"], whole["search"], whole["calib"], whole.get("audit"))
 
-    def with_audit(self, audit: Dataset) -> Splits:
-        """These parts of one data set and an audit part of its own; raises DataError where they share a sample."""
-        _refuse_overlap({"data": self.accept.data, "audit": audit})
+    def with_audit(self, audit: Dataset, groups: Sequence[str] = ()) -> Splits:
+        """These parts of one data set and an audit part of its own; raises DataError where they share a sample or a group."""
+        datasets = {"data": self.accept.data, "audit": audit}
+        _refuse_overlap(datasets)
+        _refuse_shared_groups(datasets, groups)
         return replace(self, audit=Split("audit", audit, _ordered(audit, range(len(audit)), "")))
-
-    @staticmethod
-    def from_files(
-        *,
-        accept: str | Path | Mapping[str, Any],
-        calib: str | Path | Mapping[str, Any],
-        search: str | Path | Mapping[str, Any] | None = None,
-        audit: str | Path | Mapping[str, Any] | None = None,
-        specs: tuple[TensorSpec, ...] | None = None,
-        labels: str | None = None,
-        inputs: Mapping[str, str] | None = None,
-        preprocessing: Preprocessing | None = None,
-        trust: bool = False,
-    ) -> Splits:
-        """One file a part, opened as `open_dataset` does and bound to `specs`; the rest as `from_datasets`."""
-        datasets: dict[str, Dataset] = {}
-        for name, source in (("accept", accept), ("search", search), ("calib", calib), ("audit", audit)):
-            if source is not None:
-                data = open_dataset(source, labels=labels, inputs=inputs, preprocessing=preprocessing, trust=trust)
-                datasets[name] = bind(data, specs) if specs else data
-        return Splits.from_datasets(
-            accept=datasets["accept"], search=datasets.get("search"), calib=datasets["calib"], audit=datasets.get("audit")
-        )
 
 
 def make_splits(
@@ -116,24 +86,25 @@ def make_splits(
     search: int,
     calib: int,
     audit: float = 0,
-    group: str | None = None,
+    groups: Sequence[str] = (),
     seed_text: str = "",
 ) -> Splits:
     """Cut `dataset` by the rule above; a part of 0 stays empty. `audit` below 1 is a share, else a number of samples.
 
-    `group` names the column (speaker, patient, video) whose samples stay together. Raises DataError where there are fewer
-    units than parts, and UsageError on impossible numbers.
+    `groups` name the columns (speaker, patient, video) whose samples stay together: samples that agree in any of them. Raises
+    DataError where there are fewer units than parts, and UsageError on impossible numbers.
     """
     if min(accept_needed, search, calib) < 0 or not 0 <= audit < float("inf"):
         raise UsageError("the sizes of the parts must be at least 0; correct the one that is not.")
-    if group is not None and group not in dataset.columns:
-        raise UsageError(unknown("group column", group, dataset.columns))
+    for group in groups:
+        if group not in dataset.columns:
+            raise UsageError(unknown("group column", group, dataset.columns))
     hashes = sample_hashes(dataset)
-    units = _units(dataset, hashes, group, seed_text)
+    units = _units(dataset, hashes, groups, seed_text)
     sizes = part_sizes(len(dataset), accept_needed, search, calib, audit)
     wanted = [name for name, asked in zip(_PARTS, (accept_needed, search, calib, audit), strict=True) if asked]
     if len(units) < len(wanted):
-        what = f"groups in column {group!r}" if group else "different samples"
+        what = f"groups in column {' and '.join(map(repr, groups))}" if groups else "different samples"
         raise DataError(f"the data have {len(units)} {what} and {len(wanted)} parts need at least one each; give more data.")
     placed = _place([len(unit) for unit in units], sizes)
     order = _ranks(dataset, seed_text)
@@ -167,7 +138,7 @@ def part_sizes(count: int, accept_needed: int, search: int, calib: int, audit: f
     return {"accept": accept, **sizes, "audit": reserved}
 
 
-def _units(data: Dataset, hashes: Sequence[bytes], group: str | None, seed_text: str) -> list[list[int]]:
+def _units(data: Dataset, hashes: Sequence[bytes], groups: Sequence[str], seed_text: str) -> list[list[int]]:
     """Indices of each unit, units in the order of their hashes."""
     parent = list(range(len(hashes)))
 
@@ -183,8 +154,8 @@ def _units(data: Dataset, hashes: Sequence[bytes], group: str | None, seed_text:
             parent[find(index)] = find(first.setdefault(value, index))
 
     join(hashes)
-    if group is not None:
-        join([str(value) for value in read_column(data, group, range(len(data)))])
+    for group in groups:
+        join(_group_values(data, group))
     units: dict[int, list[int]] = {}
     for index in range(len(hashes)):
         units.setdefault(find(index), []).append(index)
@@ -258,3 +229,26 @@ def _refuse_overlap(datasets: Mapping[str, Dataset]) -> None:
                 "from one of the two, for a model must be judged on samples that nothing was chosen by."
             )
         owner.update(dict.fromkeys(hashes, name))
+
+
+def _refuse_shared_groups(datasets: Mapping[str, Dataset], groups: Sequence[str]) -> None:
+    for group in groups:
+        owner: dict[str, str] = {}
+        for name, data in datasets.items():
+            if group not in data.columns:
+                raise DataError(
+                    f"the {name} file has no column {group!r}, so it cannot be told whose samples it holds; "
+                    "give every file that column, or choose another with --group."
+                )
+            values = set(_group_values(data, group))
+            shared = sorted(values & set(owner))
+            if shared:
+                raise DataError(
+                    f"{len(shared)} value(s) of {group!r} in the {name} file, the first {shared[0][:40]!r}, are in the "
+                    f"{owner[shared[0]]} file too; keep all samples of one group in one file, for they resemble each other."
+                )
+            owner.update(dict.fromkeys(values, name))
+
+
+def _group_values(data: Dataset, group: str) -> list[str]:
+    return [str(value) for value in read_column(data, group, range(len(data)))]

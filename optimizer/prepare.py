@@ -123,7 +123,11 @@ def _wanted(gate: Gate, data: Dataset) -> int:
 
 
 def split_data(recipe: Recipe, data: Dataset, base: Model, wanted: int) -> Splits:
-    """The splits: of one data set, or with parts from files of their own; raises DataError."""
+    """The splits: of one data set, or with parts from files of their own; raises DataError.
+
+    What belongs together stays in one split: by the recipe's `group`, else by every column that a gate resamples by.
+    """
+    groups = _groups(recipe)
     amount = recipe.audit if isinstance(recipe.audit, (int, float)) else 0
     own = {
         name: bind_data(recipe, _open(recipe, getattr(recipe, name)), base)
@@ -131,13 +135,21 @@ def split_data(recipe: Recipe, data: Dataset, base: Model, wanted: int) -> Split
         if getattr(recipe, name) is not None and not (name == "audit" and amount)
     }
     if set(own) <= {"audit"} and recipe.data is not None:
-        cut = make_splits(data, wanted, recipe.search_samples, recipe.calib_samples, amount, recipe.group)
-        return cut.with_audit(own["audit"]) if "audit" in own else cut
+        cut = make_splits(data, wanted, recipe.search_samples, recipe.calib_samples, amount, groups)
+        return cut.with_audit(own["audit"], groups) if "audit" in own else cut
     main = data if recipe.data is not None else None
     accept, calib = own.get("accept", main), own.get("calib", main)
     if accept is None or calib is None or (accept is main and calib is main):
         raise DataError("accept and calib need data of their own; give --accept FILE with --data FILE or --calib FILE.")
-    return Splits.from_datasets(accept=accept, search=own.get("search"), calib=calib, audit=own.get("audit", amount))
+    return Splits.from_datasets(
+        accept=accept, search=own.get("search"), calib=calib, audit=own.get("audit", amount), groups=groups
+    )
+
+
+def _groups(recipe: Recipe) -> tuple[str, ...]:
+    if recipe.group is not None:
+        return (recipe.group,)
+    return tuple(sorted({gate.group for gate in parse_gates(recipe.gates) if gate.group is not None}))
 
 
 def calibrate(store: StepStore, base: Model, split: Split, progress: Progress) -> Calibration:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import numpy as np
 import pytest
-from edgewright.calibration.dataset import Batch
+from edgewright.calibration.dataset import Batch, Dataset, read_column
 from edgewright.calibration.opening import open_dataset
 from edgewright.calibration.splits import Splits, make_splits, part_sizes
 from edgewright.core.errors import DataError, UsageError
@@ -66,7 +64,7 @@ def test_groups_stay_together(pairs, accept) -> None:
     contents, groups = [list(values) for values in zip(*pairs, strict=True)]
     data = open_dataset(data_of(contents, groups))
     try:
-        splits = make_splits(data, accept, 10, 10, group="who")
+        splits = make_splits(data, accept, 10, 10, groups=("who",))
     except DataError as error:
         assert "groups in column 'who'" in str(error)  # noqa: PT017
         return
@@ -108,18 +106,15 @@ def test_the_rule(count, asked, want) -> None:
     assert len(splits.spare) == count - sum(want)
 
 
-def test_seed_changes_the_cut_and_counts_are_told() -> None:
+def test_seed_changes_the_cut() -> None:
     data = open_dataset(data_of(list(range(200))))
     one, two = make_splits(data, 100, 50, 50), make_splits(data, 100, 50, 50, seed_text="other")
     assert set(one.accept.indices) != set(two.accept.indices)
-    counts = one.class_counts()
-    assert set(counts) == {"accept", "search", "calib"}
-    assert sum((Counter(part) for part in counts.values()), Counter()) == Counter(np.arange(200) % 3)
 
 
 def test_one_large_group_does_not_starve_calibration() -> None:
     data = open_dataset(data_of(list(range(300)), [0] * 280 + [1] * 10 + [2] * 10))
-    splits = make_splits(data, 250, 30, 30, group="who")
+    splits = make_splits(data, 250, 30, 30, groups=("who",))
     assert all(len(part) for part in splits.parts())
 
 
@@ -135,7 +130,7 @@ def test_errors() -> None:
     with pytest.raises(DataError, match="2 different samples and 3 parts"):
         make_splits(data, 10, 10, 10)
     with pytest.raises(UsageError, match="did you mean 'who'"):
-        make_splits(data, 1, 1, 0, group="whom")
+        make_splits(data, 1, 1, 0, groups=("whom",))
     with pytest.raises(UsageError, match="at least 0"):
         make_splits(data, -1, 1, 1)
     with pytest.raises(UsageError, match="at least 0"):
@@ -160,25 +155,58 @@ class Foreign:
 def test_any_dataset_can_be_split() -> None:
     splits = make_splits(Foreign(), 10, 5, 5)
     assert [len(part) for part in splits.parts()] == [10, 5, 5]
-    assert splits.class_counts() == {}
 
 
-def test_files(tmp_path) -> None:
-    for name, start in (("accept", 0), ("search", 100), ("calib", 200), ("overlap", 99)):
-        np.savez(tmp_path / f"{name}.npz", **data_of(list(range(start, start + 100))))
-    files = {name: tmp_path / f"{name}.npz" for name in ("accept", "search", "calib")}
-    splits = Splits.from_files(**files, specs=(TensorSpec("image", "float32", (None, 3)),))
+def of(start: int, groups: list[int] | None = None) -> Dataset:
+    return open_dataset(data_of(list(range(start, start + 100)), groups))
+
+
+def test_a_data_set_a_part() -> None:
+    splits = Splits.from_datasets(accept=of(0), search=of(100), calib=of(200))
     assert [len(part) for part in splits.parts()] == [100, 100, 100]
-    assert next(splits.calib.batches(4)).inputs["image"].shape == (4, 3)
-    taken = Splits.from_files(accept=files["accept"], calib=files["calib"])
+    taken = Splits.from_datasets(accept=of(0), search=None, calib=of(200))
     assert (len(taken.search), len(taken.calib)) == (25, 75)
     assert not set(taken.search.indices) & set(taken.calib.indices)
     with pytest.raises(DataError, match=r"1 sample\(s\) of the calib file, the first at 0, are in the accept file"):
-        Splits.from_files(accept=files["accept"], calib=tmp_path / "overlap.npz")
+        Splits.from_datasets(accept=of(0), search=None, calib=of(99))
     with pytest.raises(DataError, match="other classes"):
-        Splits.from_files(
-            accept={"x": np.zeros((1, 2)), "y": np.array(["a"])}, calib={"x": np.ones((1, 2)), "y": np.array(["b"])}
+        Splits.from_datasets(
+            accept=open_dataset({"x": np.zeros((1, 2)), "y": np.array(["a"])}),
+            search=None,
+            calib=open_dataset({"x": np.ones((1, 2)), "y": np.array(["b"])}),
         )
+
+
+def test_groups_stay_together_in_what_is_cut_from_a_file_of_its_own() -> None:
+    accept, calib = of(0, [i // 10 for i in range(100)]), of(100, [50 + i // 10 for i in range(100)])
+    splits = Splits.from_datasets(accept=accept, search=None, calib=calib, audit=0.2, groups=("who",))
+    owner: dict[str, str] = {}
+    for part in splits.parts():
+        for value in read_column(part.data, "who", part.indices):
+            assert owner.setdefault(str(value), part.name) == part.name
+    assert len(splits.parts()) == 4
+
+
+def test_groups_in_two_files_are_refused() -> None:
+    accept, calib = of(0, [i // 10 for i in range(100)]), of(100, [9 + i // 10 for i in range(100)])
+    with pytest.raises(DataError, match=r"1 value\(s\) of 'who' in the calib file, the first '9', are in the accept file"):
+        Splits.from_datasets(accept=accept, search=None, calib=calib, groups=("who",))
+    with pytest.raises(DataError, match=r"in the audit file.*are in the data file too"):
+        make_splits(accept, 50, 25, 25, groups=("who",)).with_audit(calib, ("who",))
+    bare = open_dataset({"x": np.full((20, 3), 7777, np.float32) + np.arange(20, dtype=np.float32)[:, None]})
+    with pytest.raises(DataError, match="the calib file has no column 'who'"):
+        Splits.from_datasets(accept=accept, search=None, calib=bare, groups=("who",))
+
+
+def test_samples_that_agree_in_any_column_of_groups_stay_together() -> None:
+    who, where = ([3 * block + value for block in range(10) for value in values] for values in ((0, 0, 1, 2), (0, 1, 1, 2)))
+    both = data_of(list(range(40)), who) | {"where": np.array(list(map(str, where)))}
+    splits = make_splits(open_dataset(both), 20, 8, 8, groups=("who", "where"))
+    owner: dict[tuple[str, str], str] = {}
+    for part in splits.parts():
+        for name in ("who", "where"):
+            for value in read_column(part.data, name, part.indices):
+                assert owner.setdefault((name, str(value)), part.name) == part.name
 
 
 def test_an_audit_part_beside_files_of_their_own() -> None:
