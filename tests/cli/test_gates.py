@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from edgewright.core.store import StepStore
+from edgewright.optimizer.measure import Measurements
 
 Run = Callable[..., Any]
 Arrays = Mapping[str, np.ndarray]
@@ -221,7 +223,9 @@ def test_figures_that_are_none_are_refused(compile: Run, tmp_path: Path) -> None
 )
 @pytest.mark.parametrize("figure", ['"fast"', "NaN", "-1", "[1]", "{}", '{"ratio": 1, "low": 1, "high": 1e999}', "null"])
 def test_figures_of_every_kind_are_checked(compile: Run, tmp_path: Path, name: str, figure: str) -> None:
-    (tmp_path / "m.json").write_text(f'{{"measurements_version": 1, "figures": {{"{name}": {figure}}}}}', "utf-8")
+    empty = json.loads(Measurements(StepStore(tmp_path / "empty"), None).to_bytes())
+    head = f'"measurements_version": 1, "cpu": {json.dumps(empty["cpu"])}'
+    (tmp_path / "m.json").write_text(f'{{{head}, "figures": {{"{name}": {figure}}}}}', "utf-8")
     compile("--measurements", "m.json").refused("E-DATA", f"m.json: the figure '{name}' cannot be used")
 
 
