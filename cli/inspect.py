@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ..core.artifact import Artifact
+from ..core.artifact import Artifact, told_tolerances
 from ..core.artifact_read import open_artifact
 from ..core.canonical import dumps
 from ..core.executor import TensorSpec
@@ -82,7 +82,7 @@ def _vectors(artifact: Artifact) -> str:
     record = artifact.manifest.test_vectors
     if record is None:
         return "none"
-    return f"{record.samples} samples, within {record.absolute:g} + {record.relative:g} |expected|, from {record.arithmetic}"
+    return f"{record.samples} samples, within {told_tolerances(artifact.manifest)}, from {record.arithmetic}"
 
 
 def _latency(measurements: Mapping[str, Any]) -> str:

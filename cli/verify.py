@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ..core.artifact import Artifact
+from ..core.artifact import Artifact, told_tolerances
 from ..core.artifact_read import open_artifact
 from ..core.canonical import dumps
 from ..core.errors import ArtifactError, EdgewrightError
@@ -71,11 +71,11 @@ def check(path: Path, threads: int | None = None, no_run: bool = False) -> dict[
         version = _replay(path, artifact, threads)
         found["test_vectors"] = {
             "samples": vectors.samples,
-            "absolute": vectors.absolute,
-            "relative": vectors.relative,
+            "tolerances": {name: tolerance.to_json() for name, tolerance in vectors.tolerances.items()},
             "arithmetic": vectors.arithmetic,
             "runtime": artifact.manifest.runtime.name,
             "runtime_version": version,
+            "within": told_tolerances(artifact.manifest),
         }
         found["notes"] += [note for note in (other_cpu(artifact), _other_version(artifact, version)) if note]
     return found
@@ -155,8 +155,7 @@ def _print(found: dict[str, Any]) -> None:
         click.echo("-     test vectors            not run (--no-run)")
     else:
         runtime = f"{vectors['runtime']} {vectors['runtime_version']}"
-        tolerance = f"within {vectors['absolute']:g} + {vectors['relative']:g} |expected|"
-        click.echo(f"ok    test vectors            {vectors['samples']} samples, {runtime}, {tolerance}")
+        click.echo(f"ok    test vectors            {vectors['samples']} samples, {runtime}, within {vectors['within']}")
     for note in found["notes"]:
         click.echo(f"note  {note}")
     click.echo(f"content digest  {found['content_digest']}")

@@ -17,7 +17,7 @@ from . import artifact_arrays
 from .canonical import digest, digest_json
 from .errors import ArtifactError
 from .executor import TensorSpec
-from .manifest import Manifest, Member
+from .manifest import Manifest, Member, Tolerance
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,16 +32,15 @@ SEAL_VERSION = 1
 class TestVectors:
     """Inputs and expected outputs by tensor name, each [samples, ...] in the order of the samples.
 
-    An output is as expected when |output - expected| <= absolute + relative * |expected| everywhere. `arithmetic` says in
-    words whose kernels gave the expected outputs.
+    An output is as expected when |output - expected| <= absolute + relative * |expected| everywhere, by its own tolerance
+    of `tolerances`. `arithmetic` says in words whose kernels gave the expected outputs.
     """
 
     __test__ = False  # pytest takes a class of this name for a test
 
     inputs: Mapping[str, NDArray[Any]]
     outputs: Mapping[str, NDArray[Any]]
-    absolute: float
-    relative: float
+    tolerances: Mapping[str, Tolerance]
     arithmetic: str
 
     @property
@@ -79,9 +78,13 @@ class TestVectors:
                     )
                 if not np.isfinite(array).all():
                     raise ArtifactError(f"the test vectors' {what} {spec.name!r} has values that are not finite.")
+        if set(self.tolerances) != set(self.outputs):
+            raise ArtifactError(
+                f"the test vectors have tolerances for {sorted(self.tolerances)}, and outputs {sorted(self.outputs)}."
+            )
 
     def mismatch(self, outputs: Mapping[str, NDArray[Any]]) -> str | None:
-        """One clause about the output that lies furthest outside the tolerance, or None when all are as expected."""
+        """One clause about the output that lies furthest outside its tolerance, or None when all are as expected."""
         import numpy as np
 
         worst: tuple[float, str] | None = None
@@ -92,7 +95,7 @@ class TestVectors:
                 return f"output {name!r} is {there} where {expected.dtype.name} of shape {expected.shape} is expected"
             wide = np.abs(expected.astype(np.float64))
             gap = np.abs(got.astype(np.float64) - expected.astype(np.float64))
-            excess = gap - (self.absolute + self.relative * wide)
+            excess = gap - (self.tolerances[name].absolute + self.tolerances[name].relative * wide)
             outside = ~(excess <= 0)  # also where the output is NaN
             if outside.any():
                 share = float(outside.mean())
@@ -138,7 +141,8 @@ class Artifact:
             raise ArtifactError("the manifest has no test vectors.")
         inputs = self._arrays(INPUTS_FOLDER, self.manifest.inputs)
         outputs = self._arrays(OUTPUTS_FOLDER, self.manifest.outputs)
-        vectors = TestVectors(inputs, outputs, record.absolute, record.relative, record.arithmetic)
+        tolerances = dict(zip(outputs, record.tolerances, strict=True))
+        vectors = TestVectors(inputs, outputs, tolerances, record.arithmetic)
         vectors.check(self.manifest.inputs, self.manifest.outputs)
         if vectors.samples != record.samples:
             raise ArtifactError(f"the manifest tells of {record.samples} test samples, and there are {vectors.samples}.")
@@ -147,6 +151,14 @@ class Artifact:
     def _arrays(self, folder: str, specs: Iterable[TensorSpec]) -> dict[str, NDArray[Any]]:
         names = {spec.name: vector_name(folder, index) for index, spec in enumerate(specs)}
         return {tensor: artifact_arrays.decode(self.vector_members[name], name) for tensor, name in names.items()}
+
+
+def told_tolerances(manifest: Manifest) -> str:
+    """The tolerances of the test vectors in words, one for each output."""
+    found = manifest.test_vectors.tolerances if manifest.test_vectors is not None else ()
+    if len(found) == 1:
+        return str(found[0])
+    return ", ".join(f"{found} for {spec.name!r}" for spec, found in zip(manifest.outputs, found, strict=True))
 
 
 def _matches(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:

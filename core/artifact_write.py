@@ -38,7 +38,8 @@ def build_artifact(content: ArtifactContent) -> bytes:
     inner |= _vector_members(manifest, content.test_vectors)
     inner = dict(sorted(inner.items()))
     vectors = content.test_vectors
-    record = VectorsRecord(vectors.samples, vectors.absolute, vectors.relative, vectors.arithmetic)
+    tolerances = tuple(vectors.tolerances[spec.name] for spec in manifest.outputs)
+    record = VectorsRecord(vectors.samples, tolerances, vectors.arithmetic)
     full = replace(manifest, test_vectors=record, members=tuple(member(name, data) for name, data in inner.items()))
     members = {
         MANIFEST: artifact_json.write(full.to_json(), "the manifest"),

@@ -216,28 +216,49 @@ class HistogramBins(_Record):
 
 
 @dataclass(frozen=True)
+class Tolerance(_Record):
+    """How far an output may lie from what is expected: absolute + relative * |expected|, in the output's own unit."""
+
+    absolute: float
+    relative: float
+
+    def __post_init__(self) -> None:
+        """Check that both are finite and not negative; raises ArtifactError."""
+        _floats(self, "absolute", "relative")
+        if self.absolute < 0 or self.relative < 0:
+            raise ArtifactError("test vectors need tolerances that are not negative.")
+
+    def __str__(self) -> str:
+        return f"{self.absolute:g} + {self.relative:g} |expected|"
+
+    @staticmethod
+    def from_json(value: Fields) -> Tolerance:
+        """Inverse of `to_json`."""
+        return Tolerance(value.number("absolute"), value.number("relative"))
+
+
+@dataclass(frozen=True)
 class VectorsRecord(_Record):
-    """Test vectors: `samples` of each input, and what came out within absolute + relative * |expected|.
+    """Test vectors: `samples` of each input, and a tolerance for each output, in the order of the manifest's `outputs`.
 
     `arithmetic` says in words whose kernels gave the expected outputs ("onnxruntime 1.32.0 on x86_64 with avx2").
     """
 
     samples: int
-    absolute: float
-    relative: float
+    tolerances: tuple[Tolerance, ...]
     arithmetic: str
 
     def __post_init__(self) -> None:
-        """Make the tolerances finite and not negative; raises ArtifactError."""
-        _floats(self, "absolute", "relative")
-        if self.samples < 1 or self.absolute < 0 or self.relative < 0:
-            raise ArtifactError("test vectors need a sample and tolerances that are not negative.")
+        """Check that there is a sample; raises ArtifactError."""
+        if self.samples < 1:
+            raise ArtifactError("test vectors need a sample.")
 
     @staticmethod
     def from_json(value: Fields) -> VectorsRecord:
         """Inverse of `to_json`."""
-        numbers = value.number("absolute"), value.number("relative")
-        return VectorsRecord(value.count("samples"), *numbers, value.text("arithmetic"))
+        items = [Fields(item, "the manifest, a tolerance") for item in value.items("tolerances")]
+        tolerances = tuple(Tolerance.from_json(item) for item in items)
+        return VectorsRecord(value.count("samples"), tolerances, value.text("arithmetic"))
 
 
 @dataclass(frozen=True)
@@ -320,6 +341,11 @@ class Manifest(_Record):
             names = [spec.name for spec in specs]
             if not names or len(set(names)) != len(names):
                 raise ArtifactError(f"the manifest needs one or more {what}s, each with a name of its own.")
+        if self.test_vectors is not None and len(self.test_vectors.tolerances) != len(self.outputs):
+            raise ArtifactError(
+                f"the manifest has {len(self.outputs)} outputs and {len(self.test_vectors.tolerances)} tolerances; "
+                "each output has one."
+            )
 
 
 def _objects(read: Fields, key: str) -> list[Fields]:

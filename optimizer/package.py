@@ -20,6 +20,7 @@ from ..core.manifest import (
     RuntimeRecord,
     SourceRecord,
     TargetRecord,
+    Tolerance,
 )
 from ..device_profiles.detect import host_cpu
 from ..device_profiles.profile import DeviceProfile
@@ -32,7 +33,7 @@ from .trial import Trial
 VECTOR_SAMPLES = 4
 _BINS = 32
 _BIN_VALUES = 100_000
-_FLOAT_TOLERANCE, _INT8_TOLERANCE = 1e-3, 0.05
+_FLOAT_TOLERANCE, _INT8_TOLERANCE, _FLOAT_NOISE = 1e-3, 0.05, 1e-6
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,6 @@ def _vectors(origin: Origin, trial: Trial, samples: Split) -> TestVectors:
     batch = next(samples.batches(VECTOR_SAMPLES))
     count = len(batch.indices)
     outputs = {spec.name: trial.outputs[spec.name][:count] for spec in origin.outputs}
-    largest = max((float(np.abs(array).max(initial=0.0)) for array in outputs.values()), default=1.0)
     relative = _INT8_TOLERANCE if trial.precision == "int8" else _FLOAT_TOLERANCE
     cpu = host_cpu()
     where = {
@@ -101,10 +101,22 @@ def _vectors(origin: Origin, trial: Trial, samples: Split) -> TestVectors:
     return TestVectors(
         inputs={spec.name: np.ascontiguousarray(batch.inputs[spec.name]) for spec in origin.inputs},
         outputs={name: np.ascontiguousarray(array) for name, array in outputs.items()},
-        absolute=relative * max(largest, 1e-6),
-        relative=relative,
+        tolerances={name: _tolerance(relative, array, trial.outputs[name]) for name, array in outputs.items()},
         arithmetic=f"{trial.runtime} {registry.get(trial.runtime).version()} on {cpu.arch}: {where}",
     )
+
+
+def _tolerance(relative: float, expected: NDArray[Any], answers: NDArray[Any]) -> Tolerance:
+    """Tolerance of one output: `relative` to its values, at most a quarter of what `answers` on all samples spread over.
+
+    Beside a large offset, `relative` alone would let every answer pass for every other. An output that never varies has no
+    spread to go by; below single precision there is nothing to tell apart.
+    """
+    wide = answers.astype(np.float64)
+    largest = max(float(np.abs(expected.astype(np.float64)).max(initial=0.0)), 1e-6)
+    spread = float(np.ptp(wide)) if wide.size else 0.0
+    share = min(relative, max(spread / 8 / largest, _FLOAT_NOISE)) if spread > 0 else relative
+    return Tolerance(absolute=share * largest, relative=share)
 
 
 def _gate_record(verdict: Verdict) -> GateRecord:

@@ -17,6 +17,7 @@ from edgewright.core.manifest import (
     RuntimeRecord,
     SourceRecord,
     TargetRecord,
+    Tolerance,
 )
 
 FEATURES, CLASSES = 4, 3
@@ -62,7 +63,7 @@ def model_bytes() -> bytes:
 def vectors(model_bytes: bytes) -> TestVectors:
     inputs = np.random.default_rng(1).normal(size=(5, FEATURES)).astype(np.float32)
     outputs = expected(model_bytes, inputs)
-    return TestVectors({"x": inputs}, {"y": outputs}, 1e-6, 1e-6, "onnxruntime on x86_64 with avx2")
+    return TestVectors({"x": inputs}, {"y": outputs}, {"y": Tolerance(1e-6, 1e-6)}, "onnxruntime on x86_64 with avx2")
 
 
 @pytest.fixture(scope="session")

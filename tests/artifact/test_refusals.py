@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from edgewright.core.artifact import ArtifactContent, TestVectors
+from edgewright.core.artifact import ArtifactContent, TestVectors, told_tolerances
 from edgewright.core.artifact_read import open_artifact, read_artifact
 from edgewright.core.artifact_write import build_artifact, write_artifact
 from edgewright.core.errors import ArtifactError, StoreError
 from edgewright.core.executor import TensorSpec
-from edgewright.core.manifest import GateRecord, HistogramBins, VectorsRecord
+from edgewright.core.manifest import GateRecord, HistogramBins, Tolerance, VectorsRecord
 
 
 def with_vectors(content: ArtifactContent, **changes: Any) -> ArtifactContent:
@@ -40,9 +40,8 @@ Y = np.zeros((5, 3), np.float32)
         ({"inputs": {"x": np.float32(0)[None].sum()[...]}}, "does not fit"),
         ({"inputs": {"x": X.astype(np.float64)}}, "is float64"),
         ({"outputs": {"y": np.full_like(Y, np.nan)}}, "not finite"),
-        ({"absolute": float("nan")}, "finite"),
-        ({"absolute": -1.0}, "not negative"),
-        ({"relative": "much"}, "no number"),
+        ({"tolerances": {}}, "have tolerances for"),
+        ({"tolerances": {"y": Tolerance(0.0, 0.0), "z": Tolerance(0.0, 0.0)}}, "have tolerances for"),
     ],
 )
 def test_test_vectors_must_fit_the_model(content: ArtifactContent, changes: dict[str, Any], words: str) -> None:
@@ -112,20 +111,26 @@ def test_numbers_of_records_must_be_finite() -> None:
     with pytest.raises(ArtifactError, match="finite numbers or null"):
         GateRecord("top1 >= -1pt", "passed", measured=float("nan"))
     with pytest.raises(ArtifactError, match="need a sample"):
-        VectorsRecord(0, 0.0, 0.0, "")
+        VectorsRecord(0, (), "")
+    with pytest.raises(ArtifactError, match="finite numbers or null"):
+        Tolerance(float("nan"), 0.0)
+    with pytest.raises(ArtifactError, match="not negative"):
+        Tolerance(0.0, -1.0)
+    with pytest.raises(ArtifactError, match="no number"):
+        Tolerance("much", 0.0)  # type: ignore[arg-type]
     assert isinstance(GateRecord("a", "passed", measured=np.float32(0.5)).measured, float)
 
 
 def test_text_is_no_test_vector(content: ArtifactContent) -> None:
     words = np.array([["a"] * 4] * 5)
     specs = (TensorSpec("x", words.dtype.name, (1, 4)),)
-    vectors = TestVectors({"x": words}, content.test_vectors.outputs, 0.0, 0.0, "")
+    vectors = TestVectors({"x": words}, content.test_vectors.outputs, {"y": Tolerance(0.0, 0.0)}, "")
     with pytest.raises(ArtifactError, match="numbers only"):
         build_artifact(replace(content, manifest=replace(content.manifest, inputs=specs), test_vectors=vectors))
 
 
 def test_a_mismatch_names_the_worst_output() -> None:
-    vectors = TestVectors({"x": X}, {"y": Y, "z": Y + 1}, 0.1, 0.1, "")
+    vectors = TestVectors({"x": X}, {"y": Y, "z": Y + 1}, dict.fromkeys("yz", Tolerance(0.1, 0.1)), "")
     assert vectors.mismatch({"y": Y + np.float32(0.0999), "z": Y + np.float32(1.1999)}) is None
     assert "output 'z' is outside the tolerance in 100.00%" in str(vectors.mismatch({"y": Y + 1, "z": Y + 9}))
     assert "not finite" in str(vectors.mismatch({"y": Y * np.nan, "z": Y + 1}))
@@ -135,11 +140,31 @@ def test_a_mismatch_names_the_worst_output() -> None:
     assert "float64" in str(vectors.mismatch({"y": Y.astype(float), "z": Y + 1}))
 
 
+def test_each_output_is_held_to_its_own_tolerance(content: ArtifactContent) -> None:
+    tolerances = {"small": Tolerance(1e-3, 1e-3), "large": Tolerance(50.0, 0.05)}
+    vectors = TestVectors({"x": X}, {"small": Y + 1, "large": Y + 1000}, tolerances, "")
+    assert vectors.mismatch({"small": Y + 1, "large": Y + 1040}) is None
+    assert "output 'small'" in str(vectors.mismatch({"small": Y, "large": Y + 1000}))
+    specs = (TensorSpec("large", "float32", (1, 3)), TensorSpec("small", "float32", (1, 3)))
+    manifest = replace(content.manifest, outputs=specs)
+    found = read_artifact(build_artifact(replace(content, manifest=manifest, test_vectors=vectors)))
+    assert found.manifest.test_vectors is not None
+    assert found.manifest.test_vectors.tolerances == (tolerances["large"], tolerances["small"])
+    assert found.test_vectors.tolerances == tolerances
+    assert told_tolerances(found.manifest) == "50 + 0.05 |expected| for 'large', 0.001 + 0.001 |expected| for 'small'"
+
+
+def test_there_are_as_many_tolerances_as_outputs(content: ArtifactContent) -> None:
+    record = VectorsRecord(5, (Tolerance(0.0, 0.0),) * 2, "")
+    with pytest.raises(ArtifactError, match="1 outputs and 2 tolerances"):
+        replace(content.manifest, test_vectors=record).check()
+
+
 def test_integers_far_apart_do_not_wrap() -> None:
     low, high = np.array([[0]], np.uint8), np.array([[255]], np.uint8)
-    vectors = TestVectors({"x": low}, {"y": high}, 254.0, 0.0, "")
+    vectors = TestVectors({"x": low}, {"y": high}, {"y": Tolerance(254.0, 0.0)}, "")
     assert vectors.mismatch({"y": low}) is not None
-    assert TestVectors({"x": low}, {"y": high}, 255.0, 0.0, "").mismatch({"y": low}) is None
+    assert TestVectors({"x": low}, {"y": high}, {"y": Tolerance(255.0, 0.0)}, "").mismatch({"y": low}) is None
 
 
 def test_a_missing_file_a_folder_and_a_pipe(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from edgewright.core.artifact_write import build_artifact, write_artifact
 from edgewright.core.canonical import digest, dumps
 from edgewright.core.errors import ArtifactError
 from edgewright.core.executor import TensorSpec
-from edgewright.core.manifest import GateRecord, HistogramBins, Manifest
+from edgewright.core.manifest import GateRecord, HistogramBins, Manifest, Tolerance
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -52,6 +52,7 @@ def assert_same(content: ArtifactContent, data: bytes) -> None:
         for name, array in mine.items():
             assert theirs[name].dtype == array.dtype
             np.testing.assert_array_equal(theirs[name], array)
+    assert found.test_vectors.tolerances == content.test_vectors.tolerances
     assert found.test_vectors.arithmetic == content.test_vectors.arithmetic
 
 
@@ -88,8 +89,8 @@ def contents(draw: st.DrawFn, base: Manifest) -> ArtifactContent:
         histograms=(HistogramBins("t", "output", tuple(edges), tuple(range(len(edges) + 1))),),
         gates=(GateRecord(draw(NAMES), "passed", measured=draw(FINITE | st.none()), why=draw(st.text(max_size=5))),),
     )
-    tolerance = abs(draw(FINITE))
-    vectors = TestVectors(fed, made, tolerance, tolerance, draw(NAMES))
+    tolerances = {name: Tolerance(abs(draw(FINITE)), abs(draw(FINITE))) for name in made}
+    vectors = TestVectors(fed, made, tolerances, draw(NAMES))
     return ArtifactContent(manifest, files, vectors, draw(st.dictionaries(st.text(max_size=5), JSON, max_size=3)))
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from edgewright.core.artifact import ArtifactContent, TestVectors
 from edgewright.core.artifact_write import write_artifact
-from edgewright.core.manifest import RuntimeRecord
+from edgewright.core.manifest import RuntimeRecord, Tolerance
 from edgewright.device_profiles.loader import load
 from edgewright.ir.model import Model
 from edgewright.runtimes import registry
@@ -51,7 +51,7 @@ def test_each_runtime(name: str, content: ArtifactContent, model_bytes: bytes, d
             outputs=executor.outputs,
         )
     np.testing.assert_allclose(outputs["y"], content.test_vectors.outputs["y"], atol=1e-5)
-    vectors = TestVectors(content.test_vectors.inputs, outputs, 1e-6, 1e-6, f"{name} in a test")
+    vectors = TestVectors(content.test_vectors.inputs, outputs, {"y": Tolerance(1e-6, 1e-6)}, f"{name} in a test")
     path = tmp_path / f"{name}.ewa"
     write_artifact(path, ArtifactContent(manifest, lowered.files, vectors))
 

@@ -29,6 +29,7 @@ from edgewright.core.manifest import (
     RuntimeRecord,
     SourceRecord,
     TargetRecord,
+    Tolerance,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -53,7 +54,9 @@ def build(files: dict[str, bytes]) -> bytes:
         measured_on=None,
     )
     one = np.ones(1, np.uint8)
-    return build_artifact(ArtifactContent(manifest, files, TestVectors({"x": one}, {"y": one}, 0.0, 0.0, "a")))
+    return build_artifact(
+        ArtifactContent(manifest, files, TestVectors({"x": one}, {"y": one}, {"y": Tolerance(0.0, 0.0)}, "a"))
+    )
 
 
 @pytest.fixture(scope="module")
