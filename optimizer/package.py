@@ -145,14 +145,18 @@ def _gate_record(verdict: Verdict) -> GateRecord:
 
 
 def bins_of(split: Split, outputs: Outputs, specs: Sequence[TensorSpec]) -> list[HistogramBins]:
-    """Bins of inputs, outputs and confidence at the quantiles of what `split` and the reference's `outputs` on it hold."""
+    """Bins of inputs, outputs and confidence at the quantiles of what `split` and the reference's `outputs` on it hold.
+
+    Of large tensors they count a sample, drawn with a fixed seed.
+    """
     bins = []
+    draw = np.random.default_rng(0)
     for spec in split.data.inputs:
-        values = np.concatenate([_thinned(batch.inputs[spec.name], len(split)) for batch in split.batches(64)])
+        values = np.concatenate([_thinned(batch.inputs[spec.name], len(split), draw) for batch in split.batches(64)])
         bins += _histogram(spec.name, "input", values)
     for spec in specs:
         values = outputs[spec.name]
-        bins += _histogram(spec.name, "output", _thinned(values, 1))
+        bins += _histogram(spec.name, "output", _thinned(values, len(values), draw))
         if values.ndim == 2 and values.shape[1] > 1:
             bins += _histogram(spec.name, "confidence", _confidence(values))
     return bins
@@ -167,11 +171,16 @@ def _confidence(values: NDArray[Any]) -> NDArray[Any]:
     return np.asarray((shifted / shifted.sum(axis=1, keepdims=True)).max(axis=1))
 
 
-def _thinned(array: NDArray[Any], samples: int) -> NDArray[Any]:
-    """Evenly spaced values of a batch, so that all batches together stay near the limit."""
+def _thinned(array: NDArray[Any], samples: int, draw: np.random.Generator) -> NDArray[Any]:
+    """Values of a batch drawn at random, so that all batches together stay within the limit.
+
+    Evenly spaced ones would all be of one channel or class where the spacing is a multiple of the last axis.
+    """
     flat = array.reshape(-1)
-    keep = max(1, _BIN_VALUES * len(array) // max(samples, len(array)))
-    return np.asarray(flat[:: max(1, flat.size // keep)], np.float64)
+    keep = max(1, _BIN_VALUES * len(array) // max(samples, len(array), 1))
+    if flat.size > keep:
+        flat = flat[draw.choice(flat.size, keep, replace=False, shuffle=False)]
+    return np.asarray(flat, np.float64)
 
 
 def _histogram(tensor: str, kind: Any, values: NDArray[Any]) -> list[HistogramBins]:
