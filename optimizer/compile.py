@@ -150,10 +150,11 @@ class _Work:
             + (f", audit {len(splits.audit)} set aside" if splits.audit is not None else ""),
             *warnings,
         ]
-        for note in notes:
-            self.progress.note(note)
         answers = {split.name: self.evaluator.outputs(reference, split) for split in (splits.search, splits.accept)}
         search, accept = (prepare_exam(split, answers[split.name], output, gates) for split in (splits.search, splits.accept))
+        notes += prepare.check_reference(answers["accept"][output], accept.labels, gates)
+        for note in notes:
+            self.progress.note(note)
         return Shared(
             data=data,
             gates=gates,
@@ -166,7 +167,10 @@ class _Work:
 
     def _target(self, kit: Kit, profile: DeviceProfile, accept: Exam, ledger: Ledger) -> Target:
         start = time.perf_counter()
-        trials = try_all(kit, profile, self.recipe.runtimes, self.recipe.precisions)
+        asked = self.recipe.precisions
+        # float32 is always tried: it is what nothing may be slower than, and what sizes are told against.
+        tried = asked if "float32" in asked else ("float32", *asked)
+        trials = try_all(kit, profile, self.recipe.runtimes, tried)
         threads = kit.threads_for(profile)
 
         ram: dict[str, int] = {}
@@ -176,7 +180,7 @@ class _Work:
                 ram[trial.key] = self._ram_bytes(kit, trial.built, threads)
             return ram.get(trial.key, sys.maxsize)
 
-        decision = decide(kit, profile, trials, self.recipe.objective, accept, ledger, ram_bytes)
+        decision = decide(kit, profile, trials, self.recipe.objective, asked, accept, ledger, ram_bytes)
         chosen = decision.chosen
         if chosen is not None and chosen.latency is not None:
             ram_bytes(chosen)

@@ -33,9 +33,10 @@ from ..ir.rewrites.fold_bn import FoldBatchNorm
 from ..ir.rewrites.strip import Strip
 from ..ir.rewrites.widen import WidenWeights
 from .build import Calibration
+from .gates.decisions import Unjudgeable, class_count, class_labels, cut_of, predicted, scores_of
 from .gates.defaults import default_gate
 from .gates.needed import samples_for_gate
-from .gates.registry import compares_classes, is_user_metric
+from .gates.registry import compares_classes, find_metric, is_user_metric
 from .gates.text import Gate, check_columns, check_labelled, parse_gates
 from .gates.user import load_user_metric
 from .ingest.ingest import Ingested, ingest
@@ -189,6 +190,37 @@ def check_data(data: Dataset, gates: Sequence[Gate]) -> tuple[str, ...]:
             "give samples of every class."
         )
     return report.warnings
+
+
+def check_reference(reference: Any, labels: Any, gates: tuple[Gate, ...]) -> list[str]:
+    """What to tell of the source model's own answers [n, ...] beside labels [n]; nothing where no gate compares classes.
+
+    Raises DataError when it is right no more often than guessing would be: then labels or preprocessing are not the model's,
+    and a candidate that answers just as wrongly would pass.
+    """
+    metrics = [find_metric(gate.metric) for gate in gates]
+    if labels is None or not any(item is not None and item.needs_labels and item.family != "score" for item in metrics):
+        return []
+    scores = scores_of(reference)
+    classes = class_count(scores)
+    try:
+        truth = class_labels(labels, classes)
+    except Unjudgeable:
+        return []
+    share = float((predicted(scores, cut_of(scores)) == truth).mean())
+    common, most = np.unique(truth, return_counts=True)
+    if share <= 1 / classes:
+        raise DataError(
+            f"the source model itself is right on {share:.1%} of {len(truth)} samples, no more than guessing among {classes} "
+            "classes; correct the labels' order or the preprocessing before anything is judged by them."
+        )
+    majority = float(most.max() / len(truth))
+    told = f"the source model is right on {share:.1%} of {len(truth)} samples of accept"
+    if share < majority:
+        told += (
+            f", less than always answering {common[most.argmax()]} would be ({majority:.1%}): check labels and preprocessing"
+        )
+    return [told]
 
 
 def preprocessing_json(data: Dataset) -> Any:

@@ -153,7 +153,7 @@ def _no_ratio(trial: Trial, target: Target) -> str:
         return "it is the best float32 itself"
     if trial.latency is None:
         return trial.missing.get("latency_ms", "not measured")
-    return "only what may be released is timed against the best float in turns"
+    return "only what may be released, and each float32, is timed against the best float in turns"
 
 
 def _flips(exam: Exam, outputs: Outputs, shared: Shared) -> tuple[tuple[Flip, ...], int]:
