@@ -21,6 +21,13 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def try_writing(folder: Path) -> None:
+    """Make sure of `folder` and that files can be made in it, without leaving one; raises OSError when the disk refuses."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
+
+
 def write_atomic(path: Path, data: bytes) -> None:
     """Write `data` to `path` by way of a temporary file beside it; raises StoreError when the disk refuses."""
     try:

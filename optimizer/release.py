@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..calibration.content import content_digest
-from ..calibration.dataset import Split
+from ..calibration.content import content_digest, sketch
+from ..core.canonical import digest_json
 from ..core.errors import RuntimeFailure
 from ..device_profiles.profile import DeviceProfile
 from ..runtimes import registry
@@ -15,7 +15,7 @@ from ..runtimes.bench.compare import TOLERANCE, RatioResult, compare, never_slow
 from ..runtimes.contract import Precision
 from .build import Built
 from .exam import Exam
-from .gates.ledger import Ledger
+from .gates.ledger import Judging, Ledger
 from .gates.verdict import Verdict, overall
 from .kit import Kit
 from .recipe import Objective
@@ -110,7 +110,7 @@ def decide(
     notes: list[str] = []
     looks: list[Look] = []
     ratios: dict[str, RatioResult] = {}
-    data = f"{_judging_data(accept)}:{profile.name}"
+    judging = _judging_data(accept, profile)
     for trial in order(trials, objective, ram_bytes):
         built = trial.built
         if built is None or trial.precision not in precisions or (len(looks) >= _MOST_LOOKS and trial is not baseline):
@@ -123,9 +123,9 @@ def decide(
                 notes.append(note)
                 continue
         texts = [str(gate) for gate in kit.gates]
-        entry = ledger.look(data, built.digest, texts)
+        entry = ledger.look(judging, built.digest, texts, kit.seed)
         verdicts = _judged(kit, trial, accept, entry.alpha())
-        looks.append(Look(trial, tuple(verdicts), ledger.extract(data, built.digest)))
+        looks.append(Look(trial, tuple(verdicts), ledger.extract(entry)))
         why = why_of(verdicts)
         if looks[-1].status == "passed":
             return Decision("passed", why, trial, baseline, tuple(looks), ratios, tuple(notes))
@@ -139,10 +139,10 @@ def decide(
     return Decision(status, why, None, baseline, tuple(looks), ratios, tuple(notes))
 
 
-def _judging_data(accept: Exam) -> str:
+def _judging_data(accept: Exam, profile: DeviceProfile) -> Judging:
     """What looks are counted by: all that `accept` was cut from, so that neither another order nor another cut is new data."""
-    data = accept.split.data
-    return content_digest(Split("all", data, tuple(range(len(data)))))
+    device = digest_json([profile.arch, sorted(profile.isa), profile.threads])
+    return Judging(sketch(accept.split.data), content_digest(accept.split, accept.columns), device)
 
 
 def _judged(kit: Kit, trial: Trial, accept: Exam, alpha: float) -> list[Verdict]:
