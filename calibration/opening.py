@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..core.errors import DataError, UsageError, unknown
 from ..core.executor import TensorSpec
+from .classes import renumbered
 from .content import digest_records, hash_record
 from .dataset import Batch, Dataset, chunks, has_attributes
 from .preprocess import Preprocessing
@@ -33,9 +34,12 @@ class OpenedDataset:
     `content.content_digest` is the one that does not see the order.
     """
 
-    def __init__(self, source: Source, preprocessing: Preprocessing) -> None:
+    def __init__(self, source: Source, preprocessing: Preprocessing, classes: Sequence[str] = ()) -> None:
+        """`classes` are names of the classes by the model's number, where labels are names; () numbers them sorted."""
         self._source = source
         self.preprocessing = preprocessing
+        self._classes = tuple(classes) if source.has_labels else ()
+        self._numbers = renumbered(source.classes, self._classes, source.where) if self._classes else None
         for name in preprocessing.inputs:
             if name not in {spec.name for spec in source.inputs}:
                 raise UsageError(unknown("preprocessing input", name, [spec.name for spec in source.inputs]))
@@ -67,7 +71,7 @@ class OpenedDataset:
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes by label, where labels were names."""
-        return self._source.classes
+        return self._classes or self._source.classes
 
     @property
     def has_labels(self) -> bool:
@@ -88,12 +92,13 @@ class OpenedDataset:
     def read(self, indices: Sequence[int]) -> Batch:
         """The samples at `indices`, in that order; raises DataError."""
         indices = self._checked(indices)
-        labels = self._source.read_labels(indices) if self.has_labels else None
+        labels = self.labels_at(indices) if self.has_labels else None
         return Batch(self._inputs(indices), labels, self._source.read_columns(self.columns, indices), indices)
 
     def labels_at(self, indices: Sequence[int]) -> NDArray[Any]:
         """Labels [k, ...] alone."""
-        return self._source.read_labels(self._checked(indices))
+        labels = self._source.read_labels(self._checked(indices))
+        return labels if self._numbers is None else self._numbers[labels]
 
     def column_at(self, name: str, indices: Sequence[int]) -> NDArray[Any]:
         """Column `name` [k] alone."""
@@ -111,7 +116,7 @@ class OpenedDataset:
 
     def with_inputs(self, inputs: Mapping[str, str]) -> OpenedDataset:
         """The same data with these inputs, each fed by the named array."""
-        return OpenedDataset(self._source.with_inputs(inputs), self.preprocessing)
+        return OpenedDataset(self._source.with_inputs(inputs), self.preprocessing, self._classes)
 
     @cached_property
     def _hashes(self) -> tuple[bytes, ...]:
@@ -124,7 +129,7 @@ class OpenedDataset:
             columns = self._source.read_columns(self._source.record_columns, piece)
             parts: dict[str, NDArray[Any]] = {f"column {name}": values for name, values in columns.items()}
             if self.has_labels:
-                parts["label"] = self._source.read_labels(piece)
+                parts["label"] = self.labels_at(piece)
             for place, index in enumerate(piece):
                 made.append(hash_record(self._hashes[index], {name: values[place] for name, values in parts.items()}))
         return tuple(made)
@@ -151,22 +156,24 @@ def open_dataset(
     labels: str | None = None,
     inputs: Mapping[str, str] | None = None,
     preprocessing: Preprocessing | None = None,
+    classes: Sequence[str] = (),
     trust: bool = False,
 ) -> Dataset:
     """Open .npz, .npy, .csv, .parquet, a folder of images or of audio, `module:function`, arrays by name, or a data set.
 
     `labels` names the array or column of labels; `inputs` maps a model's input to the array (or table columns "a,b") that
-    feeds it. `trust` allows pickled arrays, which can run code. Raises DataError, TrustError and UsageError, one sentence each.
+    feeds it. `classes` numbers labels that are names, 0 first. `trust` allows pickled arrays, which can run code.
+    Raises DataError, TrustError and UsageError, one sentence each.
     """
     if not isinstance(source, str | Path):
-        return _from_object(source, "the data", labels, inputs, preprocessing)
+        return _from_object(source, "the data", labels, inputs, preprocessing, classes)
     text = str(source)
     if isinstance(source, str) and is_callable_name(text) and not Path(text).exists():
-        return _from_object(call(text), text, labels, inputs, preprocessing)
+        return _from_object(call(text), text, labels, inputs, preprocessing, classes)
     path = Path(source)
     if not path.exists():
         raise DataError(f"there is no file or folder {path}; check the path, or name a function as module:function.")
-    return OpenedDataset(_from_path(path, labels, inputs, trust), preprocessing or Preprocessing())
+    return OpenedDataset(_from_path(path, labels, inputs, trust), preprocessing or Preprocessing(), classes)
 
 
 def _from_path(path: Path, labels: str | None, inputs: Mapping[str, str] | None, trust: bool) -> Source:
@@ -198,19 +205,24 @@ def _from_folder(path: Path, labels: str | None, inputs: Mapping[str, str] | Non
 
 
 def _from_object(
-    value: Any, where: str, labels: str | None, inputs: Mapping[str, str] | None, preprocessing: Preprocessing | None
+    value: Any,
+    where: str,
+    labels: str | None,
+    inputs: Mapping[str, str] | None,
+    preprocessing: Preprocessing | None,
+    classes: Sequence[str],
 ) -> Dataset:
     if isinstance(value, Mapping):
-        return OpenedDataset(from_mapping(value, where, labels, inputs), preprocessing or Preprocessing())
+        return OpenedDataset(from_mapping(value, where, labels, inputs), preprocessing or Preprocessing(), classes)
     if has_attributes(value, ("read", "inputs", "digest")):
-        if preprocessing is not None or labels is not None:
+        if preprocessing is not None or labels is not None or classes:
             raise UsageError(
-                f"{where} is a data set with labels and preprocessing of its own; declare them where it is opened."
+                f"{where} is a data set with labels, classes and preprocessing of its own; declare them where it is opened."
             )
         dataset: Dataset = value.with_inputs(inputs) if inputs else value
         return dataset
     if isinstance(value, np.ndarray):
-        return OpenedDataset(from_mapping({"x": value}, where, labels, inputs), preprocessing or Preprocessing())
+        return OpenedDataset(from_mapping({"x": value}, where, labels, inputs), preprocessing or Preprocessing(), classes)
     if hasattr(value, "__iter__") or hasattr(value, "__getitem__"):
-        return OpenedDataset(from_samples(value, where, labels, inputs), preprocessing or Preprocessing())
+        return OpenedDataset(from_samples(value, where, labels, inputs), preprocessing or Preprocessing(), classes)
     raise DataError(f"{where} is of type {type(value).__name__}; give arrays by name, samples, or a data set.")

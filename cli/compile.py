@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from ..calibration.classes import read_classes
 from ..core.errors import UsageError
 from ..optimizer.recipe import Recipe, read_recipe
 
@@ -27,6 +28,7 @@ from ..optimizer.recipe import Recipe, read_recipe
 @click.option("--runtime", "runtimes", multiple=True, help="onnxruntime, openvino or litert; all of the profile by default.")
 @click.option("--preprocess", help="Declared preprocessing, for example 'resize=224,layout=nchw,mean=127,std=128'.")
 @click.option("--labels", help="Array or column that holds the labels.")
+@click.option("--classes", help="Names of the classes in the order of the model's outputs: a,b,c or a file, one a line.")
 @click.option("--input", "inputs", multiple=True, metavar="INPUT=ARRAY", help="Which array feeds which model input.")
 @click.option("--group", help="Column whose values must not straddle splits (patient, speaker).")
 @click.option("--shape", "shapes", multiple=True, metavar="INPUT=1x3x224x224", help="Sizes for free axes.")
@@ -68,6 +70,8 @@ def compile(model: str, as_json: bool, **flags: Any) -> int:
 def _recipe(model: str, flags: dict[str, Any]) -> Recipe:
     """Recipe of the flags that were given, over those of the file when MODEL is one."""
     given = {name: value for name, value in flags.items() if value not in (None, ())}
+    if "classes" in given:
+        given["classes"] = read_classes(given["classes"])
     if "inputs" in given:
         given["inputs"] = dict(_pair(text, "--input") for text in given["inputs"])
     if "shapes" in given:

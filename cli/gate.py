@@ -19,6 +19,7 @@ import click
 @click.option("--gate", "gates", multiple=True, help="What must hold; chosen from data and outputs by default.")
 @click.option("--preprocess", help="Declared preprocessing of the data.")
 @click.option("--labels", help="Array or column that holds the labels.")
+@click.option("--classes", help="Names of the classes in the order of the model's outputs: a,b,c or a file, one a line.")
 @click.option("--threads", type=click.IntRange(1, 1024), default=1, show_default=True, help="Threads of the runtimes.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the bootstrap.")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdicts as JSON.")
@@ -29,6 +30,7 @@ def gate(
     gates: tuple[str, ...],
     preprocess: str | None,
     labels: str | None,
+    classes: str | None,
     threads: int,
     seed: int,
     as_json: bool,
@@ -41,6 +43,7 @@ def gate(
     Example: edgewright gate model.onnx dist/model-x86-64-vnni.ewa --data test.npz --gate 'top1 >= -1pt'
     """
     from ..calibration.bind import bind
+    from ..calibration.classes import classes_note, read_classes, unlabelled_note
     from ..calibration.dataset import Split
     from ..calibration.opening import open_dataset
     from ..calibration.preprocess import Preprocessing
@@ -56,7 +59,10 @@ def gate(
     wanted = parse_gates(gates)
     declared = Preprocessing.parse(preprocess) if preprocess else None
     with redirect_stdout(sys.stderr):  # what the user's own code prints is not the answer
-        raw = open_dataset(data, labels=labels, preprocessing=declared)
+        order = read_classes(classes) if classes is not None else ()
+        raw = open_dataset(data, labels=labels, preprocessing=declared, classes=order)
+        for note in (*unlabelled_note(raw), *classes_note(raw, bool(order))):
+            progress.note(note)
         answers = [_answers(path, raw, threads, progress) for path in (reference, candidate)]
         output = next(iter(answers[0]))
         bound = bind(raw, raw.inputs)

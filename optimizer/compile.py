@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from ..calibration.classes import classes_note, unlabelled_note
 from ..calibration.dataset import Dataset, Split
 from ..core.artifact import SUFFIX
 from ..core.artifact_write import write_artifact
@@ -148,6 +149,8 @@ class _Work:
             f"gates{chosen}: {told}; about {wanted} samples decide them, accept has {len(splits.accept)}, "
             f"search {len(splits.search)}, calib {len(splits.calib)}"
             + (f", audit {len(splits.audit)} set aside" if splits.audit is not None else ""),
+            *unlabelled_note(data),
+            *classes_note(data, bool(self.recipe.classes)),
             *warnings,
         ]
         answers = {split.name: self.evaluator.outputs(reference, split) for split in (splits.search, splits.accept)}

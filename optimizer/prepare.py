@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..calibration.bind import bind, check_labels
+from ..calibration.classes import check_same_classes
 from ..calibration.collect import collect
 from ..calibration.dataset import Dataset, Split, read_column, read_labels
 from ..calibration.moments import collect_moments, from_arrays, to_arrays
@@ -52,8 +53,10 @@ _MOMENT_SAMPLES = 128
 
 def open_data(recipe: Recipe) -> Dataset:
     """The data set that the recipe names, not yet matched to a model; raises DataError."""
-    source = recipe.data if recipe.data is not None else recipe.accept
-    return _open(recipe, source)
+    data = _open(recipe, recipe.data if recipe.data is not None else recipe.accept)
+    if recipe.classes and not data.has_labels:
+        raise DataError("classes are named and the data have no labels; name the labels with --labels NAME, or drop --classes.")
+    return data
 
 
 def ingest_model(recipe: Recipe, data: Dataset, progress: Progress) -> Ingested:
@@ -138,6 +141,8 @@ def split_data(recipe: Recipe, data: Dataset, base: Model, wanted: int) -> Split
     if set(own) <= {"audit"} and recipe.data is not None:
         cut = make_splits(data, wanted, recipe.search_samples, recipe.calib_samples, amount, groups)
         return cut.with_audit(own["audit"], groups) if "audit" in own else cut
+    for name, other in own.items():
+        check_same_classes(data, other, name)
     main = data if recipe.data is not None else None
     accept, calib = own.get("accept", main), own.get("calib", main)
     if accept is None or calib is None or (accept is main and calib is main):
@@ -232,4 +237,11 @@ def preprocessing_json(data: Dataset) -> Any:
 def _open(recipe: Recipe, source: Any) -> Dataset:
     preprocessing = Preprocessing.parse(recipe.preprocess) if recipe.preprocess else None
     inputs: Mapping[str, str] | None = recipe.inputs or None
-    return open_dataset(source, labels=recipe.labels, inputs=inputs, preprocessing=preprocessing, trust=recipe.trust)
+    return open_dataset(
+        source,
+        labels=recipe.labels,
+        inputs=inputs,
+        preprocessing=preprocessing,
+        classes=recipe.classes,
+        trust=recipe.trust,
+    )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from ..calibration.classes import read_classes
 from ..core.errors import UsageError, unknown
 from ..runtimes.contract import PRECISIONS, Precision
 from ..runtimes.registry import NAMES
@@ -36,6 +37,7 @@ class Recipe:
     `model` and `data` are paths, `module:function`, or objects of the Python API. `accept`, `search`, `calib`, `audit` are
     data sets of their own for these splits; `audit` may be a share (below 1) or a number of samples to set aside, which nothing
     is chosen or judged by. `search_samples` and `calib_samples` bound what is taken from the rest of `data`.
+    `classes` are names of the classes by the model's number, 0 first.
     `inputs` maps model inputs to arrays of the data. `shapes` fixes free axes. `measurements` is a file of earlier timings.
     """
 
@@ -51,6 +53,7 @@ class Recipe:
     runtimes: tuple[str, ...] = NAMES
     preprocess: str = ""
     labels: str | None = None
+    classes: tuple[str, ...] = ()
     inputs: Mapping[str, str] = field(default_factory=dict)
     group: str | None = None
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
@@ -149,6 +152,12 @@ def _typed(name: str, value: Any, path: Path) -> Any:
         if not isinstance(value, dict) or not all(_is_shape(shape) for shape in value.values()):
             raise UsageError(f"{path}: shapes must be a table of lists of sizes; write for example {{ x = [1, 3, 224, 224] }}.")
         return {key: tuple(shape) for key, shape in value.items()}
+    if name == "classes":
+        if isinstance(value, str):
+            return read_classes(path.parent / value if (path.parent / value).is_file() else value)
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise UsageError(f"{path}: classes must be a list of names or a file with one a line, not {value!r}.")
+        return read_classes(value)
     if name == "inputs":
         if not isinstance(value, dict) or not all(isinstance(array, str) for array in value.values()):
             raise UsageError(f'{path}: inputs must be a table of names of arrays; write for example {{ image = "x" }}.')

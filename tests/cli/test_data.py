@@ -81,6 +81,25 @@ def test_shapes_lengths_and_types(
         answer.refused(kind, *words)
 
 
+def test_names_of_classes_get_the_models_numbers_and_are_told(
+    compile: Run, npz: Run, digits_arrays: Arrays, tmp_path: Path
+) -> None:
+    words = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+    data = npz(x=digits_arrays["x"], target=np.array(words)[digits_arrays["y"]])
+    (tmp_path / "classes.txt").write_text("\n".join(words), "utf-8")
+    compile("--classes", ",".join(words), data=data, gate=None).refused("E-DATA", "the data have no labels", "--labels")
+    compile("--labels", "target", "--classes", "zero,one", data=data).refused("E-DATA", "has the class 'eight'")
+    answer = compile("--labels", "target", "--classes", "classes.txt", "--json", data=data)
+    report = json.loads(answer.out)
+    assert answer.code == 0, answer.err
+    assert report["targets"][0]["verdicts"][0]["reference"] > 0.85
+    assert any(note.startswith("classes: zero=0, one=1,") for note in report["notes"])
+    answer = compile("--labels", "target", data=data, gate="agreement >= 80%")
+    assert "classes: eight=0, five=1, four=2" in answer.err
+    answer = compile(data=data, gate="agreement >= 80%")
+    assert "no labels found among target, x; name them with --labels NAME" in answer.err
+
+
 @pytest.mark.parametrize("gate", ["top1 >= -3pt", "f1 >= -1pt", "auc >= -0.01", None])
 def test_one_class_judges_no_classifier(compile: Run, npz: Run, digits_arrays: Arrays, gate: str | None) -> None:
     data = npz(x=digits_arrays["x"], y=np.zeros_like(digits_arrays["y"]))
