@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Mapping
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.child import child_command
 from ..core.errors import RuntimeFailure
 from ..core.executor import TensorSpec
 
@@ -31,11 +30,10 @@ class RemoteExecutor:
         """Start the child."""
         self.runtime, self.threads = runtime, threads
         ours, theirs = Pipe()
-        package = Path(__file__).resolve().parents[1]
         self._child = subprocess.Popen(
-            [sys.executable, "-m", f"{__package__}.worker", str(theirs.fileno())],
+            child_command(f"{__package__}.worker", str(theirs.fileno())),
             pass_fds=[theirs.fileno()],
-            env={**os.environ, **_path_of(package), **(environment or {})},
+            env={**os.environ, **(environment or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -90,11 +88,3 @@ class RemoteExecutor:
         if status == "error":
             raise RuntimeFailure(value)
         return value
-
-
-def _path_of(package: Path) -> dict[str, str]:
-    """What lets the child import this very package (from a wheel on a path of its own too)."""
-    if package.name != "edgewright":
-        return {}
-    known = os.environ.get("PYTHONPATH", "")
-    return {"PYTHONPATH": f"{package.parent}{os.pathsep}{known}" if known else str(package.parent)}

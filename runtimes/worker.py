@@ -1,6 +1,6 @@
 """A child process that loads and runs model files, so that a crash in a kernel ends the child and not the compile.
 
-Started as `python -m edgewright.runtimes.worker HANDLE`; speaks over an inherited connection. Requests are tuples:
+Started by `RemoteExecutor` with the handle of a connection that it inherits. Requests are tuples:
 ("load", runtime, files, entry, threads), ("run", arrays of any number of samples), ("memory",): bytes by which the peak of
 resident memory grew since before the file was loaded. Answers are ("ok", value) or
 ("error", message).
@@ -8,7 +8,7 @@ resident memory grew since before the file was loaded. Answers are ("ok", value)
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -51,5 +51,6 @@ def serve(connection: Connection) -> None:
         connection.send(answer)
 
 
-if __name__ == "__main__":
-    serve(Connection(int(sys.argv[1])))
+def main(arguments: Sequence[str]) -> None:
+    """The child: `arguments` are the handle of the connection."""
+    serve(Connection(int(arguments[0])))

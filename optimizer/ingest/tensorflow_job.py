@@ -9,15 +9,15 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...core.child import child_command
 from ...core.errors import EdgewrightError, ModelError
 from ...ir.model import Model
 from .convert import Converted
@@ -34,14 +34,18 @@ def convert_in_child(path: Path, kind: Literal["keras", "tflite"], samples: Samp
         folder = Path(name)
         if samples is not None:
             _save(folder / _SAMPLES, samples)
-        command = [sys.executable, "-m", "edgewright.optimizer.ingest.tensorflow_job", str(folder), str(path.absolute()), kind]
-        done = subprocess.run(  # noqa: PLW1510
-            [*command, *(["--trust"] if trust else [])],
-            env={**os.environ, **_ENVIRONMENT},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_TIMEOUT_SECONDS,
-        )
+        try:
+            done = subprocess.run(  # noqa: PLW1510
+                child_command(__name__, str(folder), str(path.absolute()), kind, *(["--trust"] if trust else [])),
+                env={**os.environ, **_ENVIRONMENT},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=_TIMEOUT_SECONDS,
+            )
+        except subprocess.TimeoutExpired:
+            raise ModelError(
+                f"TensorFlow did not come to an end with {path} within {_TIMEOUT_SECONDS:g} s; export it to ONNX."
+            ) from None
         try:
             answer: dict[str, Any] = json.loads((folder / _ANSWER).read_bytes())
         except (OSError, ValueError):
@@ -80,7 +84,7 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def _main(folder: Path, path: Path, kind: str, trust: bool) -> None:
-    """The child: convert, run, and leave the answer in `folder`."""
+    """Convert, run, and leave the answer in `folder`."""
     from . import tensorflow_child
 
     samples = _arrays(folder / _SAMPLES) if (folder / _SAMPLES).exists() else None
@@ -100,5 +104,7 @@ def _main(folder: Path, path: Path, kind: str, trust: bool) -> None:
     (folder / _ANSWER).write_text(json.dumps(answer))
 
 
-if __name__ == "__main__":
-    _main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], "--trust" in sys.argv)
+def main(arguments: Sequence[str]) -> None:
+    """The child: `arguments` are the folder of the answer, the model's file, its kind, and --trust or nothing."""
+    folder, path, kind, *rest = arguments
+    _main(Path(folder), Path(path), kind, "--trust" in rest)

@@ -93,7 +93,7 @@ def test_a_tflite_file(files, monkeypatch):
 
     def copy(command, **_):
         for file in (files / "job").iterdir():
-            shutil.copy(file, command[3])
+            shutil.copy(file, command[command.index(tensorflow_job.__name__) + 1])
         return subprocess.CompletedProcess(command, 0, b"", b"")
 
     monkeypatch.setattr(tensorflow_job.subprocess, "run", copy)
@@ -146,6 +146,12 @@ def test_configurations_that_name_code(tmp_path, config, error, sentence):
 
 
 def test_a_child_that_dies_is_one_sentence(tmp_path, monkeypatch):
-    monkeypatch.setattr(tensorflow_job.sys, "executable", "/bin/false")
+    monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(ModelError, match=r"TensorFlow died on .* \(code 1, silently\)"):
+        tensorflow_job.convert_in_child(tmp_path / "x.keras", "keras", None, False)
+
+
+def test_a_child_that_does_not_end_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(tensorflow_job, "_TIMEOUT_SECONDS", 0.05)
+    with pytest.raises(ModelError, match=r"did not come to an end with .*x\.keras within 0\.05 s"):
         tensorflow_job.convert_in_child(tmp_path / "x.keras", "keras", None, False)
