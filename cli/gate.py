@@ -69,7 +69,7 @@ def gate(
         split = Split("data", bound, tuple(range(len(bound))))
         if not wanted:
             exam = prepare_exam(split, answers[0], output, ())
-            wanted = (default_gate(exam.labels, exam.reference),)
+            wanted = (default_gate(exam.labels, exam.reference, [spec.shape for spec in bound.inputs]),)
         check_data(bound, wanted)
         for item in wanted:
             check_columns(item, bound.columns)

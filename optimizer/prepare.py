@@ -107,7 +107,7 @@ def choose_gates(recipe: Recipe, data: Dataset, outputs: NDArray[Any]) -> tuple[
     if recipe.gates:
         return parse_gates(recipe.gates)
     labels = read_labels(data, range(min(256, len(data)))) if data.has_labels else None
-    return (default_gate(labels, outputs),)
+    return (default_gate(labels, outputs, [spec.shape for spec in data.inputs]),)
 
 
 def samples_wanted(gates: tuple[Gate, ...], data: Dataset) -> int:
@@ -118,7 +118,10 @@ def samples_wanted(gates: tuple[Gate, ...], data: Dataset) -> int:
 def _wanted(gate: Gate, data: Dataset) -> int:
     if gate.kind == "report":
         return 0
-    needed = samples_for_gate(gate) or _DEFAULT_ACCEPT
+    per_group = 1.0
+    if gate.group is not None:
+        per_group = len(data) / len(np.unique(read_column(data, gate.group, range(len(data))).astype(str)))
+    needed = samples_for_gate(gate, per_group=per_group) or _DEFAULT_ACCEPT
     if gate.slice is None:
         return needed
     _, sizes = np.unique(read_column(data, gate.slice, range(len(data))).astype(str), return_counts=True)

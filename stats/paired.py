@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import beta, binom, norm
+from scipy.stats import beta, norm
 
 from ..core.errors import DataError
 
@@ -46,14 +46,11 @@ def loss_bounds(lost: ArrayLike, won: ArrayLike, n: ArrayLike, alpha: ArrayLike)
     return lower, upper
 
 
-def tango_statistic(lost: ArrayLike, won: ArrayLike, n: ArrayLike, loss: ArrayLike) -> Floats:
-    """Tango's score statistic for a true loss of `loss`, standard normal under it; decreasing in `loss`."""
-    b, c, size = _counts(lost, won, n)
-    return _tango(b, c, size, np.asarray(loss, dtype=np.float64))
-
-
 def _tango(b: Floats, c: Floats, n: Floats, delta: Floats) -> Floats:
-    """(b - c - n delta) over its standard deviation at the constrained maximum-likelihood estimate of p(won)."""
+    """Tango's score statistic, decreasing in `delta`.
+
+    It is (b - c - n delta) over its standard deviation at the constrained maximum-likelihood estimate of p(won).
+    """
     linear = (2 * n - b + c) * delta - b - c
     root = np.sqrt(np.maximum(linear**2 + 8 * n * c * delta * (1 - delta), 0))
     won = np.clip((root - linear) / (4 * n), 0, None)
@@ -110,17 +107,6 @@ def proportion_bounds(successes: ArrayLike, n: ArrayLike, alpha: ArrayLike) -> t
     lower = np.where(k == 0, 0.0, beta.ppf(level, np.maximum(k, 1), size - k + 1))
     upper = np.where(k == size, 1.0, beta.isf(level, k + 1, np.maximum(size - k, 1)))
     return lower, upper
-
-
-def mcnemar_mid_p(lost: int, won: int) -> float:
-    """One-sided mid-p value of McNemar's exact test that the candidate loses more than it wins; 0.5 without any flip.
-
-    Source: Fagerland, Lydersen and Laake, BMC Medical Research Methodology 13 (2013) 91.
-    """
-    if lost < 0 or won < 0:
-        raise DataError("counts of flips cannot be negative; count samples.")
-    flips = lost + won
-    return float(binom.sf(lost, flips, 0.5) + 0.5 * binom.pmf(lost, flips, 0.5))
 
 
 def _counts(lost: ArrayLike, won: ArrayLike, n: ArrayLike) -> tuple[Floats, Floats, Floats]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import binom
@@ -27,8 +25,3 @@ def quantile_upper_bound(values: ArrayLike, quantile: float = 0.90, confidence: 
     dropped = np.arange(n)
     allowed = np.flatnonzero(binom.cdf(dropped, n, 1 - quantile) <= 1 - confidence) if n else dropped
     return float(times[n - 1 - allowed[-1]]) if len(allowed) else None
-
-
-def least_values(quantile: float = 0.90, confidence: float = 0.99) -> int:
-    """How many values `quantile_upper_bound` needs at least."""
-    return math.ceil(math.log(1 - confidence) / math.log(quantile))

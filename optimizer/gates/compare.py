@@ -16,15 +16,22 @@ from ...stats.paired import loss_bounds, normal_quantile, proportion_bounds, sha
 from ...stats.power import unseen_share
 from .decisions import Ints, Unjudgeable, decision_statistic
 from .text import Gate
+from .unseen import Worst, worst_decision, worst_of_costs
 
 LEAST_SAMPLES = 3
 LEAST_UNITS = 20
 _UNITS_PER_SQUARE = 10
+_SMALL_SHARE = 1e-4
+_RIGHT_OR_WRONG = worst_of_costs(1.0, is_higher_better=True)
 
 
 @dataclass(frozen=True)
 class Figures:
-    """Values and one-sided bounds on the gate's scale; `error` is the bootstrap's standard error of `measured`."""
+    """Values and one-sided bounds on the gate's scale.
+
+    Where resampled: `error` is the standard error of `measured`, `units` were drawn (samples or groups), and `cost` is what a
+    small share of unseen units may move it by, over that share.
+    """
 
     reference: float | None
     candidate: float
@@ -32,6 +39,8 @@ class Figures:
     low: float
     high: float
     error: float | None = None
+    units: int | None = None
+    cost: float = 1.0
     psi: float | None = None
     negative_flips: int | None = None
 
@@ -51,7 +60,9 @@ def compare_outcomes(gate: Gate, before: np.ndarray, after: np.ndarray, groups: 
     lost, won, both = (int(np.sum(part)) for part in (before & ~after, after & ~before, before & after))
     reference, candidate = (both + lost) / n, (both + won) / n
     if groups is not None:
-        figures = compare_statistics(gate, mean_statistic(before), mean_statistic(after), np.ones(n), groups, look, 1.0)
+        figures = compare_statistics(
+            gate, mean_statistic(before), mean_statistic(after), np.ones(n), groups, look, _RIGHT_OR_WRONG
+        )
     else:
         if gate.scale == "share":
             if both + lost == 0:
@@ -86,9 +97,9 @@ def compare_decisions(
         )
 
     if groups is not None:
-        figures = compare_statistics(gate, *statistics(rows), np.ones(len(rows)), groups, look, 1.0)
+        figures = compare_statistics(gate, *statistics(rows), np.ones(len(rows)), groups, look, worst_decision(name, labels))
         return replace(figures, psi=psi, negative_flips=negative)
-    _check_units(len(rows), None, look.alpha)
+    _check_units(len(rows), "samples", look.alpha)
     table, counts = np.unique(rows, axis=0, return_counts=True)
     reference, candidate = _values(gate, *statistics(table), np.asarray(counts, dtype=np.float64))
     measured = _on_scale(gate, reference, candidate)
@@ -102,39 +113,47 @@ def compare_decisions(
         weights = np.concatenate([np.tile(counts, (len(over), 1)), np.eye(len(over))], axis=1)
         worst = int(furthest(_scaled(gate, *statistics(longer))(weights)))
         chosen = np.concatenate([counts, np.eye(len(over))[worst]])
-        ends.append(compare_statistics(gate, *statistics(longer), chosen, None, look, 1.0))
+        ends.append(compare_statistics(gate, *statistics(longer), chosen, None, look, _RIGHT_OR_WRONG))
     low, high = min(ends[0].low, measured), max(ends[1].high, measured)
-    return Figures(reference, candidate, measured, low, high, ends[0].error, psi, negative)
+    return Figures(reference, candidate, measured, low, high, ends[0].error, ends[0].units, 1.0, psi, negative)
 
 
 def compare_statistics(
-    gate: Gate, before: Statistic, after: Statistic, counts: Floats | Ints, groups: Ints | None, look: Look, scale: float | None
+    gate: Gate, before: Statistic, after: Statistic, counts: Floats | Ints, groups: Ints | None, look: Look, worst: Worst
 ) -> Figures:
     """Figures of any metric by the BCa bootstrap; raises Unjudgeable where the metric has no finite value.
 
-    n equal outcomes leave a share of z^2 / (n + z^2) that may differ unseen, and resampling cannot know. So the bound that
-    could let the candidate through is no tighter than if that share cost `scale` (the largest loss that a sample can cause;
-    None: as much as the reference's own value).
+    n units that went well leave a share of z^2 / (n + z^2) that may not, and resampling cannot know. So the bound that could
+    let the candidate through is no tighter than what `worst` makes of its value when that share goes wrong. Units are what is
+    drawn: with `groups`, groups.
     """
     ones = np.asarray(counts, dtype=np.float64)
     reference, candidate = _values(gate, before, after, ones)
-    _check_units(int(ones.sum()), groups, look.alpha)
+    units = int(ones.sum()) if groups is None else int(groups.max(initial=-1)) + 1
+    _check_units(units, "samples" if groups is None else "groups", look.alpha)
     bounds = bca_bounds(_scaled(gate, before, after), ones, look.alpha, seed=look.seed, groups=groups, resamples=look.resamples)
-    low, high = _no_tighter(gate, bounds.low, bounds.high, unseen_share(int(ones.sum()), look.alpha), scale, reference)
+    measured = _on_scale(gate, reference, candidate)
+
+    def after_losing(share: float) -> float:
+        return _on_scale(gate, reference, worst(candidate, share))
+
+    best = after_losing(unseen_share(units, look.alpha))
+    low, high = min(bounds.low, measured), max(bounds.high, measured)
     return Figures(
         reference if math.isfinite(reference) else None,
         candidate,
-        _on_scale(gate, reference, candidate),
-        min(low, _on_scale(gate, reference, candidate)),
-        max(high, _on_scale(gate, reference, candidate)),
+        measured,
+        min(low, best) if gate.is_higher_better else low,
+        high if gate.is_higher_better else max(high, best),
         bounds.error if math.isfinite(bounds.error) else None,
+        units,
+        abs(after_losing(_SMALL_SHARE) - measured) / _SMALL_SHARE,
     )
 
 
-def _check_units(samples: int, groups: Ints | None, alpha: float) -> None:
+def _check_units(units: int, kind: str, alpha: float) -> None:
     """Refuse few units at a fine level: the skewness that BCa leaves uncorrected grows with z^2 over the units."""
     least = max(LEAST_UNITS, math.ceil(_UNITS_PER_SQUARE * float(normal_quantile(alpha)) ** 2))
-    units, kind = (samples, "samples") if groups is None else (int(groups.max(initial=-1)) + 1, "groups")
     if units < least:
         raise Unjudgeable(f"{units} {kind} are too few to resample at {100 * alpha:.2g} % error; at least {least} are needed.")
 
@@ -168,22 +187,6 @@ def _scaled(gate: Gate, before: Statistic, after: Statistic) -> Callable[[Floats
 
         return share
     return lambda weights: after(weights) - before(weights)
-
-
-def _no_tighter(
-    gate: Gate, low: float, high: float, unseen: float, scale: float | None, reference: float
-) -> tuple[float, float]:
-    """Bounds of which the one that could let a candidate through is no tighter than `unseen` allows."""
-    if gate.scale == "share":
-        best = 1 - unseen if gate.is_higher_better else 1 + unseen
-    elif gate.scale == "change":
-        cost = unseen * (abs(reference) if scale is None else scale)
-        best = -cost if gate.is_higher_better else cost
-    elif scale == 1 and gate.is_higher_better:
-        best = 1 - unseen
-    else:
-        return low, high
-    return (min(low, best), high) if gate.is_higher_better else (low, max(high, best))
 
 
 def _likely_wrong(over: Ints, classes: Ints) -> Ints:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -11,12 +12,12 @@ from .decisions import Array
 from .text import Gate, parse_gate
 
 
-def default_gate(labels: Array | None, outputs: Array, input_sizes: Iterable[int] = ()) -> Gate:
+def default_gate(labels: Array | None, outputs: Array, input_shapes: Iterable[Sequence[int | None]] = ()) -> Gate:
     """A gate that fits labels [n, ...] (or None) and the reference's outputs [n, ...]; print it, it is a guess.
 
     Labelled classification `top1 >= -1pt`; labelled regression `rmse <= 102% of reference`; without labels `agreement >= 98%`
-    for what looks like a classifier, else `cosine >= 0.99`. `input_sizes` are numbers per sample of the model's inputs: an
-    output as large as one of them is a reconstruction. Raises GateError when there are no outputs.
+    for what looks like a classifier, else `cosine >= 0.99`. `input_shapes` are those of the model's inputs [batch, ...]:
+    an output with as many numbers a sample as one of them is a reconstruction. Raises GateError when there are no outputs.
     """
     values = np.asarray(outputs)
     if values.ndim == 0 or values.size == 0:
@@ -26,7 +27,8 @@ def default_gate(labels: Array | None, outputs: Array, input_sizes: Iterable[int
     flat = values.reshape(len(values), -1)
     if labels is None:
         is_share = bool(np.isfinite(flat).all() and flat.min() >= 0 and flat.max() <= 1)
-        is_class = is_share if columns == 1 else len(wide) == 1 and columns not in set(input_sizes)
+        sizes = {math.prod(size for size in shape[1:] if size is not None) for shape in input_shapes}
+        is_class = is_share if columns == 1 else len(wide) == 1 and columns not in sizes
         return parse_gate("agreement >= 98%" if is_class else "cosine >= 0.99")
     is_class = len(wide) <= 1 and _are_classes(np.asarray(labels), columns)
     return parse_gate("top1 >= -1pt" if is_class else "rmse <= 102% of reference")

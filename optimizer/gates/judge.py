@@ -13,13 +13,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ...core.errors import GateError
-from ...stats.bootstrap import RESAMPLES, Statistic
+from ...stats.bootstrap import RESAMPLES, Statistic, indexed_statistic
 from .compare import LEAST_SAMPLES, Figures, Look, compare_decisions, compare_outcomes, compare_statistics
 from .decisions import Array, Ints, Unjudgeable, class_count, class_labels, cut_of, is_in_top, predicted, scores_of
 from .needed import samples_to_decide
 from .registry import Metric, find_metric, top_k
 from .scores import score_statistic
 from .text import Gate, check_columns, check_labelled
+from .unseen import worst_of_costs, worst_score
 from .user import Taken, UserFunction, evaluate, load_user_metric
 from .verdict import MeasuredOn, Status, Verdict
 
@@ -80,14 +81,6 @@ def judge(
             part = replace(blank, slice=f"{gate.slice}={value}")
             verdicts.append(_judge_part(gate, evidence, compare, np.flatnonzero(values == value), part))
     return verdicts
-
-
-def flipped_samples(reference: Array, candidate: Array, labels: Array) -> tuple[Ints, Ints]:
-    """Indices of the samples that went from right to wrong, and from wrong to right (top-1); raises GateError."""
-    before, after = scores_of(np.asarray(reference)), scores_of(np.asarray(candidate))
-    truth, cut = class_labels(np.asarray(labels), class_count(before)), cut_of(before)
-    was, is_now = predicted(before, cut) == truth, predicted(after, cut) == truth
-    return np.flatnonzero(was & ~is_now), np.flatnonzero(is_now & ~was)
 
 
 def _judge_part(gate: Gate, evidence: _Evidence, compare: _Compare, indices: Ints, blank: Verdict) -> Verdict:
@@ -181,7 +174,15 @@ def _score_comparison(gate: Gate, metric: Metric, evidence: _Evidence, look: Loo
         labels, reference = None if evidence.labels is None else evidence.labels[at], evidence.reference[at]
         after = score_statistic(metric.name, evidence.candidate[at], labels, reference)
         before = after if metric.needs_reference else score_statistic(metric.name, reference, labels, reference)
-        figures = compare_statistics(gate, before, after, np.ones(len(at)), groups, look, 1.0 if metric.is_share else None)
+        # A slice is told the range of all samples, the classes that it holds itself.
+        seen = slice(None) if metric.name in {"mae", "rmse"} else at
+        worst = worst_score(
+            metric.name,
+            evidence.candidate[seen],
+            evidence.reference[seen],
+            None if evidence.labels is None else evidence.labels[seen],
+        )
+        figures = compare_statistics(gate, before, after, np.ones(len(at)), groups, look, worst)
         return replace(figures, reference=None) if metric.needs_reference else figures
 
     return score
@@ -197,18 +198,18 @@ def _user_comparison(gate: Gate, function: UserFunction, evidence: _Evidence, lo
             return evaluate(function, outputs[indices], labels, inputs, columns)
 
         def statistic(outputs: Array) -> Statistic:
-            def one(row: np.ndarray) -> float:
+            def one(rows: Ints) -> float:
                 try:
-                    return value(outputs, np.repeat(at, row.astype(np.intp)))
+                    return value(outputs, at[rows])
                 except Unjudgeable:
                     return math.nan
 
-            return lambda weights: np.array([one(row) for row in weights])
+            return indexed_statistic(one, len(at))
 
         reference, _ = value(evidence.reference, at), value(evidence.candidate, at)
-        scale = 1.0 if abs(reference) <= 1 else None
+        worst = worst_of_costs(max(1.0, abs(reference)), gate.is_higher_better)
         return compare_statistics(
-            gate, statistic(evidence.reference), statistic(evidence.candidate), np.ones(len(at)), groups, look, scale
+            gate, statistic(evidence.reference), statistic(evidence.candidate), np.ones(len(at)), groups, look, worst
         )
 
     return user
