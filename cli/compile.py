@@ -41,6 +41,7 @@ from ..optimizer.recipe import Recipe, read_recipe
 @click.option("--threads", type=int, help="Threads of the runtime; the profile's by default.")
 @click.option("--seed", type=int, help="Seed of everything random.  [default: 0]")
 @click.option("--store", type=click.Path(path_type=Path), help="Step store.  [default: .edgewright]")
+@click.option("--ledger", type=click.Path(path_type=Path), help="File of looks at the judging data; beside them by default.")
 @click.option("--measurements", type=click.Path(path_type=Path), help="Timings of an earlier compile, instead of new ones.")
 @click.option("--trust", is_flag=True, default=None, help="Allow files that run code when they are loaded.")
 @click.option("--json", "as_json", is_flag=True, help="Print report.json instead of tables.")

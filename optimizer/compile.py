@@ -15,7 +15,7 @@ from ..calibration.dataset import Dataset, Split
 from ..core.artifact import SUFFIX
 from ..core.artifact_write import write_artifact
 from ..core.errors import RuntimeFailure, StoreError, UsageError
-from ..core.files import removed_if_refused, write_atomic
+from ..core.files import removed_if_refused, try_writing, write_atomic
 from ..core.manifest import DataRecord, SourceRecord
 from ..core.progress import Progress, Silent
 from ..core.store import StepStore
@@ -81,6 +81,7 @@ def compile_recipe(recipe: Recipe, progress: Progress) -> CompileResult:
     profiles = _profiles(recipe)
     _check_out(recipe.out)
     store = StepStore(recipe.store)
+    Ledger(_ledger_path(recipe)).check()
     raw = prepare.open_data(recipe)
     prepare.check_gates(recipe, raw)
     ingested = prepare.ingest_model(recipe, raw, progress)
@@ -351,13 +352,19 @@ def _check_out(out: Path) -> None:
     """The output folder must be writable before hours of work; raises StoreError."""
     if out.exists() and not out.is_dir():
         raise StoreError(f"the output folder {out} is a file; give another with --out.")
-    write_atomic(out / ".edgewright-write-test", b"")
-    (out / ".edgewright-write-test").unlink()
+    try:
+        try_writing(out)
+    except OSError as error:
+        raise StoreError(
+            f"cannot write {out}: {error.strerror or error}; free some space or give a writable folder with --out."
+        ) from error
 
 
 def _ledger_path(recipe: Recipe) -> Path:
-    """Beside the judging data; in the store where the data are no file."""
-    source = recipe.accept or recipe.data
+    """As given, else beside the judging data; in the store where the data are no file."""
+    if recipe.ledger is not None:
+        return Path(recipe.ledger)
+    source = recipe.accept if recipe.accept is not None else recipe.data
     if isinstance(source, (str, Path)) and Path(source).exists():
         path = Path(source)
         return path.parent / f"{path.name}.ledger.jsonl"

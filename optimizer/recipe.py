@@ -21,7 +21,7 @@ else:
     import tomli as tomllib
 
 Objective = Literal["latency", "size", "ram"]
-_PATHS = ("out", "store", "measurements")
+_PATHS = ("out", "store", "ledger", "measurements")
 _NAME_LENGTH = 100
 _MOST_THREADS = 1024
 _SEEDS = 1 << 63
@@ -38,7 +38,8 @@ class Recipe:
     data sets of their own for these splits; `audit` may be a share (below 1) or a number of samples to set aside, which nothing
     is chosen or judged by. `search_samples` and `calib_samples` bound what is taken from the rest of `data`.
     `classes` are names of the classes by the model's number, 0 first.
-    `inputs` maps model inputs to arrays of the data. `shapes` fixes free axes. `measurements` is a file of earlier timings.
+    `inputs` maps model inputs to arrays of the data. `shapes` fixes free axes. `measurements` is a file of earlier timings,
+    `ledger` the file of looks at the judging data, beside these by default.
     """
 
     model: Any
@@ -66,6 +67,7 @@ class Recipe:
     threads: int | None = None
     seed: int = 0
     store: Path = Path(".edgewright")
+    ledger: Path | None = None
     measurements: Path | None = None
     trust: bool = False
 
