@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.canonical import digest_json
-from ..core.errors import DataError
+from ..core.errors import DataError, EdgewrightError
 from ..core.executor import TensorSpec
 from .content import sample_hashes, sample_records
 from .dataset import Batch, Dataset, PartialDataset, is_partial, read_column, read_labels
@@ -160,8 +160,19 @@ def _matched(data: Dataset, specs: tuple[TensorSpec, ...]) -> tuple[Dataset, lis
 
 def _fit(have: TensorSpec, want: TensorSpec) -> _Fit:
     _check_type(have, want)
+    found = _Fit(have.name, want) if not want.shape else _placed(have, want)
+    if found is None:
+        raise DataError(
+            f"the model's input {want.name!r} is {want.dtype} {_show(want.shape)} and the data's {have.name!r} is {have.dtype} "
+            f"{_show(have.shape)}; {_advice(have, want)}."
+        )
+    return found
+
+
+def _placed(have: TensorSpec, want: TensorSpec) -> _Fit | None:
+    """The fit of shapes that match as they are, or by an axis of one that only one place is for."""
     data, model = have.shape[1:], want.shape[1:]
-    if not want.shape or _matches(data, model):
+    if _matches(data, model):
         return _Fit(have.name, want)
     # The batch axis is the first; a channel axis is the last, or the first after the batch.
     inserts = {
@@ -174,23 +185,39 @@ def _fit(have: TensorSpec, want: TensorSpec) -> _Fit:
     }
     if len(removes) == 1:
         return _Fit(have.name, want, remove=1 + removes.pop())
-    raise DataError(
-        f"the model's input {want.name!r} is {want.dtype} {_show(want.shape)} and the data's {have.name!r} is {have.dtype} "
-        f"{_show(have.shape)}; {_advice(data, model)}."
-    )
+    return None
 
 
-def _advice(data: tuple[int | None, ...], model: tuple[int | None, ...]) -> str:
-    if len(data) == 3 and _matches((data[2], data[0], data[1]), model):
-        return "add the preprocessing layout=nchw"
-    if len(data) == 3 and _matches((data[1], data[2], data[0]), model):
-        return "add the preprocessing layout=nhwc"
-    if len(model) == 3 and len(data) == 3 and None not in model:
-        height, width = (model[1], model[2]) if model[0] in (1, 3) else (model[0], model[1])
-        return f"perhaps the preprocessing resize={height if height == width else f'{height}x{width}'} is missing"
+def _advice(have: TensorSpec, want: TensorSpec) -> str:
+    """What to do: the shortest preprocessing under which the shapes match, where there is one."""
+    data, model = have.shape[1:], want.shape[1:]
+    if len(data) in (2, 3) and None not in data and have.dtype not in _TEXT:
+        for text in _tries(model):
+            if _would_fit(have, want, text):
+                return f"add the preprocessing {text}"
+    if len(data) == 3 and len(model) == 3 and 3 in (model[0], model[2]) and 1 in (data[0], data[2]):
+        return "the model wants three channels and the data have one, so give images in colour"
     if len(model) == 1 and len(data) == 1 and model[0] is not None:
         return f"give {model[0]} values a sample"
     return "give data of the model's shape"
+
+
+def _tries(model: tuple[int | None, ...]) -> list[str]:
+    """Preprocessings that change a shape, the fewest steps first."""
+    sizes = [""]
+    if len(model) in (2, 3):
+        sides = {model[-2:], model[:2]} if len(model) == 3 else {model}
+        sizes += [f"resize={h if h == w else f'{h}x{w}'}" for h, w in sorted(s for s in sides if None not in s)]
+    colors, layouts = ("", "color=gray"), ("", "layout=nchw", "layout=nhwc")
+    tries = [[step for step in (color, size, layout) if step] for size in sizes for color in colors for layout in layouts]
+    return [",".join(steps) for steps in sorted(tries, key=len) if steps]
+
+
+def _would_fit(have: TensorSpec, want: TensorSpec, text: str) -> bool:
+    try:
+        return _placed(Preprocessing.parse(text).output(have), want) is not None
+    except EdgewrightError:  # a step that these data cannot take
+        return False
 
 
 def _check_type(have: TensorSpec, want: TensorSpec) -> None:

@@ -101,7 +101,14 @@ def test_shapes(have, want, made) -> None:
         ((4, 32, 32, 3), (None, 3, 32, 32), "layout=nchw"),
         ((4, 3, 32, 32), (None, 32, 32, 3), "layout=nhwc"),
         ((4, 32, 32, 3), (None, 3, None, None), "layout=nchw"),
-        ((4, 40, 40, 3), (None, 32, 32, 3), "resize=32"),
+        ((4, 8, 8, 3), (None, 1, 8, 8), "add the preprocessing color=gray[.,]"),
+        ((4, 3, 8, 8), (None, 1, 8, 8), "add the preprocessing color=gray[.,]"),
+        ((4, 8, 8, 3), (None, 8, 8, 1), "add the preprocessing color=gray[.,]"),
+        ((4, 16, 16, 3), (None, 3, 8, 8), "add the preprocessing resize=8,layout=nchw"),
+        ((4, 16, 12, 3), (None, 1, 8, 6), "add the preprocessing color=gray,resize=8x6"),
+        ((4, 16, 16), (None, 1, 8, 8), "add the preprocessing resize=8[.]"),
+        ((4, 1, 8, 8), (None, 3, 8, 8), "images in colour"),
+        ((4, 40, 40, 3), (None, 32, 32, 3), "add the preprocessing resize=32[.]"),
         ((4, 10), (None, 12), "12 values"),
         ((4, 10), (None, 12, 3), "model's shape"),
         ((4, 1), (None, 1, 1, 1), "model's shape"),
@@ -116,6 +123,17 @@ def test_shapes_that_do_not_fit(have, want, advice) -> None:
     assert "'x'" in message
     assert f"{have[1]}" in message
     assert ". " not in message
+
+
+@pytest.mark.parametrize(
+    ("have", "want"), [((4, 16, 12, 3), (None, 1, 8, 6)), ((4, 3, 9, 9), (None, 8, 8, 3)), ((4, 9, 9, 3), (None, 1, 9, 9))]
+)
+def test_what_is_advised_fits(have: tuple[int, ...], want: tuple[int | None, ...]) -> None:
+    x = np.zeros(have, np.uint8)
+    with pytest.raises(DataError, match="add the preprocessing") as caught:
+        read(x, spec("a", "float32", *want))
+    text = str(caught.value).rpartition(" ")[2].rstrip(".")
+    assert read(x, spec("a", "float32", *want), text).shape == (len(x), *want[1:])
 
 
 def test_the_advice_works() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -141,3 +144,13 @@ def test_cast_refuses_nan_and_unknown_input() -> None:
         Preprocessing(dtype="uint8").apply(np.array([[np.nan]]))
     with pytest.raises(UsageError, match="did you mean"):
         open_dataset({"image": np.zeros((3, 2))}, preprocessing=Preprocessing(inputs=("imag",)))
+
+
+def test_the_documentation_has_every_key_with_an_example_that_is_read() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "data.md").read_text("utf-8")
+    rows = dict(re.findall(r"(?m)^\| `(\w+)` \| (`.+?`) \| [^|]+ \|$", page.split("## Preprocessing")[1].split("## ")[0]))
+    assert list(rows) == [field.name for field in dataclasses.fields(Preprocessing)]
+    for name, examples in rows.items():
+        for example in re.findall(r"`(.+?)`", examples):
+            assert example.startswith(f"{name}=")
+            assert str(Preprocessing.parse(example)) == str(Preprocessing.parse(str(Preprocessing.parse(example))))
