@@ -17,7 +17,8 @@ from ..core.child import child_command
 from ..core.errors import RuntimeFailure
 from ..core.executor import TensorSpec
 
-_SECONDS_PER_ANSWER = 600.0
+# Of one inference, or of loading; a request may take as many times that as it holds samples.
+_SECONDS_PER_RUN = 600.0
 
 
 class RemoteExecutor:
@@ -77,10 +78,12 @@ class RemoteExecutor:
     def _ask(self, *request: Any) -> Any:
         try:
             self._connection.send(request)
-            if not self._connection.poll(_SECONDS_PER_ANSWER):
-                self._child.kill()
-                raise RuntimeFailure(f"{self.runtime} gave no answer within {_SECONDS_PER_ANSWER:.0f} s; it was ended.")
-            status, value = self._connection.recv()
+            status, value = "ran", None
+            while status == "ran":
+                if not self._connection.poll(_SECONDS_PER_RUN):
+                    self._child.kill()
+                    raise RuntimeFailure(f"{self.runtime} gave no answer within {_SECONDS_PER_RUN:.0f} s; it was ended.")
+                status, value = self._connection.recv()
         except (EOFError, OSError) as error:
             code = self._child.wait()
             reason = f"signal {-code}" if code < 0 else f"exit code {code}"

@@ -2,21 +2,34 @@
 
 Started by `RemoteExecutor` with the handle of a connection that it inherits. Requests are tuples:
 ("load", runtime, files, entry, threads), ("run", arrays of any number of samples), ("memory",): bytes by which the peak of
-resident memory grew since before the file was loaded. Answers are ("ok", value) or
-("error", message).
+resident memory grew since before the file was loaded. Answers are ("ok", value) or ("error", message); during "run" a
+("ran", count) goes before them after each run, so that whoever waits can tell many runs from one that never ends.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any
 
 from ..core.errors import EdgewrightError
 from ..core.executor import Executor
+from ..core.progress import Silent
 from .bench.batches import run_all
 from .bench.opening import ModelFile, import_libraries, load_model
 from .bench.resident import peak_bytes, reset_peak
+
+
+class _Told(Silent):
+    """Progress that is told over the connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @contextmanager
+    def task(self, name: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+        yield lambda count: self._connection.send(("ran", count))
 
 
 def serve(connection: Connection) -> None:
@@ -40,7 +53,7 @@ def serve(connection: Connection) -> None:
                 executor = load_model(ModelFile(name, files, entry, threads))
                 value = (executor.inputs, executor.outputs)
             elif kind == "run" and executor is not None:
-                value = run_all(executor, given[0])
+                value = run_all(executor, given[0], _Told(connection))
             elif kind == "memory":
                 value = peak_bytes() - before
             answer: tuple[str, Any] = ("ok", value)

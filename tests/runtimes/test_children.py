@@ -3,17 +3,35 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from edgewright.core import child
-from edgewright.core.errors import ModelError
+from edgewright.core.errors import ModelError, RuntimeFailure
 from edgewright.optimizer.ingest import tensorflow_job
+from edgewright.runtimes import remote
 from edgewright.runtimes.remote import RemoteExecutor
 from onnx import TensorProto, helper
 
 HOSTILE = ("numpy", "random", "json", "multiprocessing", "importlib", "onnxruntime", "onnx_ir", "pathlib", "site", "edgewright")
+SLOW = """
+import sys, time
+import numpy as np
+from edgewright.core.executor import TensorSpec
+from edgewright.runtimes import worker
+
+class Slow:
+    inputs, outputs = (TensorSpec("x", "float32", (1, 3)),), (TensorSpec("y", "float32", (1, 3)),)
+
+    def run(self, arrays):
+        time.sleep(float(arrays["x"][0, 0]))
+        return {"y": arrays["x"]}
+
+worker.load_model = lambda file: Slow()
+worker.main(sys.argv[1:])
+"""
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +88,15 @@ def test_a_package_on_a_path_of_its_own_is_found_and_nothing_beside_it(tmp_path:
     probe, json_file, *given = done.stdout.split()
     assert (probe, given) == (str(package / "probe.py"), ["a", "b"])
     assert not json_file.startswith(str(tmp_path))
+
+
+def test_the_limit_is_for_a_run_and_not_for_all_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six runs of half a second each under a limit of two; then one that does not end."""
+    monkeypatch.setattr(remote, "child_command", lambda module, *given: [sys.executable, "-c", SLOW, *given])
+    with RemoteExecutor("onnxruntime", 1) as executor:
+        executor.load({}, "slow")
+        monkeypatch.setattr(remote, "_SECONDS_PER_RUN", 2.0)
+        x = np.full((6, 3), 0.5, np.float32)
+        np.testing.assert_array_equal(executor.run({"x": x})["y"], x)
+        with pytest.raises(RuntimeFailure, match="onnxruntime gave no answer within 2 s; it was ended"):
+            executor.run({"x": x * 100})
