@@ -25,6 +25,7 @@ from ..ir.model import Model
 from ..runtimes import registry
 from ..runtimes.bench.memory import peak_memory_bytes
 from . import prepare
+from .arguments import recipe_of
 from .build import Builder, Built, Calibration
 from .evaluate import Evaluator, Outputs
 from .exam import Exam, prepare_exam
@@ -45,7 +46,7 @@ _REFERENCE = "onnxruntime"
 EXIT_CODES = {"passed": 0, "failed": 2, "undecided": 3}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CompileResult:
     """`artifacts` maps profile to file for what was released; `exit_code` is 0, 2 (a gate failed) or 3 (undecided)."""
 
@@ -55,24 +56,40 @@ class CompileResult:
     page_path: Path
     exit_code: int
 
+    def __repr__(self) -> str:
+        """What each profile got, in one line."""
+        told = []
+        for target in self.report.targets:
+            winner = target.winner
+            told.append(f"{target.profile}: {target.verdict if winner is None else f'{winner.precision} in {winner.runtime}'}")
+        return f"CompileResult({', '.join(told)})"
+
 
 def compile(
     model: Any,
     *,
     data: Any = None,
-    profiles: Sequence[str | Path] = (),
-    gates: Sequence[str] = (),
+    profiles: str | Path | Sequence[str | Path] = (),
+    gates: str | Sequence[str] = (),
     out: str | Path = "dist",
     progress: Progress | None = None,
     **options: Any,
 ) -> CompileResult:
-    """Compile `model` for `profiles`, proven on `data` by `gates`; `options` are the fields of `Recipe`.
+    """Compile `model` for `profiles`, proven on `data` by `gates`.
 
-    `model` is a path, `package.module:factory`, a torch module or a Keras model; `data` a path, `module:function`, or a mapping
-    of arrays. Raises EdgewrightError for bad input; a gate that does not pass is a result, not an error.
+    `model` is a path, `package.module:factory`, a torch module or a Keras model; `data` a path, `module:function`, `(x, y)`, a
+    data set, or a mapping of arrays. Raises EdgewrightError for bad input, and UsageError for an option that is unknown or of
+    another type; a gate that does not pass is a result, not an error. `options` are, as on the command line:
+
+    - name, weights (a path, or the state itself for `module:factory`), shapes ({"x": (1, 3, 224, 224)}), trust (False)
+    - objective ("latency", "size", "ram"), precisions and runtimes (one or several; all), threads (the profile's), seed (0)
+    - preprocess, labels, classes (names in the model's order, or a file), inputs ({"image": "x"}), group
+    - accept, search, calib, audit (data of their own; audit also a share or a number)
+    - search_samples (512), calib_samples (256)
+    - store (".edgewright"), ledger, measurements (paths)
     """
-    recipe = Recipe(model=model, data=data, profiles=tuple(map(str, profiles)), gates=tuple(gates), out=Path(out), **options)
-    return compile_recipe(recipe, progress or Silent())
+    named = {"data": data, "profiles": profiles, "gates": gates, "out": out}
+    return compile_recipe(recipe_of(model, {**named, **options}), progress or Silent())
 
 
 def compile_recipe(recipe: Recipe, progress: Progress) -> CompileResult:

@@ -47,6 +47,7 @@ def test_what_passes_is_released_and_can_be_run(released: tuple[CompileResult, P
     assert result.exit_code == 0
     artifact = open_artifact(result.artifacts[REMOTE])
     assert artifact.manifest.precision == "int8"
+    assert repr(result) == f"CompileResult({REMOTE}: int8 in {artifact.manifest.runtime.name})"
     assert artifact.manifest.measured_on == "reference"
     assert {gate.status for gate in artifact.manifest.gates if not gate.report_only} == {"passed"}
     assert artifact.manifest.ledger["look"] == 1
