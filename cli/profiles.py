@@ -88,13 +88,14 @@ def validate(file: Path, as_json: bool) -> None:
 
 
 @profiles.command()
+@click.option("--name", help="Name of the profile; the machine's host name by default.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of TOML.")
-def detect(as_json: bool) -> None:
+def detect(name: str | None, as_json: bool) -> None:
     """Print the profile of the machine that this runs on, as TOML.
 
-    Example: edgewright profiles detect > my-board.toml
+    Example: edgewright profiles detect --name my-board > my-board.toml
     """
-    profile = detection.detect()
+    profile = detection.detect(name)
     click.echo(dumps(as_object(profile)) if as_json else loader.to_toml(profile), nl=as_json)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,8 +69,15 @@ def host_cpu() -> Cpu:
         return Cpu(platform.machine(), "unknown", frozenset())
 
 
-def detect() -> DeviceProfile:
-    """Profile of this machine; raises ProfileError on an architecture that no runtime is built for."""
+def host_name() -> str:
+    """This machine's host name as a profile's name: without the domain, other letters as '-'."""
+    host = re.sub(r"[^A-Za-z0-9_-]+", "-", platform.node().partition(".")[0]).strip("-_")
+    return host[:64] or "this-machine"
+
+
+def detect(name: str | None = None) -> DeviceProfile:
+    """Profile of this machine, called `name`, else after its host; raises ProfileError on an architecture without a runtime."""
+    called = facts.name(host_name() if name is None else name, "the detected profile")
     cpu = host_cpu()
     if cpu.arch not in facts.ARCHITECTURES:
         raise ProfileError(f"this machine is {cpu.arch!r}; profiles exist for {' and '.join(facts.ARCHITECTURES)} only.")
@@ -80,7 +88,7 @@ def detect() -> DeviceProfile:
     flags = "flags" if cpu.arch == "x86_64" else "Features"
     wheels = facts.RUNTIMES if cpu.arch == "x86_64" else ("onnxruntime", "litert")
     return DeviceProfile(
-        name="detected",
+        name=called,
         title=f"This machine: {cpu.model}",
         kind="cpu",
         arch=cpu.arch,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import edgewright
 import pytest
+from edgewright.device_profiles.loader import validate
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -49,6 +50,11 @@ def test_every_room_is_a_package_whose_init_only_says_what_it_is() -> None:
             assert isinstance(body[0], ast.Expr), file
         else:
             assert (file.parent / "__init__.py").exists(), f"{file.parent} has no __init__.py"
+
+
+def test_a_shipped_profile_lies_in_a_file_of_its_name() -> None:
+    for file in sorted((ROOT / "device_profiles").glob("*.toml")):
+        assert validate(file).name == file.stem, f"{file} names its profile otherwise; `--profile {file.stem}` would lie"
 
 
 @pytest.mark.parametrize("room", [*ROOMS, "__init__.py"])

@@ -41,6 +41,16 @@ def test_detect_and_validate(tmp_path):
     assert json.loads(run("validate", str(file), "--json")) == json.loads(run("detect", "--json"))
 
 
+def test_a_detected_profile_is_called_after_its_host_or_as_one_says(monkeypatch):
+    monkeypatch.setattr("platform.node", lambda: "-Büro Pi.local.lan")
+    assert json.loads(run("detect", "--json"))["name"] == "B-ro-Pi"
+    monkeypatch.setattr("platform.node", lambda: "")
+    assert json.loads(run("detect", "--json"))["name"] == "this-machine"
+    assert 'name = "shelf-3"' in run("detect", "--name", "shelf-3")
+    with pytest.raises(ProfileError, match="name must be letters"):
+        run("detect", "--name", "../up")
+
+
 @pytest.mark.parametrize("arguments", [("show", "nothing"), ("validate", "nothing.toml")])
 def test_errors_are_those_of_the_loader(arguments):
     with pytest.raises(ProfileError):
