@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,12 @@ def list_(as_json: bool) -> None:
     if as_json:
         click.echo(dumps([as_object(profile) for profile in found]))
         return
-    from rich.console import Console
-    from rich.table import Table
+    try:
+        from rich.console import Console
+        from rich.table import Table
+    except ImportError:  # a device need not have it
+        click.echo(_plain([(p.name, p.title, _memory(p), " ".join(p.runtimes), _stands_for(p)) for p in found]))
+        return
 
     table = Table(box=None, pad_edge=False)
     table.add_column("profile", overflow="fold", min_width=15)
@@ -44,8 +49,8 @@ def list_(as_json: bool) -> None:
     table.add_column("runtimes", overflow="fold", ratio=1)
     table.add_column("this CPU", overflow="fold")
     for profile in found:
-        memory = f"{profile.ram_bytes / (1 << 30):.0f} GiB"
-        table.add_row(profile.name, profile.title, str(profile.cores), memory, " ".join(profile.runtimes), _stands_for(profile))
+        runtimes = " ".join(profile.runtimes)
+        table.add_row(profile.name, profile.title, str(profile.cores), _memory(profile), runtimes, _stands_for(profile))
     Console().print(table)
 
 
@@ -61,8 +66,14 @@ def show(name: str, as_json: bool) -> None:
     if as_json:
         click.echo(dumps(as_object(profile)))
         return
-    from rich.console import Console
-    from rich.table import Table
+    title = f"{profile.name}: {profile.title}"
+    try:
+        from rich.console import Console
+        from rich.table import Table
+    except ImportError:
+        rows = [(fact, _text(getattr(profile, fact)), source) for fact, source in profile.sources.items()]
+        click.echo(f"{title}\n{_plain(rows)}")
+        return
 
     table = Table(box=None, pad_edge=False)
     table.add_column("fact", no_wrap=True)
@@ -71,7 +82,7 @@ def show(name: str, as_json: bool) -> None:
     for fact, source in profile.sources.items():
         table.add_row(fact, _text(getattr(profile, fact)), source)
     console = Console()
-    console.print(f"{profile.name}: {profile.title}", highlight=False, markup=False)
+    console.print(title, highlight=False, markup=False)
     console.print(table)
 
 
@@ -103,6 +114,17 @@ def as_object(profile: DeviceProfile) -> dict[str, Any]:
     """JSON object of a profile, instruction sets sorted."""
     fields = {field.name: getattr(profile, field.name) for field in dataclasses.fields(profile)}
     return {**fields, "isa": sorted(profile.isa), "runtimes": list(profile.runtimes), "sources": dict(profile.sources)}
+
+
+def _memory(profile: DeviceProfile) -> str:
+    return f"{profile.ram_bytes / (1 << 30):.0f} GiB"
+
+
+def _plain(rows: Sequence[tuple[str, ...]]) -> str:
+    """Rows as lines, every column but the last as wide as its widest."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def _stands_for(profile: DeviceProfile) -> str:

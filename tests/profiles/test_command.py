@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 from click.testing import CliRunner
@@ -20,6 +21,17 @@ def test_list_fits_a_terminal_and_names_every_profile():
     shown = run("list")
     assert all(len(line) <= 80 for line in shown.splitlines())
     assert all(name in shown for name in loader.known())
+
+
+def test_without_rich_the_same_is_plain_text(monkeypatch):
+    for name in [name for name in sys.modules if name == "rich" or name.startswith("rich.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "rich", None)
+    shown = run("list")
+    assert [line.split()[0] for line in shown.splitlines()] == list(loader.known())
+    shown = run("show", "raspberry-pi-5").splitlines()
+    assert shown[0].startswith("raspberry-pi-5: Raspberry Pi 5")
+    assert any(line.startswith("isa ") and "asimddp" in line for line in shown)
 
 
 def test_list_as_json():
