@@ -12,6 +12,7 @@ import click
 
 from ..calibration.classes import read_classes
 from ..core.errors import UsageError
+from ..device_profiles.loader import load
 from ..optimizer.recipe import Recipe, read_recipe
 
 
@@ -52,11 +53,13 @@ def compile(model: str, as_json: bool, **flags: Any) -> int:
 
     Example: edgewright compile model.onnx --data data.npz --profile x86-64-vnni --gate 'top1 >= -1pt' --out dist/
     """
+    recipe = _recipe(model, flags)
+    for name in recipe.profiles:
+        load(name)  # a request that is wrong is refused before the compiler is loaded, which takes seconds
     from ..optimizer.compile import compile_recipe
     from ..optimizer.report.terminal import print_report
     from .progress import RichProgress
 
-    recipe = _recipe(model, flags)
     with redirect_stdout(sys.stderr):  # what the user's own code prints is not the answer
         result = compile_recipe(recipe, RichProgress(is_quiet=as_json))
     if as_json:

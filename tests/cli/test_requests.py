@@ -37,6 +37,28 @@ def test_what_the_command_line_cannot_read_is_one_sentence(edge: Run, arguments:
     edge(*arguments).refused("E-USAGE", *words)
 
 
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ([], "no device profile is given"),
+        (["--profile", "arm64-linx"], "did you mean 'arm64-linux'?"),
+        (["--profile", "arm64-linux", "--gate", "top1"], "top1"),
+        (["--profile", "arm64-linux", "--runtime", "tflite"], "unknown runtime"),
+        (["--profile", "arm64-linux", "--shape", "x=a"], "not sizes joined by x"),
+    ],
+)
+def test_a_wrong_request_is_refused_before_anything_heavy_is_loaded(flags: list[str], words: str) -> None:
+    code = (
+        "import sys; from edgewright.cli.main import main\n"
+        f"try: main(['compile', 'm.onnx', '--data', 'd.npz', *{flags!r}])\n"
+        "finally: print(sorted({'onnx', 'onnx_ir', 'onnxruntime', 'openvino', 'pandas', 'scipy', 'torch'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert done.stdout == "[]\n"
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_shows_an_example(edge: Run, command: str) -> None:
     answer = edge(command, "--help")
