@@ -12,12 +12,12 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
-from . import marks, pictures, words
+from . import marks, pictures, sentences, words
 from .parts import Judgement, Latency, OperatorTime
 from .types import Candidate, CompileReport, TargetReport
 
 TOP_OPERATORS = 15
-_STATUS_SIGN = {"passed": "✓", "failed": "✕", "undecided": "?", "reported": "·"}
+_STATUS_SIGN = {"passed": "✓", "failed": "✕", "undecided": "?", "reported": "·", "tried": "·"}
 _NUMBER_SIGN = re.compile(r"(?<![\w.-])-(?=\d)")
 
 
@@ -31,7 +31,7 @@ def render(report: CompileReport) -> str:
     environment.filters["clean"] = words.printable
     template = environment.from_string((files(__package__) / "templates" / "report.html.j2").read_text(encoding="utf-8"))
     targets = sorted(report.targets, key=lambda target: target.released)
-    views = [_target(index, target) for index, target in enumerate(targets, 1)]
+    views = [_target(index, target, report) for index, target in enumerate(targets, 1)]
     page = template.render(report=report, model=_model(report), targets=views, provenance=_provenance(report))
     return "\n".join(line.rstrip() for line in page.splitlines() if line.strip()) + "\n"
 
@@ -61,9 +61,9 @@ def _model(report: CompileReport) -> list[tuple[str, str]]:
     return [(name, value) for name, value in facts if value != words.NONE]
 
 
-def _target(index: int, target: TargetReport) -> dict[str, Any]:
-    lead, facts = words.headline(target)
-    shown = target.winner or _nearest(target)
+def _target(index: int, target: TargetReport, report: CompileReport) -> dict[str, Any]:
+    lead, facts = sentences.headline(target)
+    shown = target.winner or sentences.nearest(target)
     return {
         "id": f"target-{index}",
         "title": words.printable(target.title or target.profile),
@@ -72,12 +72,12 @@ def _target(index: int, target: TargetReport) -> dict[str, Any]:
         "sign": _STATUS_SIGN["passed" if target.released else target.verdict],
         "lead": lead,
         "facts": facts,
-        "why": words.printable(target.why).rstrip("."),
+        "why": sentences.why_this_one(target),
         "help": [words.printable(text) for text in _advice(target)],
         "artifact": words.printable(target.artifact or ""),
-        "judged": f"Accuracy judged on {words.MEASURED_ON[target.measured_on]}."
-        if target.measured_on
-        else "Accuracy was not judged.",
+        "judged": sentences.judged_text(target),
+        "look": sentences.look_text(report.ledger.get(target.profile)),
+        "tried": sentences.tried_note(target, report),
         "pictures": [_markup(pictures.scatter(target, width, height)) for width, height in ((760, 400), (360, 380))],
         "rows": _rows(target),
         "metric": _metric(target),
@@ -94,13 +94,6 @@ def _advice(target: TargetReport) -> list[str]:
     for candidate in () if target.released else target.candidates:
         own += [f"{words.candidate_title(candidate)}: {text}" for text in candidate.help]
     return list(dict.fromkeys(own))
-
-
-def _nearest(target: TargetReport) -> Candidate | None:
-    """Where nothing is released: the candidate that came nearest, by its worst verdict and then by its estimate."""
-    order = {"failed": 0, "undecided": 1, "passed": 2}
-    judged = [candidate for candidate in target.candidates if candidate.verdicts]
-    return max(judged, key=lambda candidate: order[candidate.verdict], default=None)
 
 
 def _metric(target: TargetReport) -> str:
@@ -125,17 +118,18 @@ def _row(target: TargetReport, number: int, candidate: Candidate, largest: int) 
         + (f" ({words.printable(candidate.variant)})" if candidate.variant else ""),
         "is_released": candidate.key == target.chosen,
         "is_baseline": candidate.key == target.baseline,
-        "verdict": candidate.verdict,
-        "sign": _STATUS_SIGN[candidate.verdict],
+        "verdict": sentences.standing(candidate),
+        "sign": _STATUS_SIGN[sentences.standing(candidate)],
         "size": words.size(candidate.size_bytes),
         "bar": _markup(marks.bar(candidate.size_bytes / largest if candidate.size_bytes and largest else None, 56.0)),
-        "latency": [words.milliseconds(value) for value in (latency.p50, latency.p90, latency.p99)],
+        "latency": [words.short_milliseconds(value) for value in (latency.p50, latency.p90, latency.p99)],
         "times": words.times(speed),
         "times_range": f"{words.number(speed.low)} to {words.number(speed.high)}"
         if speed and speed.low and speed.high
         else words.NONE,
         "slice": words.printable(judgement.slice or "") if judgement else "",
         "value": words.metric_value(judgement.metric, judgement.candidate) if judgement else words.NONE,
+        "reference": words.metric_value(judgement.metric, judgement.reference) if judgement else words.NONE,
         "measured": unit.text(judgement.measured) if unit and judgement else words.NONE,
         "bound": unit.text(judgement.bound) if unit and judgement else words.NONE,
         "n": words.count(judgement.n) if judgement else words.NONE,
@@ -149,10 +143,10 @@ def _remarks(target: TargetReport) -> list[tuple[str, str]]:
         texts = [words.printable(note) for note in candidate.notes]
         if candidate.split and candidate.verdicts:
             texts.append(f"judged on the {words.printable(candidate.split)} split")
-        if candidate.measured_on and candidate.measured_on != target.measured_on:
-            texts.append(f"judged on {words.MEASURED_ON[candidate.measured_on]}")
-        if candidate.why and candidate.key != target.chosen:
-            texts.append(f"{candidate.verdict}: {words.printable(candidate.why)}")
+        if candidate.measured_on:
+            texts.append(f"judged on {words.measured_on(candidate)}")
+        if why := sentences.reason(candidate):
+            texts.append(f"{sentences.standing(candidate)}: {why}")
         for text in [*texts, *words.reasons(candidate)]:
             found.setdefault(text, []).append(number)
     return [(", ".join(map(str, numbers)), text) for text, numbers in found.items()]
@@ -168,8 +162,8 @@ def _shown(target: TargetReport, candidate: Candidate) -> dict[str, Any]:
         "digest": words.printable(candidate.digest or ""),
         "groups": _groups(candidate),
         "operators": _operators(candidate.operators),
-        "supports": _supports(candidate),
-        "kept": [(words.printable(k.node), words.printable(k.type), words.printable(k.why)) for k in candidate.kept_float],
+        "is_int8": candidate.precision == "int8",
+        "kept": sentences.kept_in_float(candidate),
         "flips": [(number, *(_scalar(value) for value in (f.label, f.reference, f.candidate)), f.kind) for f, number in flips],
         "flips_total": words.count(candidate.flips_total),
         "negative": words.count(negative),
@@ -203,7 +197,10 @@ def _group(metric: str, unit: words.Unit, items: Sequence[Judgement]) -> dict[st
         "scale": _markup(marks.scale(shown, unit, shared)),
         "rows": [
             {
-                "name": words.printable(item.slice) if item.slice else "all samples",
+                "name": sentences.slice_text(item),
+                "gate": words.printable(item.gate),
+                "reference": words.metric_value(item.metric, item.reference),
+                "candidate": words.metric_value(item.metric, item.candidate),
                 "n": words.count(item.n),
                 "mark": _markup(marks.interval(item, shown, words.is_lower_better(item))),
                 "measured": unit.text(item.measured),
@@ -248,12 +245,6 @@ def _operators(operators: Sequence[OperatorTime]) -> dict[str, Any] | None:
     }
 
 
-def _supports(candidate: Candidate) -> str:
-    names = {"int8": "in int8", "float32": "in float", "no": "not at all"}
-    counts = [(names.get(key, words.printable(key)), number) for key, number in candidate.supports.items() if number]
-    return ", ".join(f"{words.count(number)} {name}" for name, number in counts)
-
-
 def _provenance(report: CompileReport) -> list[tuple[str, list[tuple[str, str]]]]:
     source = [
         ("model", f"{report.model.name} ({report.model.format})"),
@@ -270,10 +261,16 @@ def _provenance(report: CompileReport) -> list[tuple[str, list[tuple[str, str]]]
         ("Pipelines", shipped),
         ("Versions", sorted(report.versions.items())),
         ("Machine", _flat(report.machine)),
-        ("Ledger of looks at the accepting split", _flat(report.ledger)),
+        ("Looks at the judging data", _looks(report.ledger)),
     ]
     cleaned = [(title, [(words.printable(n), words.printable(v)) for n, v in rows]) for title, rows in parts]
     return [(title, rows) for title, rows in cleaned if rows]
+
+
+def _looks(ledger: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """A row a profile: which look it was, at which level; what is no extract of a ledger as it is."""
+    told = {name: sentences.look_text(entry) + sentences.spent_text(entry) for name, entry in ledger.items()}
+    return [(name, told[name]) if told[name] else row for name, row in zip(ledger, _flat(ledger), strict=True)]
 
 
 def _flat(value: Mapping[str, Any]) -> list[tuple[str, str]]:

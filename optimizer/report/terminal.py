@@ -8,36 +8,45 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import words
+from . import sentences, words
+from .columns import Column, table_of
+from .parts import Judgement
 from .types import Candidate, CompileReport, TargetReport
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-WIDE = 114
+PIPED_WIDTH = 100
 _STYLES = {"passed": "green", "failed": "red", "undecided": "yellow"}
 _NAME_WIDTH = 14
+_GATE_WIDTH = 24
 
 
 def print_report(report: CompileReport, console: Console, out: Path) -> None:
-    """Print the tables; `out` is the folder that holds the artifacts and report.html."""
-    for target in report.targets:
-        _print_target(target, console)
-    for target in report.targets:
-        if target.artifact:
-            _line(console, f"artifact  {out / words.printable(target.artifact)}")
-    _line(console, f"report    {out / 'report.html'}")
+    """Print the tables; `out` is the folder that holds the artifacts and report.html. What is no terminal has 100 columns."""
+    if not console.is_terminal:
+        console.width = PIPED_WIDTH
+    _print(report, console, out)
 
 
-def report_text(report: CompileReport, out: Path, width: int = 80) -> str:
+def report_text(report: CompileReport, out: Path, width: int = PIPED_WIDTH) -> str:
     """The same as plain text without styles, `width` columns wide."""
     from rich.console import Console
 
     console = Console(width=width, color_system=None, force_terminal=False, legacy_windows=False)
     with console.capture() as captured:
-        print_report(report, console, out)
+        _print(report, console, out)
     return "".join(line.rstrip() + "\n" for line in captured.get().splitlines())
+
+
+def _print(report: CompileReport, console: Console, out: Path) -> None:
+    for target in report.targets:
+        _print_target(target, report, console)
+    for target in report.targets:
+        if target.artifact:
+            _line(console, f"artifact  {out / words.printable(target.artifact)}")
+    _line(console, f"report    {out / 'report.html'}")
 
 
 def _line(console: Console, text: str, style: str = "") -> None:
@@ -52,15 +61,28 @@ def _paragraph(console: Console, text: str, indent: int = 0, style: str = "") ->
     console.print(Padding(Text(words.printable(text), style=style), (0, 0, 0, indent)))
 
 
-def _print_target(target: TargetReport, console: Console) -> None:
+def _print_target(target: TargetReport, report: CompileReport, console: Console) -> None:
     name = f"{target.title} ({target.profile})" if target.title and target.title != target.profile else target.profile
-    lead, facts = words.headline(target)
+    lead, facts = sentences.headline(target)
     _paragraph(console, name, style="bold")
     _paragraph(console, f"{lead}: {facts}" if not target.released else f"{lead}, {facts}" if facts else lead)
     if target.candidates:
         console.print()
-        console.print(_table(target, is_wide=console.width >= WIDE))
-    for text in _notes(target):
+        console.print(_table(target, console.width))
+        note = sentences.tried_note(target, report)
+        if note:
+            _paragraph(console, note, 2)
+    for candidate in sentences.judged_on_accept(target):
+        console.print()
+        _paragraph(console, f"{words.candidate_title(candidate)}, judged on accept:")
+        console.print(_gates(candidate.verdicts, console.width))
+    look = sentences.look_text(report.ledger.get(target.profile))
+    if look:
+        _paragraph(console, look, 2)
+    notes = _notes(target)
+    if notes:
+        console.print()
+    for text in notes:
         _paragraph(console, text, 2)
     if not target.released:
         for text in target.help:
@@ -68,55 +90,76 @@ def _print_target(target: TargetReport, console: Console) -> None:
     console.print()
 
 
-def _table(target: TargetReport, *, is_wide: bool) -> Table:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    judgements = [judgement for candidate in target.candidates if (judgement := words.leading(candidate))]
-    metrics = {words.metric_title(judgement.metric) for judgement in judgements}
-    metric = words.shorten(metrics.pop(), 9) if len(metrics) == 1 else "metric"
-    table.add_column("  runtime", no_wrap=True, max_width=_NAME_WIDTH, overflow="ellipsis")
-    table.add_column("precision", no_wrap=True, max_width=9, overflow="ellipsis")
-    for title, width in (("size", 7), ("p50 ms", 6), ("speed-up", 8)):
-        table.add_column(title, no_wrap=True, justify="right", max_width=width, overflow="ellipsis")
-    if is_wide:
-        table.add_column("95 % interval", no_wrap=True, justify="right", max_width=16, overflow="ellipsis")
-    table.add_column(f"{metric} (bound)", no_wrap=True, justify="right", max_width=17, overflow="ellipsis")
-    if is_wide:
-        table.add_column("n", no_wrap=True, justify="right", max_width=8, overflow="ellipsis")
-        table.add_column("judged on", no_wrap=True, max_width=9)
-    table.add_column("verdict", no_wrap=True, min_width=9, max_width=9)
-    for candidate in target.candidates:
-        is_released = candidate.key == target.chosen
-        style = "bold" if is_released else ""
-        *cells, verdict = _cells(candidate, is_released=is_released, is_wide=is_wide)
-        table.add_row(
-            *(Text(cell, style=style) for cell in cells), Text(verdict, style=f"{style} {_STYLES.get(candidate.verdict, '')}")
-        )
-    return table
-
-
-def _cells(candidate: Candidate, *, is_released: bool, is_wide: bool) -> list[str]:
-    judgement, speed = words.leading(candidate), candidate.speedup
-    unit = words.unit_of(judgement) if judgement else None
-    change = words.NONE
-    if judgement and unit:
-        short = {"points": " pt", "%": " %"}.get(unit.suffix, "")
-        change = f"{unit.text(judgement.measured)}{short} ({unit.text(judgement.bound)})"
-    interval = f"{words.number(speed.low)} to {words.number(speed.high)}" if speed and speed.low and speed.high else words.NONE
-    precision = words.printable(candidate.precision) + (f" {words.printable(candidate.variant)}" if candidate.variant else "")
-    return [
-        ("> " if is_released else "  ") + words.runtime_title(candidate.runtime),
-        precision,
-        words.size(candidate.size_bytes),
-        words.p50(candidate.latency_ms),
-        words.times(speed),
-        *([interval] if is_wide else []),
-        change,
-        *([words.count(judgement.n if judgement else None), candidate.measured_on or words.NONE] if is_wide else []),
-        "RELEASED" if is_released else candidate.verdict,
+def _table(target: TargetReport, width: int) -> Table:
+    candidates = target.candidates
+    leads = [words.leading(candidate) for candidate in candidates]
+    metrics = {words.metric_title(judgement.metric) for judgement in leads if judgement}
+    is_mixed = len(metrics) > 1
+    metric = "metric" if is_mixed or not metrics else words.shorten(metrics.pop(), 9)
+    verdicts = ["RELEASED" if item.key == target.chosen else sentences.standing(item) for item in candidates]
+    columns = [
+        Column("  runtime", [_name(target, candidate) for candidate in candidates], limit=_NAME_WIDTH),
+        Column("precision", [_precision(candidate) for candidate in candidates], limit=9),
+        Column("size", [words.size(candidate.size_bytes) for candidate in candidates], 1, is_figure=True),
+        Column("p50 ms", [words.p50(candidate.latency_ms) for candidate in candidates], 2, is_figure=True),
+        Column("speed-up", [words.times(candidate.speedup) for candidate in candidates], 3, is_figure=True),
+        Column("95 % interval", [_interval(candidate) for candidate in candidates], 6, is_figure=True),
+        Column(f"{metric} (ref.)", [_values(item, is_mixed=is_mixed) for item in leads], 0, is_figure=True),
+        Column("change (bound)", [_change(item) for item in leads], 4, is_figure=True),
+        Column("n", [words.count(item.n if item else None) for item in leads], 5, is_figure=True),
+        Column("judged on", [candidate.measured_on or words.NONE for candidate in candidates], 7),
+        Column("verdict", verdicts),
     ]
+    styles = ["bold" if candidate.key == target.chosen else "" for candidate in candidates]
+    return table_of(columns, width, styles, [_STYLES.get(sentences.standing(item), "") for item in candidates])
+
+
+def _name(target: TargetReport, candidate: Candidate) -> str:
+    return ("> " if candidate.key == target.chosen else "  ") + words.runtime_title(candidate.runtime)
+
+
+def _precision(candidate: Candidate) -> str:
+    return words.printable(candidate.precision) + (f" {words.printable(candidate.variant)}" if candidate.variant else "")
+
+
+def _interval(candidate: Candidate) -> str:
+    speed = candidate.speedup
+    return f"{words.number(speed.low)} to {words.number(speed.high)}" if speed and speed.low and speed.high else words.NONE
+
+
+def _values(judgement: Judgement | None, *, is_mixed: bool) -> str:
+    """ "98.91 % (98.93)": the candidate's value and the reference's; where rows have several metrics, with its name."""
+    if judgement is None or (judgement.candidate is None and judgement.reference is None):
+        return words.NONE
+    ours, theirs = (words.metric_value(judgement.metric, value) for value in (judgement.candidate, judgement.reference))
+    name = f"{words.shorten(words.metric_title(judgement.metric), 9)} " if is_mixed else ""
+    return f"{name}{ours} ({theirs.removesuffix(' %')})"
+
+
+def _change(judgement: Judgement | None) -> str:
+    if judgement is None or judgement.measured is None:
+        return words.NONE
+    unit = words.unit_of(judgement)
+    short = {"points": " pt", "%": " %"}.get(unit.suffix, "")
+    return f"{unit.text(judgement.measured)}{short} ({unit.text(judgement.bound)})"
+
+
+def _gates(judgements: tuple[Judgement, ...], width: int) -> Table:
+    """What was looked at: one line a gate and slice."""
+    units = [words.unit_of(item) for item in judgements]
+    both = list(zip(judgements, units, strict=True))
+    columns = [
+        Column("gate", [words.printable(item.gate or item.metric) for item in judgements], None, _GATE_WIDTH, is_folded=True),
+        Column("slice", [sentences.slice_text(item) for item in judgements], None, 16, is_folded=True),
+        Column("ref.", [words.metric_value(item.metric, item.reference) for item in judgements], 2, is_figure=True),
+        Column("cand.", [words.metric_value(item.metric, item.candidate) for item in judgements], 3, is_figure=True),
+        Column("measured", [unit.text(item.measured) for item, unit in both], 1, is_figure=True),
+        Column("bound", [unit.text(item.bound) for item, unit in both], is_figure=True),
+        Column("limit", [unit.text(item.threshold) for item, unit in both], 5, is_figure=True),
+        Column("n", [words.count(item.n) for item in judgements], 4, is_figure=True),
+        Column("verdict", [item.status for item in judgements]),
+    ]
+    return table_of(columns, width, [""] * len(judgements), [_STYLES.get(item.status, "") for item in judgements], 1)
 
 
 def _notes(target: TargetReport) -> list[str]:
@@ -124,8 +167,9 @@ def _notes(target: TargetReport) -> list[str]:
     found: dict[str, list[str]] = {}
     for candidate in target.candidates:
         name = f"{words.runtime_title(candidate.runtime)} {words.printable(candidate.precision)}"
-        if candidate.verdict != "passed":
-            found.setdefault(f"{candidate.verdict}: {candidate.why or 'no reason was given'}", []).append(name)
+        why = sentences.reason(candidate)
+        if why:
+            found.setdefault(f"{sentences.standing(candidate)}: {why}", []).append(name)
         for text in words.reasons(candidate):
             found.setdefault(f"- {text}", []).append(name)
     everyone = len(target.candidates)

@@ -14,12 +14,7 @@ from .types import Candidate, TargetReport
 
 NONE = "-"
 RUNTIMES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "litert": "LiteRT"}
-MEASURED_ON = {
-    "target": "the target's own kernels",
-    "emulated": "the target's kernels under emulation",
-    "reference": "exact integer arithmetic",
-    None: "no kernels at all",
-}
+_MEASURED_ON = {"target": "the target's own kernels", "emulated": "the target's kernels under emulation"}
 _METRICS = {"auc": "AUC", "roc_auc": "ROC AUC", "ap": "average precision", "mae": "MAE", "rmse": "RMSE", "r2": "R²", "f1": "F1"}
 _PROPORTION = re.compile(r"(top-?\d+|accuracy|precision|recall|f1|agreement)([_-].*)?")
 _LOWER_IS_BETTER = re.compile(r"(mae|rmse|mse|loss|error)([_-].*)?")
@@ -53,6 +48,14 @@ def candidate_title(candidate: Candidate) -> str:
     """ "int8 on LiteRT"."""
     variant = f" ({printable(candidate.variant)})" if candidate.variant else ""
     return f"{printable(candidate.precision)}{variant} on {runtime_title(candidate.runtime)}"
+
+
+def measured_on(candidate: Candidate) -> str:
+    """Whose kernels a candidate's accuracy was judged on."""
+    if candidate.measured_on is None:
+        return "no kernels at all"
+    reference = "exact integer arithmetic" if candidate.precision == "int8" else "float kernels of this machine's CPU"
+    return _MEASURED_ON.get(candidate.measured_on, reference)
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -100,11 +103,6 @@ def quantity(value: float | None, unit: str = "") -> str:
     return f"{number(value)} {unit}".strip()
 
 
-def milliseconds(value: float | None) -> str:
-    """A latency with three significant digits, or to a tenth of a microsecond."""
-    return f"{value:.4f}" if value is not None and 0.00005 <= value < 0.01 else number(value)
-
-
 def seconds(value: float | None) -> str:
     """A duration in seconds, or minutes and seconds."""
     if value is None:
@@ -118,8 +116,13 @@ def times(speedup: Speedup | None) -> str:
 
 
 def p50(latency: Latency | None) -> str:
-    """Median latency in milliseconds."""
-    return NONE if latency is None else milliseconds(latency.p50)
+    """Median latency in milliseconds, or in microseconds with their unit where it is below a hundredth of one."""
+    return NONE if latency is None else short_milliseconds(latency.p50)
+
+
+def short_milliseconds(value: float | None) -> str:
+    """A latency in milliseconds, below a hundredth of one in microseconds: "5.0 us"."""
+    return f"{value * 1000:.1f} us" if value is not None and 0.00005 <= value < 0.01 else number(value)
 
 
 def percent(value: float | None, digits: int = 1) -> str:
@@ -214,13 +217,17 @@ def judgement_title(judgement: Judgement) -> str:
 
 
 def judgement_text(judgement: Judgement) -> str:
-    """ "top-1 -0.20 points (bound -0.71, margin -1.00, n = 2,963)"."""
-    unit = unit_of(judgement)
-    limit = "margin" if kind_of(judgement) == "difference" else "gate"
+    """ "top-1 98.91 % against the reference's 98.93 %; change -0.02 points (bound -0.71, margin -1.00, n = 2,963)"."""
+    unit, kind = unit_of(judgement), kind_of(judgement)
+    limit = "margin" if kind == "difference" else "gate"
     gate = f"bound {unit.text(judgement.bound)}, {limit} {unit.text(judgement.threshold)}, "
     inside = ("" if judgement.status == "reported" else gate) + f"n = {count(judgement.n)}"
-    suffix = " of the reference" if kind_of(judgement) == "ratio" else ""
-    return f"{judgement_title(judgement)} {unit.full(judgement.measured)}{suffix} ({inside})"
+    told = unit.full(judgement.measured) + (" of the reference" if kind == "ratio" else "")
+    if judgement.candidate is not None and judgement.reference is not None:
+        ours, theirs = (metric_value(judgement.metric, value) for value in (judgement.candidate, judgement.reference))
+        change = {"difference": f"; change {told}", "ratio": f"; {told}", "value": ""}[kind]
+        told = f"{ours} against the reference's {theirs}{change}"
+    return f"{judgement_title(judgement)} {told} ({inside})"
 
 
 def size_change(target: TargetReport) -> str:
@@ -237,24 +244,17 @@ def size_change(target: TargetReport) -> str:
 def speed_change(target: TargetReport) -> str:
     """ "1.9x faster (95 % interval 1.8 to 2.0)", or why there is no such figure."""
     winner = target.winner
-    if winner is None or winner.key == target.baseline:
+    if winner is None:
         return ""
+    disturbed = "the machine was disturbed while timing" if target.conditions.get("disturbed") is True else ""
+    if winner.key == target.baseline:
+        return disturbed
     if winner.speedup is None or winner.speedup.ratio is None:
-        return "latency not measured" if winner.latency_ms is None else ""
+        return "latency not measured" if winner.latency_ms is None else disturbed
     ratio, low, high = winner.speedup.ratio, winner.speedup.low, winner.speedup.high
     way = "the speed" if ratio < 1 else "faster"
     interval = f" (95 % interval {number(low)} to {number(high)})" if low is not None and high is not None else ""
-    return f"{number(ratio)}x {way}{interval}"
-
-
-def headline(target: TargetReport) -> tuple[str, str]:
-    """The verdict in plain words: what happened, and the figures or the reason."""
-    winner = target.winner
-    if winner is None:
-        return "Nothing released", printable(target.why) or "No candidate passed its gates."
-    judgement = leading(winner)
-    facts = [size_change(target), speed_change(target), judgement_text(judgement) if judgement else ""]
-    return f"Released: {candidate_title(winner)}", ", ".join(fact for fact in facts if fact)
+    return f"{number(ratio)}x {way}{interval}" + (f"; {disturbed}" if disturbed else "")
 
 
 def reasons(candidate: Candidate) -> list[str]:

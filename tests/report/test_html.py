@@ -149,9 +149,9 @@ def test_the_headline_says_it_in_plain_words(example: CompileReport) -> None:
     words = "".join(Page(render(example)).words)
     assert "Released: int8 on LiteRT" in words
     assert (
-        "74 % smaller, 1.92x faster (95 % interval 1.87 to 1.96), top-1 −0.20 points (bound −0.71, margin −1.00, n = 2,963)"
-        in words
-    )
+        "74 % smaller, 1.92x faster (95 % interval 1.87 to 1.96), top-1 79.61 % against the reference's 79.81 %; "
+        "change −0.20 points (bound −0.71, margin −1.00, n = 2,963)"
+    ) in words
 
 
 def test_what_was_refused_comes_first_with_what_would_help(refused: CompileReport) -> None:
@@ -226,3 +226,51 @@ def test_texts_that_are_copied_keep_their_hyphens(example: CompileReport) -> Non
     report = _report(Candidate("litert", "int8", "failed"), help=("try --gate 'top1 >= -2pt'",), why="-1 is wrong.")
     assert "--gate 'top1 >= -2pt'" in "".join(Page(render(report)).words)
     assert "top1 >= -1pt; top1[light] >= -2pt" in "".join(Page(render(example)).words)
+
+
+def test_what_was_judged_in_vain_is_told() -> None:
+    judgement = Judgement("top1", "failed", "top1 >= -1pt", None, -0.2, 0.9, 0.7, bound=-0.3, threshold=-0.01, n=9)
+    tried = Candidate("litert", "int8", "failed", split="search", measured_on="reference", verdicts=(judgement,))
+    looked = Candidate("litert", "float16", "failed", split="accept", measured_on="reference", verdicts=(judgement,))
+    words = "".join(Page(render(_report(tried, looked))).words)
+    assert (
+        "2 candidates were judged, 1 of them on accept (float kernels of this machine's CPU), and none may be released."
+        in words
+    )
+    assert "Accuracy was not judged" not in words
+    assert "1 candidate was judged, none of them on accept (exact integer arithmetic)" in render(_report(tried)).replace(
+        "&#39;", "'"
+    )
+    assert "Accuracy was not judged." in render(_report(Candidate("litert", "int8", "failed")))
+
+
+def test_layers_in_float_are_grouped_by_reason() -> None:
+    kept = tuple(KeptFloat(f"layer-{index}", "Conv" if index else "Softmax", "no kernel") for index in range(6))
+    judgement = Judgement("top1", "failed", "top1 >= -1pt", None, -0.2, 0.9, 0.7, n=9)
+    candidate = Candidate(
+        "litert", "int8", "failed", verdicts=(judgement,), kept_float=kept, supports={"int8": 25, "float32": 1}
+    )
+    words = "".join(Page(render(_report(candidate))).words)
+    assert words.count("no kernel") == 1
+    assert "1 Softmax, 5 Conv" in words
+    assert "2 more" in words
+    assert "25 in" not in words
+    assert "No layer was kept in float." in render(_report(Candidate("litert", "int8", "failed", verdicts=(judgement,))))
+
+
+def test_why_this_one_names_every_gate_and_slice(example: CompileReport) -> None:
+    words = " ".join("".join(Page(render(example)).words).split())
+    assert (
+        "Why this one: the fastest of those that passed; within 2 % the smaller one wins; top1 >= -1pt holds on all samples"
+        in words
+    )
+    assert "top1[light] >= -2pt holds on light=daylight (bound -0.98), light=dusk (bound -1.24)" in words
+
+
+def test_looks_are_told_in_words() -> None:
+    ledger = {"pi": {"look": 4, "alpha": 0.00083, "alpha_spent": 0.0475, "candidates": ["ab" * 32]}}
+    report = _report(Candidate("litert", "int8", "failed"))
+    words = "".join(Page(render(CompileReport(report.model, report.data, targets=report.targets, ledger=ledger))).words)
+    assert "Look 4 at these data: level 0.083 % (5 % in all; fresh data start anew)." in words
+    assert "4.8 % spent so far" in words
+    assert "abab" not in words

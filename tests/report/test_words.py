@@ -71,7 +71,42 @@ def test_a_level_in_words(gate: str, metric: str, text: str) -> None:
 
 def test_a_report_only_gate_is_told_without_a_bound() -> None:
     judgement = Judgement("top1", "reported", "top1[race] report-only", "race=a", -0.01, 0.8, 0.79, n=50)
-    assert words.judgement_text(judgement) == "top-1 [race=a] -1.00 points (n = 50)"
+    assert words.judgement_text(judgement) == (
+        "top-1 [race=a] 79.00 % against the reference's 80.00 %; change -1.00 points (n = 50)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("gate", "measured", "text"),
+    [
+        ("top1 >= -1pt", -0.01, "top-1 0.09 % against the reference's 0.10 %; change -1.00 points ("),
+        ("top1 >= 98% of reference", 0.9, "top-1 0.09 % against the reference's 0.10 %; 90.00 % of the reference ("),
+        ("top1 >= 70%", 0.0009, "top-1 0.09 % against the reference's 0.10 % ("),
+    ],
+)
+def test_the_values_themselves_are_told(gate: str, measured: float, text: str) -> None:
+    judgement = Judgement("top1", "failed", gate, None, measured, 0.001, 0.0009, bound=0.0, threshold=0.0, n=9)
+    assert words.judgement_text(judgement).startswith(text)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(None, "-"), (0.0, "0"), (0.005, "5.0 us"), (0.00999, "10.0 us"), (0.0111, "0.0111"), (12.34, "12.3")]
+)
+def test_a_short_latency_is_told_in_microseconds(value: float | None, text: str) -> None:
+    assert words.short_milliseconds(value) == text
+
+
+@pytest.mark.parametrize(
+    ("precision", "worth", "text"),
+    [
+        ("int8", "reference", "exact integer arithmetic"),
+        ("float16", "reference", "float kernels of this machine's CPU"),
+        ("float32", "target", "the target's own kernels"),
+        ("int8", None, "no kernels at all"),
+    ],
+)
+def test_whose_kernels_judged(precision: str, worth: str | None, text: str) -> None:
+    assert words.measured_on(Candidate("litert", precision, "passed", measured_on=worth)) == text
 
 
 def test_the_worst_verdict_leads() -> None:
