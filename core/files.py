@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import StoreError
+
+_HIDDEN = ".edgewright-"
+_STALE_SECONDS = 24 * 3600
 
 
 def sync_folder(folder: Path) -> None:
@@ -30,7 +35,7 @@ def try_writing(folder: Path) -> None:
 
 def write_atomic(path: Path, data: bytes) -> None:
     """Write `data` to `path` by way of a temporary file beside it; raises StoreError when the disk refuses."""
-    try:
+    with _refused(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
         try:
@@ -44,21 +49,77 @@ def write_atomic(path: Path, data: bytes) -> None:
             Path(name).unlink(missing_ok=True)
             raise
         sync_folder(path.parent)
-    except OSError as error:
-        raise StoreError(
-            f"cannot write {path}: {error.strerror or error}; free some space or choose a folder that is writable."
-        ) from error
 
 
 @contextmanager
-def removed_if_refused(written: Iterable[Path]) -> Iterator[None]:
-    """Remove what was `written` by the time that the disk refuses the rest: some of the files tell half of the story."""
+def moved_in(folder: Path, set_aside: Sequence[str] = ()) -> Iterator[Path]:
+    """Yield a hidden folder inside `folder`; when the block ends well its files are moved into `folder`, else nothing changes.
+
+    In that last step the files of `folder` named in `set_aside` become NAME.previous. A move that fails takes back those before
+    it. Raises StoreError when the disk refuses.
+    """
+    with _refused(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        remove_stale(folder, _HIDDEN)
+        hidden = Path(tempfile.mkdtemp(prefix=_HIDDEN, dir=folder))
+    try:
+        made, kept = hidden / "new", hidden / "old"
+        with _refused(folder):
+            made.mkdir()
+            kept.mkdir()
+        yield made
+        aside = [(folder / name, folder / f"{name}.previous") for name in set_aside if (folder / name).exists()]
+        with _refused(folder):
+            _move_all([*aside, *((file, folder / file.name) for file in sorted(made.iterdir()))], kept)
+            sync_folder(folder)
+    finally:
+        shutil.rmtree(hidden, ignore_errors=True)
+
+
+def _move_all(moves: Sequence[tuple[Path, Path]], kept: Path) -> None:
+    """Rename each source to its target, or none: what a target held is in `kept` until all are done."""
+    begun: list[tuple[Path, Path, Path]] = []
+    try:
+        for source, target in moves:
+            old = kept / target.name
+            if target.exists():
+                _copy(target, old)
+            begun.append((source, target, old))
+            source.replace(target)
+    except BaseException:
+        for source, target, old in reversed(begun):
+            if not source.exists():
+                target.replace(source)
+            if old.exists():
+                old.replace(target)
+        raise
+
+
+def _copy(source: Path, target: Path) -> None:
+    """A second name for a file, or a copy where the file system knows no links."""
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def remove_stale(folder: Path, prefix: str = "") -> None:
+    """Remove the folders inside `folder`, of names with `prefix`, that a process which was killed left a day ago or earlier."""
+    now = time.time()
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(prefix) and now - entry.stat().st_mtime > _STALE_SECONDS:
+                shutil.rmtree(entry.path, ignore_errors=True)
+
+
+@contextmanager
+def _refused(place: Path) -> Iterator[None]:
     try:
         yield
-    except StoreError:
-        for path in written:
-            path.unlink(missing_ok=True)
-        raise
+    except OSError as error:
+        raise StoreError(
+            f"cannot write {place}: {error.strerror or error}; free some space or choose a folder that is writable."
+        ) from error
 
 
 @contextmanager

@@ -7,21 +7,17 @@ finished, a second run finds what the first one made, and a damaged result is ma
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from .canonical import digest_file, digest_json, dumps
 from .errors import StoreError
-from .files import folder_in_place
+from .files import folder_in_place, remove_stale
 
 _DIGESTS = "digests.json"
-_STALE_SECONDS = 24 * 3600
 
 
 class StepStore:
@@ -37,7 +33,7 @@ class StepStore:
             raise StoreError(
                 f"cannot use {root} as the step store: {error.strerror or error}; give a writable folder with --store."
             ) from error
-        self._remove_stale()
+        remove_stale(self._scratch)
 
     @staticmethod
     def key(step: str, **parts: Any) -> str:
@@ -76,14 +72,6 @@ class StepStore:
 
     def _place(self, key: str) -> Path:
         return self.root / key[:2] / key[2:]
-
-    def _remove_stale(self) -> None:
-        """Remove what runs that were killed long ago left in the scratch folder."""
-        now = time.time()
-        with contextlib.suppress(OSError), os.scandir(self._scratch) as entries:
-            for entry in entries:
-                if now - entry.stat().st_mtime > _STALE_SECONDS:
-                    shutil.rmtree(entry.path, ignore_errors=True)
 
 
 def _write_json(path: Path, value: Any) -> None:

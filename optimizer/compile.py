@@ -15,7 +15,7 @@ from ..calibration.dataset import Dataset, Split
 from ..core.artifact import SUFFIX
 from ..core.artifact_write import write_artifact
 from ..core.errors import RuntimeFailure, StoreError, UsageError
-from ..core.files import removed_if_refused, try_writing, write_atomic
+from ..core.files import moved_in, try_writing, write_atomic
 from ..core.manifest import DataRecord, SourceRecord
 from ..core.progress import Progress, Silent
 from ..core.store import StepStore
@@ -110,9 +110,7 @@ def compile_recipe(recipe: Recipe, progress: Progress) -> CompileResult:
         targets, shared = work.run(data, profiles)
     finally:
         evaluator.close()
-    written: list[Path] = []
-    with removed_if_refused(written):
-        return _write(recipe, ingested, work, shared, targets, start, written)
+    return _write(recipe, ingested, work, shared, targets, start)
 
 
 class _Work:
@@ -257,15 +255,12 @@ class _Work:
 
 
 def _write(
-    recipe: Recipe,
-    ingested: Ingested,
-    work: _Work,
-    shared: Shared,
-    targets: Sequence[Target],
-    start: float,
-    written: list[Path],
+    recipe: Recipe, ingested: Ingested, work: _Work, shared: Shared, targets: Sequence[Target], start: float
 ) -> CompileResult:
-    """Artifacts, measurements and the report; each file appears whole, and is noted in `written`."""
+    """Artifacts, measurements and the report: all of them appear together, or nothing changes.
+
+    What an earlier compile released for a profile that now is not released must not pass for this one's: it is set aside.
+    """
     names = (name_of(recipe), _title(recipe.data if recipe.data is not None else recipe.accept))
     origin = Origin(
         name=names[0],
@@ -277,19 +272,8 @@ def _write(
         outputs=work.base.outputs,
         versions=versions_of(ingested),
     )
-    artifacts: dict[str, Path] = {}
-    for target in targets:
-        path = recipe.out / artifact_name(recipe, target.profile)
-        if target.decision.chosen is None:
-            _set_aside(path)
-            continue
-        samples = shared.search.split
-        content = content_of(origin, target.profile, target.decision, target.threads, samples, shared.bins, _figures(target))
-        write_artifact(path, content)
-        artifacts[target.profile.name] = path
-        written.append(path)
-    write_atomic(recipe.out / "measurements.json", work.measurements.to_bytes())
-    written.append(recipe.out / "measurements.json")
+    released = [target for target in targets if target.decision.chosen is not None]
+    artifacts = {target.profile.name: recipe.out / artifact_name(recipe, target.profile) for target in released}
     report = report_of(
         names,
         recipe.seed,
@@ -302,7 +286,15 @@ def _write(
         origin.versions,
         time.perf_counter() - start,
     )
-    report_path, page_path = write_report(report, recipe.out)
+    set_aside = [artifact_name(recipe, target.profile) for target in targets if target.decision.chosen is None]
+    samples = shared.search.split
+    with moved_in(recipe.out, set_aside) as made:
+        for target in released:
+            figures = _figures(target)
+            content = content_of(origin, target.profile, target.decision, target.threads, samples, shared.bins, figures)
+            write_artifact(made / artifact_name(recipe, target.profile), content)
+        write_atomic(made / "measurements.json", work.measurements.to_bytes())
+        report_path, page_path = (recipe.out / path.name for path in write_report(report, made))
     statuses = {target.decision.status for target in targets}
     code = next((EXIT_CODES[status] for status in ("failed", "undecided") if status in statuses), 0)
     return CompileResult(report, artifacts, report_path, page_path, code)
@@ -345,12 +337,6 @@ def _title(source: Any) -> str:
     if isinstance(source, str):
         return source.rpartition(":")[2] if ":" in source else Path(source).stem
     return type(source).__name__.lower()
-
-
-def _set_aside(path: Path) -> None:
-    """An artifact of an earlier compile must not pass for this one's: it keeps its content under another name."""
-    if path.exists():
-        path.replace(path.with_name(f"{path.name}.previous"))
 
 
 def _profiles(recipe: Recipe) -> list[DeviceProfile]:

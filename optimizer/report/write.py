@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from ...core.errors import DataError
-from ...core.files import removed_if_refused, write_atomic
+from ...core.files import write_atomic
 from .html import render
 from .types import CompileReport
 
@@ -20,12 +20,11 @@ def json_text(report: CompileReport) -> str:
 
 
 def write_report(report: CompileReport, out: Path) -> tuple[Path, Path]:
-    """Write both files, or none; returns (report.json, report.html). Raises StoreError."""
+    """Write both files, each whole; returns (report.json, report.html). Raises StoreError."""
     json_path, html_path = out / JSON_NAME, out / HTML_NAME
     page = render(report)
     write_atomic(html_path, page.encode("utf-8", "replace"))
-    with removed_if_refused([html_path]):
-        write_atomic(json_path, json_text(report).encode("utf-8", "replace"))
+    write_atomic(json_path, json_text(report).encode("utf-8", "replace"))
     return json_path, html_path
 
 

@@ -11,8 +11,8 @@ import edgewright
 import numpy as np
 import pytest
 from edgewright.core.errors import StoreError
-from edgewright.core.store import StepStore
 from edgewright.device_profiles.loader import load, to_toml
+from edgewright.optimizer import compile as module
 from edgewright.optimizer import prepare
 from edgewright.optimizer.compile import CompileResult
 from edgewright.optimizer.recipe import read_recipe
@@ -68,3 +68,60 @@ def test_another_profile_of_the_same_device_and_a_sample_less_are_no_fresh_start
     _compile(digits, tmp_path, precisions=("float16",), gates=["top1 >= -4pt"])
     assert 2 in _looks(ledger)
     assert 1 not in _looks(ledger)[1:]
+
+
+def _content(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("step", "error"),
+    [
+        ("report_of", RuntimeError("a mistake")),
+        ("write_artifact", StoreError("the disk is full.")),
+        ("write_report", KeyboardInterrupt()),
+    ],
+)
+def test_an_interrupted_compile_leaves_the_files_of_the_one_before(
+    digits: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, error: BaseException
+) -> None:
+    both = [REMOTE, "raspberry-pi-5"]
+    _compile(digits, tmp_path, profiles=both)
+    before = _content(tmp_path / "out")
+    assert {f"digits-{name}.ewa" for name in both} < set(before)
+    calls = []
+    original = getattr(module, step)
+
+    def fail(*arguments: Any) -> Any:
+        calls.append(step)
+        if step == "write_artifact" and len(calls) == 1:
+            return original(*arguments)
+        raise error
+
+    monkeypatch.setattr(module, step, fail)
+    with pytest.raises(type(error)):
+        _compile(digits, tmp_path, profiles=both, precisions=("float16",), gates=["top1 >= -4pt"])
+    assert _content(tmp_path / "out") == before
+
+
+def test_an_artifact_that_is_not_released_again_is_set_aside_at_the_end(
+    digits: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _compile(digits, tmp_path)
+    before = _content(tmp_path / "out")
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "write_report", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            _compile(digits, tmp_path, gates=["top1 >= +20pt"])
+    assert _content(tmp_path / "out") == before
+    result = _compile(digits, tmp_path, gates=["top1 >= +20pt"])
+    assert not result.artifacts
+    after = _content(tmp_path / "out")
+    name = f"digits-{REMOTE}.ewa"
+    assert after[f"{name}.previous"] == before[name]
+    assert sorted(after) == sorted([f"{name}.previous", "measurements.json", "report.html", "report.json"])
+    assert result.report_path == tmp_path / "out" / "report.json"
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
