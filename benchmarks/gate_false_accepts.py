@@ -226,6 +226,65 @@ def groups(margin: float) -> Simulate:
     return simulate
 
 
+def whole_groups(margin: float, size: int) -> Simulate:
+    """Top-1 over groups of `size` samples of which a share fails as a whole (one patient lost, all others untouched)."""
+
+    def simulate(generator: np.random.Generator, n: int) -> Sample:
+        group = np.arange(n) // size
+        is_lost = (generator.random(group[-1] + 1) < margin)[group]
+        right = np.eye(2)[np.zeros(n, dtype=int)]
+        return right, np.eye(2)[is_lost.astype(int)], np.zeros(n, dtype=int), {"g": group}
+
+    return simulate
+
+
+def rare_errors(gate: str, share: float | None = None, *, is_normal: bool = False) -> Simulate:
+    """Regression (error 0.3) whose candidate is the reference but for rare samples, which land across the labels' range.
+
+    Labels are uniform over [-5, 5] and the rare errors are 10, or (`is_normal`) standard normal and 6. The rare share puts the
+    loss at the gate's margin, or is `share`.
+    """
+    parsed, far, base, spread = parse_gate(gate), 6.0 if is_normal else 10.0, 0.3, 0.3 * math.sqrt(2 / math.pi)
+    if share is None:
+        start = spread if parsed.metric == "mae" else base
+        value = {"change": start + parsed.threshold, "share": start * parsed.threshold, "level": parsed.threshold}[parsed.kind]
+        share = (value - spread) / (far - spread) if parsed.metric == "mae" else (value**2 - base**2) / far**2
+    rare = share
+
+    def simulate(generator: np.random.Generator, n: int) -> Sample:
+        label = generator.normal(size=n) if is_normal else generator.uniform(-5, 5, n)
+        before = label + base * generator.normal(size=n)
+        after = before - np.sign(label) * far * (generator.random(n) < rare)
+        return before[:, None], after[:, None], label, {}
+
+    return simulate
+
+
+def rare_positives(margin: float, positive: float) -> Simulate:
+    """A perfect ranking of few positives, of which a share then ranks last."""
+
+    def simulate(generator: np.random.Generator, n: int) -> Sample:
+        label = (generator.random(n) < positive).astype(int)
+        before = generator.random(n) + 2 * label
+        after = np.where((label == 1) & (generator.random(n) < margin), -1 - before, before)
+        return before[:, None], after[:, None], label, {}
+
+    return simulate
+
+
+def reversals(level: float) -> Simulate:
+    """Unit vectors that are the reference's, or for a share of samples its opposite."""
+
+    def simulate(generator: np.random.Generator, n: int) -> Sample:
+        sign = np.where(generator.random(n) < (1 - level) / 2, -1.0, 1.0)
+        before = np.tile([1.0, 0.0], (n, 1))
+        before[:, 1] = 1e-3 * generator.normal(size=n)
+        before /= np.linalg.norm(before, axis=1, keepdims=True)
+        return before, before * sign[:, None], None, {}
+
+    return simulate
+
+
 FAMILIES: tuple[tuple[str, str, str, Simulate, tuple[int, ...]], ...] = (
     ("f1", "f1 >= -3pt", "3 classes", decisions("f1", 0.03), (300, 1000, 3000)),
     ("precision", "precision >= -3pt", "3 classes", decisions("precision", 0.03), (300, 1000, 3000)),
@@ -237,6 +296,22 @@ FAMILIES: tuple[tuple[str, str, str, Simulate, tuple[int, ...]], ...] = (
     ("spearman", "spearman >= -0.02", "normal", ranks(0.02), (300, 1000)),
     ("cosine", "cosine >= 0.99", "exponential", angles(0.99), (400, 1000)),
     ("groups", "top1 by g >= -3pt", "groups of 10", groups(0.03), (500, 1000, 2000)),
+    ("whole-25", "top1 by g >= -1pt", "groups of 25", whole_groups(0.01, 25), (1000,)),
+    ("whole", "top1 by g >= -1pt", "groups of 3", whole_groups(0.01, 3), (300, 960, 1500, 3000)),
+    ("rare-mae", "mae <= +0.1", "rare 10", rare_errors("mae <= +0.1"), (100, 300, 500, 1000)),
+    ("rare-mae-n", "mae <= +0.1", "rare 6", rare_errors("mae <= +0.1", is_normal=True), (100, 300, 500)),
+    ("rare-mae-s", "mae <= 130% of reference", "rare 10", rare_errors("mae <= 130% of reference"), (300, 920, 1500)),
+    ("rare-rmse", "rmse <= 102% of reference", "rare 10", rare_errors("rmse <= 102% of reference"), (300, 920)),
+    (
+        "rare-rmse-far",
+        "rmse <= 102% of reference",
+        "0.1 % off 10",
+        rare_errors("rmse <= 102% of reference", 0.001),
+        (920, 3000),
+    ),
+    ("rare-rmse-l", "rmse <= 0.8", "rare 10", rare_errors("rmse <= 0.8"), (300, 600, 1000)),
+    ("rare-auc", "auc >= -0.05", "5 % positive", rare_positives(0.05, 0.05), (500, 1500)),
+    ("rare-cosine", "cosine >= 0.99", "reversed", reversals(0.99), (400, 700, 1000)),
 )
 
 
@@ -284,10 +359,10 @@ def measured_value(gate, sample: Sample) -> float:
     if gate.metric == "cosine":
         return float(np.mean((before * after).sum(axis=1)))
     a, b = after[:, 0], before[:, 0]
-    if gate.metric == "mae":
-        return float(np.abs(a - label).mean() / np.abs(b - label).mean())
-    if gate.metric == "rmse":
-        return float(np.sqrt(((a - label) ** 2).mean() / ((b - label) ** 2).mean()))
+    if gate.metric in {"mae", "rmse"}:
+        power = 1 if gate.metric == "mae" else 2
+        ours, theirs = (float((np.abs(part - label) ** power).mean() ** (1 / power)) for part in (a, b))
+        return {"share": ours / theirs, "change": ours - theirs, "level": ours}[gate.kind]
     if gate.metric == "r2":
         return float((((b - label) ** 2).mean() - ((a - label) ** 2).mean()) / label.var())
     return _rank_value(gate.metric, a, label) - _rank_value(gate.metric, b, label)
