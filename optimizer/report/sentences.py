@@ -116,7 +116,7 @@ def judged_text(target: TargetReport) -> str:
     looked = judged_on_accept(target)
     kernels = ", ".join(dict.fromkeys(words.measured_on(item) for item in looked or judged if item.measured_on))
     count = "1 candidate was" if len(judged) == 1 else f"{len(judged)} candidates were"
-    where = f"{len(looked)} of them on accept" if looked else "none of them on accept"
+    where = "on search only" if not looked else f"{len(looked)} of them on accept" if len(judged) > 1 else "also on accept"
     return f"{count} judged, {where}{f' ({kernels})' if kernels else ''}, and none may be released."
 
 
