@@ -238,9 +238,7 @@ def test_what_was_judged_in_vain_is_told() -> None:
         in words
     )
     assert "Accuracy was not judged" not in words
-    assert "1 candidate was judged, on search only (exact integer arithmetic)" in render(_report(tried)).replace(
-        "&#39;", "'"
-    )
+    assert "1 candidate was judged, on search only (exact integer arithmetic)" in render(_report(tried)).replace("&#39;", "'")
     assert "Accuracy was not judged." in render(_report(Candidate("litert", "int8", "failed")))
 
 
