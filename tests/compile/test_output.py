@@ -10,6 +10,7 @@ from typing import Any
 import edgewright
 import numpy as np
 import pytest
+from edgewright.core.artifact_read import open_artifact
 from edgewright.core.errors import StoreError
 from edgewright.device_profiles.loader import load, to_toml
 from edgewright.optimizer import compile as module
@@ -68,6 +69,17 @@ def test_another_profile_of_the_same_device_and_a_sample_less_are_no_fresh_start
     _compile(digits, tmp_path, precisions=("float16",), gates=["top1 >= -4pt"])
     assert 2 in _looks(ledger)
     assert 1 not in _looks(ledger)[1:]
+
+
+def test_other_gates_are_another_look_and_the_artifact_names_those_it_was_judged_by(
+    digits: tuple[Path, Path], tmp_path: Path
+) -> None:
+    for gate, look in (("top1 >= -3pt", 1), ("top1 >= -4pt", 2), ("top1 >= -3pt", 1)):
+        result = _compile(digits, tmp_path, gates=[gate])
+        found = open_artifact(result.artifacts[REMOTE]).manifest.ledger
+        assert (found["gates"], found["look"]) == ([gate], look)
+    _compile(digits, tmp_path, seed=1)
+    assert _looks(tmp_path / "data.npz.ledger.jsonl") == [1, 2, 3]
 
 
 def _content(folder: Path) -> dict[str, bytes]:
