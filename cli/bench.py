@@ -30,7 +30,7 @@ def bench(file: Path, threads: int | None, against: Path | None, rounds: int, se
 
     Warm-up, five windows of at least fifty runs; with --against also the ratio of the two, timed in turns, with its interval.
 
-    Example: edgewright bench dist/x86-64-avx2.ewa --against float.onnx --threads 1
+    Example: edgewright bench dist/model-x86-64-avx2.ewa --against float.onnx --threads 1
     """
     model = open_model(file)
     other = open_model(against) if against is not None else None

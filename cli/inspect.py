@@ -26,7 +26,7 @@ def inspect(artifact: Path, as_json: bool) -> None:
 
     Its structure and digests are checked on the way; `edgewright verify` also runs its test vectors.
 
-    Example: edgewright inspect dist/x86-64-avx2.ewa
+    Example: edgewright inspect dist/model-x86-64-avx2.ewa
     """
     found = open_artifact(artifact)
     if as_json:

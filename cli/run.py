@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..core.artifact_read import open_artifact
+from ..core.canonical import dumps
 from ..core.errors import ArtifactError, DataError, UsageError
 from ..core.executor import TensorSpec
 from ..core.files import write_atomic
@@ -30,12 +32,13 @@ if TYPE_CHECKING:
 @click.option("--output", "target", required=True, type=click.Path(path_type=Path), help="Where the outputs go: .npz or .npy.")
 @click.option("--raw", is_flag=True, help="The samples are raw: apply the preprocessing that the manifest declares.")
 @click.option("--threads", type=click.IntRange(1, 1024), help="Threads of the runtime; the artifact's own by default.")
-def run(artifact: Path, source: Path, target: Path, raw: bool, threads: int | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print file, outputs, samples and seconds as one JSON object.")
+def run(artifact: Path, source: Path, target: Path, raw: bool, threads: int | None, as_json: bool) -> None:
     """Run an ARTIFACT on samples from a file; any number of them, each by itself, in a child process.
 
     The .npz holds one array for each of the model's inputs ("x" where there is one only); other arrays are left alone.
 
-    Example: edgewright run dist/x86-64-avx2.ewa --input samples.npz --output answers.npz
+    Example: edgewright run dist/model-x86-64-avx2.ewa --input samples.npz --output answers.npz
     """
     found = open_artifact(artifact)
     manifest = found.manifest
@@ -53,8 +56,15 @@ def run(artifact: Path, source: Path, target: Path, raw: bool, threads: int | No
     runtime_version(manifest.runtime.name)
     with RemoteExecutor(manifest.runtime.name, threads or manifest.target.threads) as executor:
         executor.load(found.files, manifest.entry)
-        outputs = run_all(executor, inputs, _progress(), "samples")
+        start = time.perf_counter()
+        outputs = run_all(executor, inputs, Silent() if as_json else _progress(), "samples")
+        seconds = time.perf_counter() - start
     write_outputs(target, outputs)
+    if as_json:
+        specs = [{"name": name, "dtype": array.dtype.name, "shape": list(array.shape)} for name, array in outputs.items()]
+        samples = len(next(iter(inputs.values())))
+        click.echo(dumps({"file": str(target), "outputs": specs, "samples": samples, "seconds": seconds}))
+        return
     made = ", ".join(f"{name} {array.dtype.name}{list(array.shape)}" for name, array in outputs.items())
     click.echo(f"{target}: {made}")
 

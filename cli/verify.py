@@ -40,7 +40,7 @@ def verify(context: click.Context, artifact: Path, threads: int | None, no_run: 
 
     Exits with 1 and one sentence when it is damaged or answers otherwise than it should.
 
-    Example: edgewright verify dist/x86-64-avx2.ewa
+    Example: edgewright verify dist/model-x86-64-avx2.ewa
     """
     if not as_json:
         _print(check(artifact, threads, no_run))

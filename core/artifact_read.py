@@ -28,6 +28,7 @@ from .artifact import (
     MODEL_FOLDER,
     OUTPUTS_FOLDER,
     SEAL,
+    SUFFIX,
     Artifact,
     content_digest,
     member,
@@ -41,7 +42,10 @@ from .manifest import Manifest
 
 def open_artifact(path: Path) -> Artifact:
     """The artifact in a file; raises ArtifactError when it cannot be read, is damaged, hostile or of another version."""
-    return read_artifact(_read_bounded(path), str(path))
+    data = _read_bounded(path)
+    if path.suffix != SUFFIX and not data.startswith(artifact_zip.SIGNATURE):
+        raise ArtifactError(f"{path} is no artifact; give the {SUFFIX} file that `edgewright compile` wrote.")
+    return read_artifact(data, str(path))
 
 
 def read_artifact(data: bytes, where: str = "the artifact") -> Artifact:

@@ -206,6 +206,16 @@ def test_run_gives_the_model_s_answers(artifact: Path, vectors: TestVectors, tmp
     assert target.read_bytes() == first
 
 
+def test_run_in_json_tells_outputs_samples_and_seconds(artifact: Path, vectors: TestVectors, tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.concatenate([vectors.inputs["x"]] * 2))
+    found = json.loads(invoke(run, artifact, "--input", tmp_path / "a.npy", "--output", tmp_path / "o.npz", "--json").output)
+    made = np.load(tmp_path / "o.npz")
+    assert found["outputs"] == [{"name": n, "dtype": made[n].dtype.name, "shape": list(made[n].shape)} for n in made.files]
+    assert found["samples"] == 2 * len(vectors.inputs["x"])
+    assert found["seconds"] > 0
+    assert found["file"] == str(tmp_path / "o.npz")
+
+
 def test_run_takes_the_only_array(artifact: Path, vectors: TestVectors, tmp_path: Path) -> None:
     np.savez(tmp_path / "in.npz", anything=vectors.inputs["x"])
     result = invoke(run, artifact, "--input", tmp_path / "in.npz", "--output", tmp_path / "out.npz")

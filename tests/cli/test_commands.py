@@ -147,7 +147,7 @@ def test_bench(edge: Run, arguments: list[str], kind: str, words: list[str]) -> 
         ("folder.onnx", ["folder.onnx", "Is a directory"]),
         ("junk.ewa", ["junk.ewa cannot be trusted", "fetch or compile the artifact again"]),
         ("empty.ewa", ["empty.ewa cannot be trusted"]),
-        ("digits.onnx", ["digits.onnx cannot be trusted"]),
+        ("digits.onnx", ["digits.onnx is no artifact", "the .ewa file that `edgewright compile` wrote"]),
         ("data.npz", ["data.npz cannot be trusted"]),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from edgewright.device_profiles.loader import known
 
 Run = Callable[..., Any]
 COMMANDS = ("compile", "opt", "profiles", "bench", "gate", "inspect", "verify", "run")
@@ -65,6 +67,15 @@ def test_help_shows_an_example(edge: Run, command: str) -> None:
     assert answer.code == 0
     assert "Example: edgewright" in answer.out
     assert answer.err == ""
+
+
+def test_examples_name_artifacts_as_compile_does(edge: Run) -> None:
+    root = Path(__file__).parents[2]
+    texts = [edge(command, "--help").out for command in COMMANDS]
+    texts += [file.read_text("utf-8") for file in (root / "README.md", *(root / "docs").glob("*.md"))]
+    named = [name for text in texts for name in re.findall(r"dist/([\w.-]+)\.ewa", text)]
+    assert len(named) >= 8
+    assert [name for name in named if name.partition("-")[2] not in known()] == []
 
 
 def test_help_of_the_group_lists_every_command(edge: Run) -> None:
