@@ -12,6 +12,8 @@ from pathlib import Path
 import edgewright
 import pytest
 from edgewright.device_profiles.loader import validate
+from edgewright.runtimes.bench.compare import TOLERANCE
+from edgewright.stats.spending import alpha_of_look
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -94,3 +96,11 @@ def test_importing_the_package_loads_no_library() -> None:
     code = "import sys, edgewright; print(sorted({name.split('.')[0] for name in sys.modules}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not set(re.findall(r"'(\w+)'", done.stdout)) & {"numpy", "onnx", "onnx_ir", "onnxruntime", "openvino", "torch"}
+
+
+def test_the_readme_tells_what_the_first_look_spends() -> None:
+    text = " ".join((ROOT / "README.md").read_text("utf-8").split())
+    first = alpha_of_look(1, 0.05)
+    assert f"the first look at the data spends {first:.0%}".replace("%", " %") in text
+    assert f"a {1 - first:.0%} bound".replace("%", " %") in text
+    assert f"the ratio is at most {TOLERANCE}," in text
