@@ -141,11 +141,11 @@ def split_data(recipe: Recipe, data: Dataset, base: Model, wanted: int) -> Split
         for name in ("accept", "search", "calib", "audit")
         if getattr(recipe, name) is not None and not (name == "audit" and amount)
     }
+    for name, other in own.items():
+        check_same_classes(data, other, name)
     if set(own) <= {"audit"} and recipe.data is not None:
         cut = make_splits(data, wanted, recipe.search_samples, recipe.calib_samples, amount, groups)
         return cut.with_audit(own["audit"], groups) if "audit" in own else cut
-    for name, other in own.items():
-        check_same_classes(data, other, name)
     main = data if recipe.data is not None else None
     accept, calib = own.get("accept", main), own.get("calib", main)
     if accept is None or calib is None or (accept is main and calib is main):
