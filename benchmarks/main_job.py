@@ -66,7 +66,7 @@ def candidates(entry: Entry, target: dict[str, Any]) -> list[str]:
 
 def without_rule(target: dict[str, Any]) -> str:
     """What would have shipped without "never slower", and its time against the best float as they were timed alone."""
-    passing = [item for item in target["candidates"] if item["verdict"] == "passed" and item["size_bytes"]]
+    passing = [item for item in target["candidates"] if item["verdict"] != "failed" and item["latency_ms"]]
     floats = [item["latency_ms"]["p50"] for item in passing if item["precision"] == "float32" and item["latency_ms"]]
     if not passing or not floats:
         return "-"
@@ -100,7 +100,7 @@ def main() -> None:
             profiles=profiles,
             gates=[entry.gate],
             out=out,
-            store=options.out / "store",
+            store=out / "store",
             search_samples=entry.search_samples,
             calib_samples=entry.calib_samples,
             progress=RichProgress(),
