@@ -181,6 +181,8 @@ def _score_comparison(gate: Gate, metric: Metric, evidence: _Evidence, look: Loo
             evidence.candidate[seen],
             evidence.reference[seen],
             None if evidence.labels is None else evidence.labels[seen],
+            # In units of the reference's error the labels' range is out of all proportion: nothing could ever be decided.
+            as_seen=gate.kind == "share",
         )
         figures = compare_statistics(gate, before, after, np.ones(len(at)), groups, look, worst)
         return replace(figures, reference=None) if metric.needs_reference else figures

@@ -15,6 +15,8 @@ EXPECTED_PSI = 0.04
 # What a share of unseen samples may cost, over that share, where the data are not there yet to say: labels spanning twenty
 # typical errors, one positive in four.
 _EXPECTED_COST = {"mae": 20.0, "rmse": 200.0, "r2": 40.0, "spearman": 6.0, "auc": 4.0, "ap": 20.0}
+# The same for a share of the reference's error: the largest of a thousand normal errors.
+_EXPECTED_SHARE_COST = {"mae": 4.0, "rmse": 11.0}
 _POWER_QUANTILE = float(normal_quantile(1 - POWER))
 
 
@@ -40,7 +42,8 @@ def samples_for_gate(
         needed, margin = samples_needed(expected_psi, gate.margin, level), gate.margin
     if gate.group is None and (metric is None or metric.family == "outcome"):
         return needed
-    return max(needed, math.ceil(_units_against_unseen(_EXPECTED_COST.get(gate.metric, 1.0), margin, level) * per_group))
+    costs = _EXPECTED_COST | (_EXPECTED_SHARE_COST if gate.kind == "share" else {})
+    return max(needed, math.ceil(_units_against_unseen(costs.get(gate.metric, 1.0), margin, level) * per_group))
 
 
 def samples_to_decide(gate: Gate, figures: Figures, n: int, alpha: float) -> int | None:

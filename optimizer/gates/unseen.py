@@ -2,8 +2,9 @@
 
 n samples (or groups) without a fault leave a share of z^2 / (n + z^2) that may still be faulty, and no resampling of those n
 can know. Each metric says here what its value becomes when such a share goes as wrong as it can. What that is must be
-assumed: one answer is off by no more than the range that labels and outputs were seen to span, classes are as frequent as seen,
-and an unseen group is of average size.
+assumed: one answer is off by no more than the range that labels and outputs were seen to span (for a share of the reference's
+own error: no more than the largest error seen of either model), classes are as frequent as seen, and an unseen group is of
+average size.
 """
 
 from __future__ import annotations
@@ -40,8 +41,11 @@ def worst_decision(name: str, labels: Ints) -> Worst:
     return worst_of_costs(most if kind == "recall" else 2 * most, is_higher_better=True)
 
 
-def worst_score(name: str, candidate: Array, reference: Array, labels: Array | None) -> Worst:
-    """Any metric of the numbers themselves, for outputs [n, ...] that `score_statistic` accepts."""
+def worst_score(name: str, candidate: Array, reference: Array, labels: Array | None, *, as_seen: bool = False) -> Worst:
+    """Any metric of the numbers themselves, for outputs [n, ...] that `score_statistic` accepts.
+
+    `as_seen`: an error of a regression is at most the largest that either model was seen to make, not the whole range.
+    """
     if name == "cosine":
         is_positive = bool(candidate.min() >= 0 and reference.min() >= 0)
         return worst_of_costs(1.0 if is_positive else 2.0, is_higher_better=True)
@@ -52,7 +56,11 @@ def worst_score(name: str, candidate: Array, reference: Array, labels: Array | N
     if name in {"auc", "ap"}:
         return _worst_ranking(name, reference, labels)
     truth = _columns(labels)
-    reach = np.ptp(np.concatenate([truth, _columns(reference), _columns(candidate)]), axis=0)
+    ours, theirs = _columns(candidate), _columns(reference)
+    if as_seen:
+        reach = np.abs(np.concatenate([ours - truth, theirs - truth])).max(axis=0)
+    else:
+        reach = np.ptp(np.concatenate([truth, theirs, ours]), axis=0)
     if name == "mae":
         return worst_of_costs(float(reach.mean()), is_higher_better=False)
     square = float((reach**2).mean())
