@@ -60,7 +60,8 @@ def compare(
 ) -> RatioResult:
     """Time both in turns, A B A B ..., after a warm-up of each; `reference_inputs` where its inputs have other names.
 
-    A round is one run of each, or as many as last about 2 ms, after an untimed one: a device runs its model alone. Raises RuntimeFailure when a run fails or rounds < 5.
+    A round is one run of each, or as many as last about 2 ms, after an untimed one: a device runs its model alone.
+    Raises RuntimeFailure when a run fails or rounds < 5.
     """
     if rounds < 5:
         raise RuntimeFailure(f"{rounds} rounds cannot bound a ratio; measure at least 5.")
@@ -112,6 +113,6 @@ def never_slower(result: RatioResult, candidate_bytes: int, reference_bytes: int
 
 
 def _round_ms(executor: Executor, inputs: Mapping[str, NDArray[Any]], runs: int) -> float:
-    """Milliseconds of one run: the median over a round, after one that brings back what the other's turn took from the caches."""
+    """Milliseconds of one run: the median over a round, after one that fills the caches that the other's turn emptied."""
     run_ms(executor, inputs)
     return median(run_ms(executor, inputs) for _ in range(runs))
