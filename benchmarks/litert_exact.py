@@ -1,7 +1,7 @@
 """int8 through LiteRT is exact: how many wrapped layers run in int8 kernels, and how far each kernel is from the integers.
 
-Each model is quantized by the project's own pipeline (canonicalize, fold-bn, quantize). Its file is taken apart, and every
-operator is run alone, in its shipping kernel, on what the operators before it made of real samples; its int8 result is compared
+Each model is quantized as `compile` does it. Its file is taken apart, and every operator is run alone, in its shipping kernel,
+on what the operators before it made of real samples; its int8 result is compared
 with exact integer arithmetic that is requantized once in double precision (tests/litert/reference.py).
 
     python -m benchmarks.litert_exact [--model resnet8 ...] [--samples 4]
@@ -24,9 +24,8 @@ from edgewright.calibration.dataset import Split
 from edgewright.calibration.opening import open_dataset
 from edgewright.device_profiles.loader import load
 from edgewright.ir.model import Model, constant
-from edgewright.ir.rewrites.batch import fix_batch
-from edgewright.ir.rewrites.fold_bn import FoldBatchNorm
 from edgewright.optimizer.ingest.ingest import ingest
+from edgewright.optimizer.prepare import prepare_model
 from edgewright.optimizer.quantize.quantize import Quantize, QuantizeNeeds
 from edgewright.runtimes.litert.runtime import RUNTIME
 
@@ -55,8 +54,7 @@ class Tally:
 
 def quantized(entry: Entry) -> Model:
     """The entry's model in LiteRT's scheme."""
-    taken = ingest(entry.model, samples=None, shapes=_shapes(entry)).model
-    model = FoldBatchNorm().run(fix_batch(taken, 1), None).model
+    model, _ = prepare_model(ingest(entry.model, samples=None, shapes=_shapes(entry)))
     data = bind(open_dataset(_inputs(entry, model)), model.inputs)
     split = Split("calib", data, tuple(range(min(_CALIBRATION_SAMPLES, len(data)))))
     seen = collect(model, split, threads=1)
