@@ -87,11 +87,6 @@ class Writer:
         self._operators: list[Any] = []
         self._codes: dict[int, int] = {}
 
-    @property
-    def operator_count(self) -> int:
-        """Number of operators so far."""
-        return len(self._operators)
-
     def tensor(self, name: str, shape: Sequence[int], dtype: str, quant: Quant | None = None) -> Tensor:
         """A tensor that an operator or the caller fills; the name is made unique by a counter."""
         return self._add(name, tuple(shape), dtype, quant, 0)

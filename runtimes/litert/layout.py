@@ -55,9 +55,3 @@ def through_reshape(before: Sequence[int], have: Perm, after: Sequence[int]) -> 
             return candidate
     ones = [axis for axis in range(rank) if after[axis] == 1]
     return (*ones, *order)
-
-
-def broadcast(perm: Perm, rank: int) -> Perm:
-    """Layout `perm` of a value after axes of size 1 were put before it, up to `rank`."""
-    extra = rank - len(perm)
-    return (*range(extra), *(axis + extra for axis in perm))

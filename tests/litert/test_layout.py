@@ -54,4 +54,3 @@ def test_other_reshapes_need_the_models_own_order():
     assert layout.through_reshape((1, 2, 3), (0, 2, 1), (1, 6)) is None
     assert layout.channels_last(4) == (0, 2, 3, 1)
     assert layout.channels_last(2) == (0, 1)
-    assert layout.broadcast((1, 0), 4) == (0, 1, 3, 2)
