@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ...core.errors import PassError
 from ...ir.model import Model, constant, initializer
 from ...runtimes.contract import OperatorRule, Scheme
+from .bits import WeightBits, largest_integer, stored_type
 from .integers import (
     Affine,
     affine,
@@ -32,7 +33,8 @@ class Numbers:
 
     `ranges`: (low, high) by tensor. `means`: mean per channel of tensors that layers with weights read, where known; with it
     the mean error that weight rounding makes is taken out of the bias (Nagel et al., arXiv 1906.04721, section 4.2).
-    `rounder` rounds weights to the least output error; without it they go to the nearest integer.
+    `rounder` rounds weights to the least output error; without it they go to the nearest integer. `bits` of a layer's weights,
+    8 where it is not named.
     """
 
     ranges: Mapping[str, tuple[float, float]]
@@ -40,6 +42,7 @@ class Numbers:
     weights: Literal["max", "mse"] = "mse"
     rounder: Rounder | None = None
     correct_bias: bool = True
+    bits: Mapping[str, WeightBits] = field(default_factory=dict)
 
 
 def insert(model: Model, scheme: Scheme, plan: Plan, numbers: Numbers) -> tuple[Model, list[onnx_ir.Node]]:
@@ -176,6 +179,7 @@ class _Inserter:
         per_channel = rule.per_channel and channels == array.shape[axis]
         least = None if bias is None or bias.size != array.shape[axis] else least_scale_for_bias(bias, given.scale)
         name, rounder = layer(node), self.numbers.rounder
+        bits = self.numbers.bits.get(name, 8)
         found = quantize_weights(
             array,
             axis,
@@ -184,16 +188,14 @@ class _Inserter:
             method=self.numbers.weights,
             saturating_pairs=self.scheme.saturating_pairs,
             least_scale=least,
+            limit=largest_integer(bits),
             rounding=partial(rounder.round, name) if rounder is not None else None,
         )
-        integers = self._constant(f"{name}/weights", found.values)
+        kind = stored_type(self.scheme.weight, bits)
+        integers = self._constant(f"{name}/weights", found.values.astype(kind))
         scalar = found.scales.size == 1
         scales = self._constant(f"{name}/weights/scale", found.scales.reshape(()) if scalar else found.scales)
-        zeros = (
-            np.full((), found.zero, self.scheme.weight)
-            if scalar
-            else np.full(found.scales.shape, found.zero, self.scheme.weight)
-        )
+        zeros = np.full((), found.zero, kind) if scalar else np.full(found.scales.shape, found.zero, kind)
         zero = self._constant(f"{name}/weights/zero", zeros)
         result = self._node(
             "DequantizeLinear", [integers, scales, zero], f"{name}/weights/dequantized", value, None if scalar else axis

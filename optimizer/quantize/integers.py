@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ...calibration.ranges import weight_scales
 
 IntegerType = Literal["int8", "uint8"]
+Rounding = Callable[[NDArray[np.float32], NDArray[np.float32], int], NDArray[np.int16] | None]
 _LEVELS = 255
 _PAIR_LIMIT = 128  # two products of u8 <= 255 with weights whose sum is at most 128 stay below 2**15
 _BIAS_LIMIT = float(2**31 - 2**8)
@@ -74,27 +75,28 @@ def quantize_weights(
     method: Literal["max", "mse"] = "mse",
     saturating_pairs: bool = False,
     least_scale: NDArray[Any] | None = None,
-    rounding: Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.int16] | None] | None = None,
+    limit: int = 127,
+    rounding: Rounding | None = None,
 ) -> QuantizedWeights:
-    """Symmetric integers in [-127, 127] (uint8: shifted by 128), a scale per channel of `axis`.
+    """Symmetric integers in [-limit, limit] (uint8: shifted by 128), a scale per channel of `axis`.
 
     `method` "mse" clips a channel where that lowers its squared error. With `saturating_pairs` a channel's scale grows just so
     far that no two weights of one sign, whichever the kernel pairs, can exceed 16 bits when both activations are 255: channels
     whose two largest weights sum to at most 128 lose nothing. `least_scale` [channels] is a lower bound (for the bias).
-    `rounding(rows [channels, k], scales)` gives better integers than the nearest, or None where it cannot.
+    `rounding(rows [channels, k], scales, limit)` gives better integers than the nearest, or None where it cannot.
     """
     rows = np.moveaxis(weights, axis, 0).reshape(weights.shape[axis], -1).astype(np.float32)
     if not per_channel:
         rows = rows.reshape(1, -1)
     largest = np.abs(rows).max(axis=1, initial=0.0)
-    scales = largest / np.float32(127) if method == "max" else weight_scales(rows, 0)
+    scales = largest / np.float32(limit) if method == "max" else weight_scales(rows, 0, largest=limit)
     if saturating_pairs:
         scales = np.maximum(scales, _largest_pair(rows) / np.float32(_PAIR_LIMIT - 1))
     scales = np.where((largest == 0) | (scales < np.finfo(np.float32).tiny), np.float32(1), scales).astype(np.float32)
     if least_scale is not None:
         scales = np.maximum(scales, least_scale if per_channel else np.max(least_scale)).astype(np.float32)
-    signed = np.clip(np.rint(rows / scales[:, None]), -127, 127).astype(np.int16)
-    better = rounding(rows, scales) if rounding is not None and per_channel else None
+    signed = np.clip(np.rint(rows / scales[:, None]), -limit, limit).astype(np.int16)
+    better = rounding(rows, scales, limit) if rounding is not None and per_channel else None
     if better is not None:
         is_safe = _largest_pair(better.astype(np.float32)) <= _PAIR_LIMIT
         signed = np.where(is_safe[:, None], better, signed) if saturating_pairs else better

@@ -14,10 +14,11 @@ from ...core.errors import PassError
 from ...ir.model import Model
 from ...ir.passes import PassResult, stamp
 from ...runtimes.contract import Scheme
+from .bits import bits_by_layer, weights_by_layer
 from .insert import Numbers, insert
 from .plan import Plan, layer, make_plan
 from .rounding import Rounder
-from .weight_only import store_weights_as_int8
+from .weight_only import store_weights
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class QuantizeNeeds:
 
 @dataclass(frozen=True)
 class Quantize:
-    """Static int8 in the target's scheme, or int8 as storage of the weights alone.
+    """Static int8 in the target's scheme, or integers as storage of the weights alone.
 
     Before::
 
@@ -50,6 +51,10 @@ class Quantize:
         y = Conv(x, DequantizeLinear(@w_int8, sw, 0), @b)
         z = Relu(y)
 
+    With bits=4 the weights are int4 in [-7, 7] with a scale per channel, and all else is as above: activations in int8, bias in
+    int32, so that the kernels are the same. `ends`: bits of the layers that no layer with weights comes before, or none after;
+    weights of fewer than 64 elements keep 8 bits. A runtime that cannot read int4 gets the same integers in int8.
+
     `ranges`: how activation ranges are set from the statistics; `weights`: how weight scales are; `rounding`:
     whether errors of rounded weights cancel in the output (where the inputs' moments are known); `correct_bias`: take the mean
     error of rounded weights out of the bias; `keep_float`: layers (by first output's name) that stay in float.
@@ -59,6 +64,8 @@ class Quantize:
     needs: ClassVar[type[Any] | None] = QuantizeNeeds
 
     mode: Literal["static", "weight-only"] = "static"
+    bits: Literal[8, 4] = 8
+    ends: Literal[8, 4] = 8
     ranges: Literal["min-max", "percentile", "mse", "entropy"] = "mse"
     weights: Literal["max", "mse"] = "mse"
     rounding: Literal["compensated", "nearest"] = "compensated"
@@ -75,20 +82,21 @@ class Quantize:
                     "of its first output."
                 )
         if self.mode == "weight-only":
-            result, made = store_weights_as_int8(model)
-            notes: tuple[str, ...] = (f"{len(made)} weights stored as int8",)
+            result, made = store_weights(model, self.bits, self.ends)
+            notes: tuple[str, ...] = (f"{len(made)} weights stored as integers",)
         else:
             plan = make_plan(model, given.scheme, self.keep_float)
-            result, made = insert(model, given.scheme, plan, self._numbers(plan, given))
+            result, made = insert(model, given.scheme, plan, self._numbers(model, plan, given))
             notes = (f"{len(plan.nodes)} nodes in int8, {len(plan.kept)} kept in float",)
         stamp(made, self.name)
         result = Model(common.RemoveUnusedNodesPass()(result.ir).model)
         return PassResult(result, bool(made), notes)
 
-    def _numbers(self, plan: Plan, given: QuantizeNeeds) -> Numbers:
+    def _numbers(self, model: Model, plan: Plan, given: QuantizeNeeds) -> Numbers:
         seen: Mapping[str, TensorStatistics] = given.statistics or {}
         known = {name: seen[name] for name in plan.tensors if name in seen}
         ranges = {name: range_of(entry, self.ranges) for name, entry in known.items()}
         means = {name: entry.channel_means for name, entry in known.items() if entry.channel_means is not None}
         rounder = given.rounder if self.rounding == "compensated" else None
-        return Numbers(ranges, means, self.weights, rounder, self.correct_bias)
+        bits = bits_by_layer(model, weights_by_layer(model, given.scheme), self.bits, self.ends)
+        return Numbers(ranges, means, self.weights, rounder, self.correct_bias, bits)

@@ -23,27 +23,29 @@ class Rounder:
     def __init__(self, moments: Mapping[str, Moments]) -> None:
         """`moments` by the layer's first output."""
         self._moments = moments
-        self._made: dict[tuple[str, bytes, bytes], NDArray[np.int16]] = {}
+        self._made: dict[tuple[str, int, bytes, bytes], NDArray[np.int16]] = {}
 
     def moments(self, layer: str) -> Moments | None:
         """Moments of a layer's patches, where they were taken."""
         return self._moments.get(layer)
 
-    def round(self, layer: str, rows: NDArray[np.float32], scales: NDArray[np.float32]) -> NDArray[np.int16] | None:
-        """Integers [outputs, k] of `rows`, or None for a layer without moments or of another shape."""
+    def round(
+        self, layer: str, rows: NDArray[np.float32], scales: NDArray[np.float32], limit: int = 127
+    ) -> NDArray[np.int16] | None:
+        """Integers [outputs, k] of `rows` in [-limit, limit], or None for a layer without moments or of another shape."""
         found = self._moments.get(layer)
         if found is None or rows.shape[1] != found.mean.shape[1] or len(rows) % len(found.mean) or len(scales) != len(rows):
             return None
-        key = (layer, rows.tobytes(), scales.tobytes())
+        key = (layer, limit, rows.tobytes(), scales.tobytes())
         if key not in self._made:
-            self._made[key] = compensated(rows, scales, found)
+            self._made[key] = compensated(rows, scales, found, limit)
         return self._made[key]
 
 
 def compensated(
     rows: NDArray[np.float32], scales: NDArray[np.float32], moments: Moments, limit: int = 127
 ) -> NDArray[np.int16]:
-    """Integers [outputs, k] of `rows` [outputs, k] with a scale each, outputs in the order of their groups."""
+    """Integers [outputs, k] in [-limit, limit] of `rows` with a scale each, outputs in the order of their groups."""
     groups, size = moments.mean.shape
     outputs = len(rows) // groups
     weights = rows.reshape(groups, outputs, size).astype(np.float64)

@@ -73,7 +73,11 @@ def test_pairs_still_cannot_saturate() -> None:
     rows = RNG.normal(size=(8, 40)).astype(np.float32)
     rounder = Rounder({"layer": moments_of(correlated(300, 1, 40))})
     found = quantize_weights(
-        rows, 0, "int8", saturating_pairs=True, rounding=lambda given, scales: rounder.round("layer", given, scales)
+        rows,
+        0,
+        "int8",
+        saturating_pairs=True,
+        rounding=lambda given, scales, limit: rounder.round("layer", given, scales, limit),
     )
     top = np.sort(np.abs(found.values.astype(np.int64)), axis=1)[:, -2:]
     for row in found.values.astype(np.int64):
