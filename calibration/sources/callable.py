@@ -30,14 +30,20 @@ def is_callable_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None or ".py:" in text
 
 
-def call(text: str) -> Any:
-    """What the named function returns; raises UsageError where it is not there and DataError where it fails."""
+def function_of(text: str) -> Callable[..., Any]:
+    """The named function or class; imports its module. Raises UsageError where it is not there."""
     module_name, _, function_name = text.rpartition(":")
     module = _load_file(Path(module_name)) if module_name.endswith(".py") else _load_module(module_name)
-    function: Callable[[], Any] | None = getattr(module, function_name, None)
+    function: Callable[..., Any] | None = getattr(module, function_name, None)
     if not callable(function):
         names = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
         raise UsageError(unknown(f"function in {module_name}", function_name, names))
+    return function
+
+
+def call(text: str) -> Any:
+    """What the named function returns; raises UsageError where it is not there and DataError where it fails."""
+    function = function_of(text)
     try:
         return function()
     except (Exception, SystemExit) as error:  # the user's code may raise anything

@@ -1,0 +1,1 @@
+"""Distillation: what a model learns from another one."""

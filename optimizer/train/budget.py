@@ -1,0 +1,67 @@
+"""The wall-clock time that training may take, shared by every training of a compile."""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Sequence
+
+from ...core.errors import UsageError
+
+_TEXT = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>s|m|h)")
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+_MOST_SECONDS = 366 * 24 * 3600.0
+
+
+class Budget:
+    """Seconds of wall-clock time from when it is made, cut into parts that are taken one after the other.
+
+    `plan` names the weights of the parts to come, `part` takes the next: its share, by weight, of the time that is left then,
+    so that time one part did not use goes to those after it. Without a plan, or after its end, a part is all that is left. A
+    part is a budget itself, and can be cut again (a pass that trains several times plans its own part).
+    """
+
+    def __init__(self, seconds: float) -> None:
+        """`seconds` from now."""
+        self.seconds = seconds
+        self._deadline = time.monotonic() + seconds
+        self._weights: tuple[float, ...] = ()
+
+    @staticmethod
+    def parse(text: str) -> Budget:
+        """Budget of "90s", "10m" or "1.5h", which begins now; raises UsageError."""
+        match = _TEXT.fullmatch(text.strip())
+        seconds = float(match["number"]) * _UNITS[match["unit"]] if match else 0.0
+        if not 0 < seconds <= _MOST_SECONDS:
+            raise UsageError(f"the budget {text[:40]!r} is no time; write for example 90s, 10m or 1.5h.")
+        return Budget(seconds)
+
+    def __str__(self) -> str:
+        """The text form: whole hours, minutes or seconds."""
+        return told(self.seconds)
+
+    def left_seconds(self) -> float:
+        """Seconds until the deadline; negative after it."""
+        return self._deadline - time.monotonic()
+
+    def plan(self, weights: Sequence[float]) -> None:
+        """Say how many parts are to come, and how much each weighs (epochs, for example); raises UsageError on none above 0."""
+        if any(not math.isfinite(weight) or weight <= 0 for weight in weights):
+            raise UsageError("the parts of a budget must weigh more than nothing; correct their weights.")
+        self._weights = tuple(weights)
+
+    def part(self) -> Budget:
+        """The next part, which begins now."""
+        share = self._weights[0] / sum(self._weights) if self._weights else 1.0
+        self._weights = self._weights[1:]
+        return Budget(self.left_seconds() * share)
+
+
+def told(seconds: float) -> str:
+    """A time as people read it: "45 s", "10 min", "1.5 h"."""
+    if seconds < 99.5:
+        return f"{seconds:.2g} s" if seconds < 9.5 else f"{seconds:.0f} s"
+    if seconds < 99.5 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
