@@ -6,13 +6,14 @@ terminal there are no bars, only the notes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from threading import Lock
 
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from ..core.progress import Advance, Silent
 from ..optimizer.report.words import printable
 
 SHOWN_AFTER_SECONDS = 1.0
@@ -44,14 +45,20 @@ class RichProgress:
         self._bars = self._fresh()
 
     @contextmanager
-    def task(self, name: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-        """Context of one task; the callable advances it by that many units. `total` None shows time only."""
+    def task(self, name: str, total: int | None = None) -> Iterator[Advance]:
+        """Context of one task; what it yields moves it on. `total` None shows time only."""
         if not self._has_bars:
-            yield lambda _: None
+            with Silent().task(name, total) as advance:
+                yield advance
             return
-        bars, task = self._begin(printable(name), total)
+        title = printable(name)
+        bars, task = self._begin(title, total)
+
+        def advance_bar(units: int, /, said: str | None = None) -> None:
+            bars.update(task, advance=units, description=None if said is None else f"{title}: {printable(said)}")
+
         try:
-            yield lambda steps: bars.advance(task, steps)
+            yield advance_bar
         finally:
             self._end(bars, task)
 

@@ -8,14 +8,14 @@ resident memory grew since before the file was loaded. Answers are ("ok", value)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any
 
 from ..core.errors import EdgewrightError
 from ..core.executor import Executor
-from ..core.progress import Silent
+from ..core.progress import Advance, Silent
 from .bench.batches import run_all
 from .bench.opening import ModelFile, import_libraries, load_model
 from .bench.resident import peak_bytes, reset_peak
@@ -28,8 +28,11 @@ class _Told(Silent):
         self._connection = connection
 
     @contextmanager
-    def task(self, name: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-        yield lambda count: self._connection.send(("ran", count))
+    def task(self, name: str, total: int | None = None) -> Iterator[Advance]:
+        def tell(units: int, /, said: str | None = None) -> None:
+            self._connection.send(("ran", units))
+
+        yield tell
 
 
 def serve(connection: Connection) -> None:

@@ -66,6 +66,17 @@ def test_long_work_shows_its_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "inner�[2J" in text
 
 
+def test_a_task_tells_what_it_is_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "SHOWN_AFTER_SECONDS", 0.0)
+    stream, console = _terminal()
+    with RichProgress(console).task("train", 100) as advance:
+        advance(10, said="epoch 1 of 10, loss 0.31")
+        _wait_for(stream, "train: epoch 1 of 10, loss 0.31")
+        advance(10)
+        _wait_for(stream, "20/100")
+    assert "loss 0.31" in stream.getvalue().rsplit("20/100", 1)[0].rsplit("\n", 1)[-1]
+
+
 def test_the_screen_is_given_back_after_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "SHOWN_AFTER_SECONDS", 0.0)
     stream, console = _terminal()
