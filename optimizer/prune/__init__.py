@@ -1,0 +1,1 @@
+"""Structured pruning on the IR: what can be removed, what should be, and its removal."""
