@@ -34,7 +34,7 @@ class Numbers:
     `ranges`: (low, high) by tensor. `means`: mean per channel of tensors that layers with weights read, where known; with it
     the mean error that weight rounding makes is taken out of the bias (Nagel et al., arXiv 1906.04721, section 4.2).
     `rounder` rounds weights to the least output error; without it they go to the nearest integer. `bits` of a layer's weights,
-    8 where it is not named.
+    8 where it is not named. `per_channel`: a scale for each output channel where the target allows it, else one a layer.
     """
 
     ranges: Mapping[str, tuple[float, float]]
@@ -43,6 +43,7 @@ class Numbers:
     rounder: Rounder | None = None
     correct_bias: bool = True
     bits: Mapping[str, WeightBits] = field(default_factory=dict)
+    per_channel: bool = True
 
 
 def insert(model: Model, scheme: Scheme, plan: Plan, numbers: Numbers) -> tuple[Model, list[onnx_ir.Node]]:
@@ -176,7 +177,7 @@ class _Inserter:
         if bias is not None:
             bias = np.broadcast_to(bias.reshape(-1), (array.shape[axis],)) if node.op_type == "Gemm" else bias
         channels = array.shape[axis] * (node.attributes.get_int("group", 1) if node.op_type == "ConvTranspose" else 1)
-        per_channel = rule.per_channel and channels == array.shape[axis]
+        per_channel = self.numbers.per_channel and rule.per_channel and channels == array.shape[axis]
         least = None if bias is None or bias.size != array.shape[axis] else least_scale_for_bias(bias, given.scale)
         name, rounder = layer(node), self.numbers.rounder
         bits = self.numbers.bits.get(name, 8)

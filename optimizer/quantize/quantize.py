@@ -55,6 +55,7 @@ class Quantize:
     int32, so that the kernels are the same. `ends`: bits of the layers that no layer with weights comes before, or none after;
     weights of fewer than 64 elements keep 8 bits. A runtime that cannot read int4 gets the same integers in int8.
 
+    `granularity`: a weight scale for each output channel (where the target allows it) or one a layer.
     `ranges`: how activation ranges are set from the statistics; `weights`: how weight scales are; `rounding`:
     whether errors of rounded weights cancel in the output (where the inputs' moments are known); `correct_bias`: take the mean
     error of rounded weights out of the bias; `keep_float`: layers (by first output's name) that stay in float.
@@ -66,6 +67,7 @@ class Quantize:
     mode: Literal["static", "weight-only"] = "static"
     bits: Literal[8, 4] = 8
     ends: Literal[8, 4] = 8
+    granularity: Literal["channel", "tensor"] = "channel"
     ranges: Literal["min-max", "percentile", "mse", "entropy"] = "mse"
     weights: Literal["max", "mse"] = "mse"
     rounding: Literal["compensated", "nearest"] = "compensated"
@@ -99,4 +101,4 @@ class Quantize:
         means = {name: entry.channel_means for name, entry in known.items() if entry.channel_means is not None}
         rounder = given.rounder if self.rounding == "compensated" else None
         bits = bits_by_layer(model, weights_by_layer(model, given.scheme), self.bits, self.ends)
-        return Numbers(ranges, means, self.weights, rounder, self.correct_bias, bits)
+        return Numbers(ranges, means, self.weights, rounder, self.correct_bias, bits, self.granularity == "channel")

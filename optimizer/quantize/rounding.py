@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ...calibration.moments import Moments
 
 _DAMPING = 0.01
+_SPARSE_SHARE = 0.2  # of exact zeros, above which they were made on purpose
 
 
 class Rounder:
@@ -45,20 +46,30 @@ class Rounder:
 def compensated(
     rows: NDArray[np.float32], scales: NDArray[np.float32], moments: Moments, limit: int = 127
 ) -> NDArray[np.int16]:
-    """Integers [outputs, k] in [-limit, limit] of `rows` with a scale each, outputs in the order of their groups."""
+    """Integers [outputs, k] in [-limit, limit] of `rows` with a scale each, outputs in the order of their groups.
+
+    Zeros of a sparse layer stay zeros.
+    """
     groups, size = moments.mean.shape
     outputs = len(rows) // groups
     weights = rows.reshape(groups, outputs, size).astype(np.float64)
     steps = scales.astype(np.float64).reshape(groups, outputs)
     factor = _inverse_factor(moments.covariance)
     integers = np.zeros(weights.shape, np.int16)
+    zeros = kept_zeros(rows).reshape(weights.shape)
     for column in range(size):
         current = weights[:, :, column]
-        rounded = np.clip(np.rint(current / steps), -limit, limit)
+        rounded = np.where(zeros[:, :, column], 0, np.clip(np.rint(current / steps), -limit, limit))
         integers[:, :, column] = rounded
         error = (current - rounded * steps) / factor[:, column, column][:, None]
         weights[:, :, column:] -= error[:, :, None] * factor[:, None, column, column:]
     return integers.reshape(rows.shape)
+
+
+def kept_zeros(weights: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Which weights of a layer stay zero: all exact zeros where they are more than a fifth, else none."""
+    zeros = weights == 0
+    return zeros if zeros.mean() > _SPARSE_SHARE else np.zeros_like(zeros)
 
 
 def _inverse_factor(covariance: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -113,6 +113,18 @@ def test_bias_correction_takes_the_mean_error_out(model: Model, needs: dict[str,
     assert errors[0] <= errors[1] * 1.5 + 1e-3
 
 
+@pytest.mark.parametrize("runtime", registry.NAMES)
+def test_one_weight_scale_a_layer_where_asked(model: Model, needs: dict[str, QuantizeNeeds], runtime: str) -> None:
+    profile = load("x86-64-vnni")
+    result = Quantize(granularity="tensor").run(model, needs[runtime]).model
+    scales = {name: array.shape for name, array in result.weights().items() if name.endswith("/weights/scale")}
+    assert scales == {"c1/weights/scale": (), "c2/weights/scale": (), "l/weights/scale": ()}
+    lowered = registry.get(runtime).lower(result, profile)
+    executor = registry.get(runtime).load(lowered.files, lowered.entry, 1)
+    answers = np.concatenate([executor.run({"x": row[None]})["y"] for row in X[:32]])
+    assert np.abs(answers - run(model)).max() < 0.05
+
+
 def test_kept_layers_stay_in_float(model: Model, needs: dict[str, QuantizeNeeds]) -> None:
     result = Quantize(keep_float=("c1", "l")).run(model, needs["litert"]).model
     assert {"w1", "w3"} <= set(result.weights())

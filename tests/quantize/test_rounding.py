@@ -128,3 +128,22 @@ def test_moments_are_those_of_the_patches_of_the_real_model() -> None:
     np.testing.assert_allclose(variance, (centred**2).mean(axis=1), rtol=1e-3)
     again = from_arrays(to_arrays(found))
     np.testing.assert_array_equal(again["e"].covariance, found["e"].covariance)
+
+
+def test_zeros_of_a_sparse_layer_stay_zeros_and_those_of_a_dense_one_may_not() -> None:
+    rows = RNG.normal(size=(8, 40)).astype(np.float32)
+    moments = moments_of(correlated(300, 1, 40))
+    scales = np.full(8, 0.25, np.float32)
+    sparse, dense = rows.copy(), rows.copy()
+    sparse[:, ::3] = 0
+    dense[:, -4:] = 0
+    rounded = compensated(sparse, scales, moments)
+    assert (rounded[sparse == 0] == 0).all()
+    assert (compensated(dense, scales, moments)[dense == 0] != 0).any()
+    covariance = moments.covariance[0]
+
+    def output_error(integers: np.ndarray) -> float:
+        error = integers * scales[:, None] - sparse
+        return float(np.einsum("oi,ij,oj->", error, covariance, error))
+
+    assert output_error(rounded) < output_error(np.rint(sparse / scales[:, None]))
