@@ -19,8 +19,8 @@ class Statistics:
 
     `parameters`: elements of floating-point and integer weights that a computing node reads (constants of shapes, axes and
     the like are one-dimensional int64 and not counted). `weight_bytes`: bytes of all weights as stored. `macs`:
-    multiply-accumulates of Conv, ConvTranspose, Gemm, MatMul and Einsum. `peak_activation_bytes`: see `peak_activation_bytes`.
-    A figure is None when a shape that it needs is free.
+    multiply-accumulates of Conv, ConvTranspose, Gemm, MatMul, Einsum, LSTM, GRU and RNN. `peak_activation_bytes`: see the
+    function of that name. A figure is None when a shape that it needs is free.
     """
 
     parameters: int
@@ -57,14 +57,17 @@ def macs(model: Model) -> int | None:
     """Multiply-accumulates of one inference, or None when a shape is unknown. Control flow counts as nothing."""
     total = 0
     for node in model.graph:
-        count = _COUNTERS.get(node.op_type)
-        if count is None or node.domain not in ("", "ai.onnx"):
-            continue
-        found = count(node)
+        found = node_macs(node)
         if found is None:
             return None
         total += found
     return total
+
+
+def node_macs(node: onnx_ir.Node) -> int | None:
+    """Multiply-accumulates of one node: 0 for operators that `Statistics.macs` does not count, None when a shape is unknown."""
+    count = _COUNTERS.get(node.op_type) if node.domain in ("", "ai.onnx") else None
+    return 0 if count is None else count(node)
 
 
 def peak_activation_bytes(model: Model) -> int | None:
@@ -161,4 +164,25 @@ def _einsum(node: onnx_ir.Node) -> int | None:
     return math.prod(sizes.values()) * (len(terms) - 1)
 
 
-_COUNTERS = {"Conv": _conv, "ConvTranspose": _conv_transpose, "Gemm": _gemm, "MatMul": _matmul, "Einsum": _einsum}
+def _recurrent(node: onnx_ir.Node) -> int | None:
+    """Every element of [directions, gates * hidden, inputs or hidden] once a time step; a free batch counts as 1."""
+    data, weights, recurrence = node.inputs[0], _shape(node.inputs[1]), _shape(node.inputs[2])
+    if data is None or data.shape is None or not weights or not recurrence:
+        return None
+    batch_axis = 0 if node.attributes.get_int("layout", 0) else 1
+    batch, steps = data.shape[batch_axis], data.shape[1 - batch_axis]
+    if not isinstance(steps, int):
+        return None
+    return steps * (batch if isinstance(batch, int) else 1) * (math.prod(weights) + math.prod(recurrence))
+
+
+_COUNTERS = {
+    "Conv": _conv,
+    "ConvTranspose": _conv_transpose,
+    "Gemm": _gemm,
+    "MatMul": _matmul,
+    "Einsum": _einsum,
+    "LSTM": _recurrent,
+    "GRU": _recurrent,
+    "RNN": _recurrent,
+}

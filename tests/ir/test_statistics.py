@@ -24,6 +24,11 @@ def parse(body):
         ('(float[2,3] x) => (float[3,2] y) { y = Einsum<equation="ij->ji">(x) }', 0),
         ('(float[2,3] x, float[3,5] w) => (float[2,5] y) { y = Einsum<equation="...j,jk->...k">(x, w) }', None),
         ("(float[1,3,H,8] x, float[4,3,3,3] w) => (float[1,4,K,6] y) { y = Conv(x, w) }", None),
+        (
+            "(float[7,N,3] x, float[1,20,3] w, float[1,20,5] r) => (float[7,1,N,5] y) { y = LSTM<hidden_size=5>(x, w, r) }",
+            7 * 20 * (3 + 5),
+        ),
+        ("(float[T,1,3] x, float[1,6,3] w, float[1,6,2] r) => (float[T,1,1,2] y) { y = GRU<hidden_size=2>(x, w, r) }", None),
         ("(float[2,3] x) => (float[2,3] y) { y = Relu(x) }", 0),
     ],
 )
