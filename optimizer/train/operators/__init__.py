@@ -1,0 +1,1 @@
+"""What each ONNX operator computes, as a function of torch tensors."""

@@ -1,0 +1,28 @@
+"""The table of operators that the interpreter knows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .activation import ACTIVATIONS
+from .arithmetic import ARITHMETIC
+from .convolution import CONVOLUTIONS
+from .indexing import INDEXING
+from .layout import LAYOUTS
+from .matrix import MATRICES
+from .normalization import NORMALIZATIONS
+from .pooling import POOLS
+from .reading import Operator
+from .reduction import REDUCTIONS
+
+OPERATORS: Mapping[str, Operator] = {
+    **ACTIVATIONS,
+    **ARITHMETIC,
+    **CONVOLUTIONS,
+    **INDEXING,
+    **LAYOUTS,
+    **MATRICES,
+    **NORMALIZATIONS,
+    **POOLS,
+    **REDUCTIONS,
+}
