@@ -103,12 +103,12 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copy2(source, target)
 
 
-def remove_stale(folder: Path, prefix: str = "") -> None:
-    """Remove the folders inside `folder`, of names with `prefix`, that a process which was killed left a day ago or earlier."""
+def remove_stale(folder: Path, prefix: str = "", older_seconds: float = _STALE_SECONDS) -> None:
+    """Remove the folders inside `folder`, of names with `prefix`, that a process which was killed left so long ago."""
     now = time.time()
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith(prefix) and now - entry.stat().st_mtime > _STALE_SECONDS:
+            if entry.name.startswith(prefix) and now - entry.stat().st_mtime > older_seconds:
                 shutil.rmtree(entry.path, ignore_errors=True)
 
 

@@ -2,7 +2,8 @@
 
 A key is the digest of the step's name, its inputs' digests, its options and the versions that matter. A result is a folder
 of files, moved into place in one rename with a list of its digests, so that a killed run leaves nothing that looks
-finished, a second run finds what the first one made, and a damaged result is made again instead of being used.
+finished, a second run finds what the first one made, and a damaged result is made again instead of being used. A long step
+keeps what it needs to go on after a kill in a folder of its own, until it is finished.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from .errors import StoreError
 from .files import folder_in_place, remove_stale
 
 _DIGESTS = "digests.json"
+_UNFINISHED_SECONDS = 30 * 24 * 3600
 
 
 class StepStore:
@@ -27,13 +29,16 @@ class StepStore:
         """Open (and create) the store; raises StoreError when the folder cannot be written."""
         self.root = root
         self._scratch = root / "scratch"
+        self._unfinished = root / "unfinished"
         try:
             self._scratch.mkdir(parents=True, exist_ok=True)
+            self._unfinished.mkdir(exist_ok=True)
         except OSError as error:
             raise StoreError(
                 f"cannot use {root} as the step store: {error.strerror or error}; give a writable folder with --store."
             ) from error
         remove_stale(self._scratch)
+        remove_stale(self._unfinished, older_seconds=_UNFINISHED_SECONDS)
 
     @staticmethod
     def key(step: str, **parts: Any) -> str:
@@ -63,7 +68,12 @@ class StepStore:
             make(folder)
             names = sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file())
             (folder / _DIGESTS).write_bytes(dumps({name: digest_file(folder / name) for name in names}))
+        shutil.rmtree(self.unfinished(key), ignore_errors=True)
         return target
+
+    def unfinished(self, key: str) -> Path:
+        """Folder for what a step that is not finished goes on from; gone with `step`, or a month after its last file."""
+        return self._unfinished / key
 
     def json_step(self, key: str, make: Callable[[], Any]) -> Any:
         """Like `step`, for a result that is one JSON value."""

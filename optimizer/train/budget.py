@@ -15,16 +15,16 @@ _MOST_SECONDS = 366 * 24 * 3600.0
 
 
 class Budget:
-    """Seconds of wall-clock time from when it is made, cut into parts that are taken one after the other.
+    """Seconds of wall-clock time from when it is made (`whole_seconds`), cut into parts that are taken one after the other.
 
     `plan` names the weights of the parts to come, `part` takes the next: its share, by weight, of the time that is left then,
     so that time one part did not use goes to those after it. Without a plan, or after its end, a part is all that is left. A
     part is a budget itself, and can be cut again (a pass that trains several times plans its own part).
     """
 
-    def __init__(self, seconds: float) -> None:
-        """`seconds` from now."""
-        self.seconds = seconds
+    def __init__(self, seconds: float, whole_seconds: float | None = None) -> None:
+        """`seconds` from now, of a budget of `whole_seconds`."""
+        self.whole_seconds = seconds if whole_seconds is None else whole_seconds
         self._deadline = time.monotonic() + seconds
         self._weights: tuple[float, ...] = ()
 
@@ -38,8 +38,8 @@ class Budget:
         return Budget(seconds)
 
     def __str__(self) -> str:
-        """The text form: whole hours, minutes or seconds."""
-        return told(self.seconds)
+        """The whole, for people."""
+        return told(self.whole_seconds)
 
     def left_seconds(self) -> float:
         """Seconds until the deadline; negative after it."""
@@ -55,7 +55,7 @@ class Budget:
         """The next part, which begins now."""
         share = self._weights[0] / sum(self._weights) if self._weights else 1.0
         self._weights = self._weights[1:]
-        return Budget(self.left_seconds() * share)
+        return Budget(self.left_seconds() * share, self.whole_seconds)
 
 
 def told(seconds: float) -> str:

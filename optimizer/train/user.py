@@ -14,14 +14,15 @@ Signatures, where `torch.nn.functional` and `torch.optim` are at hand:
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ...calibration.sources.callable import function_of, is_callable_name
 from ...core.canonical import digest, digest_file
-from ...core.errors import UsageError
+from ...core.errors import EdgewrightError, PassError, UsageError
 
 
 @dataclass(frozen=True)
@@ -63,3 +64,17 @@ class UserCode:
     def to_json(self) -> list[list[str] | None]:
         """What a result depends on: name and digest of each function."""
         return [None if item is None else [item.name, item.digest] for item in (self.loss, self.optimizer, self.augment)]
+
+
+@contextmanager
+def blame(function: UserFunction, what: str) -> Iterator[None]:
+    """Whatever the user's function raises, as one sentence that names it: a PassError."""
+    try:
+        yield
+    except EdgewrightError:
+        raise
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
+        said = " ".join(str(error).split()).replace(". ", ", ").rstrip(".") or "no message"
+        raise PassError(
+            f"the {what} {function.name!r} failed with {type(error).__name__} ({said[:160]}); call it on its own to see why."
+        ) from error

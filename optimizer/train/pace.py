@@ -1,0 +1,77 @@
+"""How often a training judges itself, and how many epochs a budget has room for."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+from ...core.errors import UsageError
+from .batches import shuffled
+from .budget import Budget, told
+from .schedule import Schedule
+from .training import Training
+
+_MOST_FOR_JUDGING = 0.5  # of the time of an epoch
+_FORWARD_SHARE = 1 / 3  # of a training step: backward costs twice as much as forward
+_FEWEST_JUDGEMENTS = 5
+_TRIAL_STEPS, _TRIAL_SECONDS = 10, 3.0
+_SAFETY = 0.9  # share of the time that is planned: steps get slower as often as faster
+
+
+def epochs_between_judgements(schedule: Schedule, samples: int, judged: int) -> int:
+    """Epochs of `samples` from one judgement on `judged` samples to the next: each when judging is cheap beside training."""
+    cost = judged * _FORWARD_SHARE * (2 if schedule.ema else 1) / max(1, samples)
+    wanted = math.ceil(cost / _MOST_FOR_JUDGING)
+    return max(1, min(wanted, schedule.epochs // _FEWEST_JUDGEMENTS))
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Measured seconds of one step and of one judgement."""
+
+    step_seconds: float
+    judge_seconds: float
+
+    def epoch_seconds(self, training: Training) -> float:
+        """Seconds of one epoch with its judgements."""
+        setting = training.setting
+        return setting.order.steps_per_epoch * (self.step_seconds + self.judge_seconds / setting.judged_every)
+
+
+def measured(training: Training) -> Pace:
+    """The pace of some steps and one judgement, after which everything is as it was before."""
+    before = training.capture()
+    setting = training.setting
+    steps = range(min(_TRIAL_STEPS + 1, setting.steps))
+    start = began = time.monotonic()
+    done = 0
+    for index, batch in enumerate(shuffled(setting.data, setting.order, steps, setting.seed, setting.augment, setting.device)):
+        if not training.step(batch):
+            break
+        if index == 0 and len(steps) > 1:
+            start = time.monotonic()  # the first step also sets things up
+            continue
+        done += 1
+        if time.monotonic() - start > _TRIAL_SECONDS:
+            break
+    step_seconds = (time.monotonic() - start) / done if done else time.monotonic() - began
+    start = time.monotonic()
+    training.judge()
+    judge_seconds = time.monotonic() - start
+    training.go_to(before)
+    training.best = None
+    return Pace(step_seconds, judge_seconds)
+
+
+def epochs_within(training: Training, budget: Budget) -> int:
+    """Epochs, of those that the schedule asks for, that `budget` has room for; raises UsageError where it has none for one."""
+    seconds = measured(training).epoch_seconds(training)
+    left = budget.left_seconds()
+    room = int(left * _SAFETY / seconds)
+    if room < 1:
+        raise UsageError(
+            f"the budget of {budget} is too small: one epoch takes about {told(seconds)} here and {told(max(0.0, left))} are "
+            "left for this training; give more with --budget, or fewer training samples."
+        )
+    return min(room, training.setting.schedule.epochs)
