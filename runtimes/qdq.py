@@ -22,11 +22,16 @@ def prepare(model: Model) -> Model:
     Conv -> Clip{0, 6} -> Q{scale 6/255}    becomes    Conv -> Q{scale 6/255}
     ReduceMean{all spatial axes, keepdims}  becomes    GlobalAveragePool
     Q{scale [s], zero point [z]}            becomes    Q{scale s, zero point z}
+    DQ(@w_int4)                             becomes    DQ(Cast{int8}(@w_int4))
+
+    Of int4 no fusion knows; the Cast of a constant is done when the file is loaded, and then the kernels are those of int8.
     """
     copy = model.clone()
     for node in copy.graph:
         if node.op_type in _BORDER and node.domain in ("", "ai.onnx"):
             _as_scalars(copy.graph, node)
+        if node.op_type == "DequantizeLinear" and node.inputs[0] is not None and node.inputs[0].dtype == onnx_ir.DataType.INT4:
+            _read_through_cast(copy.graph, node, node.inputs[0])
     for node in list(copy.graph):
         if node.domain in ("", "ai.onnx"):
             if node.op_type in _ACTIVATIONS and _is_absorbed(node):
@@ -63,6 +68,23 @@ def _as_scalars(graph: onnx_ir.Graph, node: onnx_ir.Node) -> None:
         if name not in graph.initializers:
             graph.register_initializer(initializer(name, array.reshape(())))
         node.replace_input_with(index, graph.initializers[name])
+
+
+def _read_through_cast(graph: onnx_ir.Graph, node: onnx_ir.Node, integers: onnx_ir.Value) -> None:
+    """Let a DequantizeLinear read `integers` as int8, its zero point too."""
+    widened = onnx_ir.Value(name=f"{integers.name}/int8", shape=integers.shape, type=onnx_ir.TensorType(onnx_ir.DataType.INT8))
+    cast = onnx_ir.Node(
+        "", "Cast", [integers], {"to": onnx_ir.AttrInt64("to", int(onnx_ir.DataType.INT8))}, outputs=[widened], name=node.name
+    )
+    cast.metadata_props.update(node.metadata_props)
+    graph.insert_before(node, cast)
+    node.replace_input_with(0, widened)
+    zero = constant(node.inputs[2]) if len(node.inputs) > 2 else None
+    if zero is not None:
+        name = f"{node.inputs[2].name}/int8"  # type: ignore[union-attr]
+        if name not in graph.initializers:
+            graph.register_initializer(initializer(name, zero.astype(np.int8)))
+        node.replace_input_with(2, graph.initializers[name])
 
 
 def _bypass(graph: onnx_ir.Graph, node: onnx_ir.Node) -> None:

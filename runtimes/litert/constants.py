@@ -16,12 +16,16 @@ _LEVEL = 64  # the integer that stands for a lone number: a power of two, so tha
 
 @dataclass(frozen=True)
 class Constant:
-    """`array` as stored; `quant` where its integers stand for reals, `widened` where float16 stands for float32."""
+    """`array` as stored; `quant` where its integers stand for reals, `widened` where float16 stands for float32.
+
+    `is_int4`: the model holds these int8 as int4.
+    """
 
     name: str
     array: NDArray[Any]
     quant: Quant | None = None
     widened: bool = False
+    is_int4: bool = False
 
     @property
     def real(self) -> NDArray[Any]:
@@ -68,13 +72,16 @@ class Constant:
 
 def dequantized(name: str, array: NDArray[Any], scale: NDArray[Any], zero: NDArray[Any] | None, axis: int) -> Constant:
     """The constant of DequantizeLinear; uint8 becomes int8 by moving integers and zero points by 128, which is exact."""
+    is_int4 = array.dtype.name == "int4"
     zeros = np.zeros(scale.shape, np.int64) if zero is None else zero.astype(np.int64)
-    if array.dtype == np.uint8:
+    if is_int4:
+        array = array.astype(np.int8)
+    elif array.dtype == np.uint8:
         array, zeros = (array.astype(np.int16) - 128).astype(np.int8), zeros - 128
     zeros = np.broadcast_to(zeros, scale.shape)
     position = axis % max(array.ndim, 1) if scale.size > 1 else 0
     quant = Quant(tuple(map(float, scale.reshape(-1))), tuple(map(int, zeros.reshape(-1))), position)
-    return Constant(name, array, quant)
+    return Constant(name, array, quant, is_int4=is_int4)
 
 
 def lone_number(constant: Constant) -> Constant | None:

@@ -8,11 +8,12 @@ import numpy as np
 import onnx_ir
 
 from . import fusion, layout
+from .connected import connect
 from .constants import Constant
-from .convolution import prepare, put_bias, put_weights
 from .elementwise import meet
 from .flatbuffer import Tensor
 from .graph import Lowering
+from .kernel import prepare
 
 
 def gemm(low: Lowering, node: onnx_ir.Node) -> None:
@@ -118,12 +119,8 @@ def _connect(
         source = bound.tensor if kernel.quant else low.widened(bound.tensor)
     else:
         source = low.raw(data) if kernel.quant else low.real(data)
-    filters = put_weights(low, kernel, np.asarray, 0)
     shape = low.shape(end.value)
-    fields = {"fusedActivationFunction": end.activation, "keepNumDims": len(shape) > 2}
-    options = ("FullyConnectedOptions", fields)
-    given = [source, filters, put_bias(low, kernel, channels)]
-    made = low.emit("FULLY_CONNECTED", given, shape, kernel.dtype, quant=kernel.quant, options=options)
+    made = connect(low, kernel, source, shape, end.activation, keeps_axes=len(shape) > 2)
     fusion.finish(low, node, end, made, layout.identity(len(shape)), reason)
 
 

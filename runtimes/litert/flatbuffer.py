@@ -16,6 +16,7 @@ _IDENTIFIER = b"TFL3"
 _ALIGNMENT = 16  # of every buffer: kernels read weights with vector loads
 _LEAST_VERSION = {schema.BuiltinOperator.BROADCAST_TO: 2}  # the first version that interpreters have; 1 for all others
 _TYPES = {
+    "int4": schema.TensorType.INT4,
     "float32": schema.TensorType.FLOAT32,
     "float16": schema.TensorType.FLOAT16,
     "int8": schema.TensorType.INT8,
@@ -94,15 +95,22 @@ class Writer:
     def constant(self, name: str, array: NDArray[Any], quant: Quant | None = None) -> Tensor:
         """A tensor that holds `array`; equal constants are stored once."""
         contiguous = np.ascontiguousarray(array).reshape(array.shape)
-        data = contiguous.tobytes()
-        key = (data, contiguous.shape, contiguous.dtype.name, quant)
+        return self._stored(name, contiguous.tobytes(), contiguous.shape, contiguous.dtype.name, quant)
+
+    def packed(self, name: str, array: NDArray[Any], quant: Quant | None = None) -> Tensor:
+        """A tensor of int4 that holds the int8 `array`, all in [-8, 7]: two to a byte, the first in the lower half."""
+        flat = np.resize(array.reshape(-1), array.size + array.size % 2).astype(np.uint8) & 15
+        return self._stored(name, (flat[0::2] | flat[1::2] << 4).tobytes(), array.shape, "int4", quant)
+
+    def _stored(self, name: str, data: bytes, shape: tuple[int, ...], dtype: str, quant: Quant | None) -> Tensor:
+        key = (data, shape, dtype, quant)
         if key not in self._constants:
             if data not in self._buffer_of:
                 buffer = AlignedBuffer()
                 buffer.data = np.frombuffer(data, np.uint8)
                 self._buffer_of[data] = len(self._buffers)
                 self._buffers.append(buffer)
-            self._constants[key] = self._add(name, contiguous.shape, contiguous.dtype.name, quant, self._buffer_of[data])
+            self._constants[key] = self._add(name, shape, dtype, quant, self._buffer_of[data])
         return self._constants[key]
 
     def _add(self, name: str, shape: tuple[int, ...], dtype: str, quant: Quant | None, buffer: int) -> Tensor:

@@ -101,7 +101,7 @@ class Lowering:
             return Constant(source.name, source.array, widened=True)
         if node.op_type == "QuantizeLinear":
             return _quantized(source, *self._scale(node), node.attributes.get_int("axis", 1))
-        if node.op_type == "DequantizeLinear" and source.array.dtype.name in ("int8", "uint8", "int32"):
+        if node.op_type == "DequantizeLinear" and source.array.dtype.name in ("int4", "int8", "uint8", "int32"):
             if node.attributes.get_int("block_size", 0):
                 raise self.fail(node, "blocks of scales have no kernel")
             return dequantized(source.name, source.array, *self._scale(node), node.attributes.get_int("axis", 1))
@@ -170,8 +170,11 @@ class Lowering:
         tensor = self.bound(value).tensor
         return tensor.quant if tensor.dtype == "int8" else None
 
-    def put(self, constant: Constant) -> Tensor:
-        """A constant's tensor, as stored; integers that no kernel widens are written as float32."""
+    def put(self, constant: Constant, *, takes_int4: bool = False) -> Tensor:
+        """A constant's tensor, as stored; integers that no kernel widens are written as float32, int4 as int8 but for
+        readers that take it."""
+        if takes_int4 and constant.is_int4:
+            return self.writer.packed(constant.name, constant.array, constant.quant)
         if constant.quant is not None and constant.array.dtype != np.int8:
             return self.writer.constant(constant.name, constant.real)
         return self.writer.constant(constant.name, constant.array, constant.quant)

@@ -15,6 +15,7 @@ from .flatbuffer import AlignedBuffer, Quant
 
 _KINDS = {code: name for name, code in sorted(vars(schema.BuiltinOperator).items(), reverse=True) if not name.startswith("_")}
 _DTYPES = {
+    schema.TensorType.INT4: "int4",
     schema.TensorType.FLOAT32: "float32",
     schema.TensorType.FLOAT16: "float16",
     schema.TensorType.INT32: "int32",
@@ -28,7 +29,7 @@ _DTYPES = {
 
 @dataclass(frozen=True)
 class PartTensor:
-    """A tensor of the whole file: its index there, and its numbers where it is a constant."""
+    """A tensor of the whole file: its index there, and its numbers where it is a constant (int4 as int8)."""
 
     index: int
     name: str
@@ -98,12 +99,19 @@ def _tensor(model: Any, index: int) -> PartTensor:
     shape = tuple(map(int, entry.shape)) if entry.shape is not None else ()
     dtype = _DTYPES[entry.type]
     stored = model.buffers[entry.buffer].data
-    array = None if stored is None else np.frombuffer(np.asarray(stored, np.uint8).tobytes(), dtype).reshape(shape)
+    array = None if stored is None else _numbers(np.asarray(stored, np.uint8), dtype, shape)
     given, quant = entry.quantization, None
     if given is not None and given.scale is not None:
         quant = Quant(tuple(map(float, given.scale)), tuple(map(int, given.zeroPoint)), int(given.quantizedDimension))
     name = entry.name.decode() if isinstance(entry.name, bytes) else str(entry.name)
     return PartTensor(index, name, dtype, shape, quant, array)
+
+
+def _numbers(stored: NDArray[np.uint8], dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
+    if dtype != "int4":
+        return np.frombuffer(stored.tobytes(), dtype).reshape(shape)
+    halves = np.stack([stored & 15, stored >> 4], axis=1).reshape(-1)[: int(np.prod(shape))].astype(np.int8)
+    return np.where(halves > 7, halves - 16, halves).astype(np.int8).reshape(shape)
 
 
 def _widened_constants(model: Any, tensors: list[PartTensor]) -> dict[int, Any]:

@@ -68,6 +68,11 @@ class Window:
             return VALID
         return SAME if all(self._is_same(axis) for axis in (0, 1)) else None
 
+    @property
+    def is_pointwise(self) -> bool:
+        """Whether every place of the input is a window of its own."""
+        return self.size == self.strides == (1, 1) and self.padding == VALID
+
     def _is_same(self, axis: int) -> bool:
         given, stride, out = self.given[axis], self.strides[axis], self.result[axis]
         if out != -(-given // stride):

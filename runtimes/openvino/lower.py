@@ -17,7 +17,7 @@ from ..inputs import first_line
 from ..qdq import join_pairs, prepare
 
 ENTRY, WEIGHTS = "model.xml", "model.bin"
-# How OpenVINO marks what constant folding must leave alone: a float16 weight would become float32.
+# How OpenVINO marks what constant folding must leave alone: a float16 weight would become float32, an int4 one int8.
 _UNFOLDED = "DisableConstantFolding_0"
 _BETWEEN_TAGS = re.compile(rb">\s+<")
 _GENERATED = re.compile(r"_\d+$")
@@ -62,15 +62,16 @@ def convert(model: Model) -> tuple[Any, dict[str, str]]:
 
 
 def _fold(converted: Any) -> None:
-    """Fold what the frontend leaves of shapes and biases, as openvino.convert_model does; integers and float16 stay.
+    """Fold what the frontend leaves of shapes and biases, as openvino.convert_model does; integers, int4 and float16 stay.
 
     Const{bias} -> Reshape <- Concat <- ShapeOf ...    becomes    Const{bias [1, n, 1, 1]}
     """
     import openvino
     from openvino._offline_transformations import apply_moc_transformations
 
+    narrow = (openvino.Type.f16, openvino.Type.i4)
     for operator in converted.get_ops():
-        if operator.get_type_name() == "Convert" and operator.get_input_element_type(0) == openvino.Type.f16:
+        if operator.get_type_name() == "Convert" and operator.get_input_element_type(0) in narrow:
             operator.get_rt_info()[_UNFOLDED] = ""
     apply_moc_transformations(converted, cf=True, smart_reshape=False)
 
