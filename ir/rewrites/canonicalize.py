@@ -21,6 +21,7 @@ from ..model import Model, constant
 from ..passes import PassResult, stamp
 from .erfc import express_erfc
 from .forms import fresh, prefer_forms
+from .merge import merge_constants
 from .patterns import replace_patterns
 from .rules import rules
 from .strip import strip_in_place
@@ -128,9 +129,9 @@ def _fix_point(model: onnx_ir.Model) -> None:
         changed |= replace_patterns(model.graph)
         changed |= bool(common.IdentityEliminationPass()(model).modified)
         changed |= bool(common.RemoveUnusedNodesPass()(model).modified)
-        # After the dead nodes are gone, so that a living node is never replaced by a dead one; equal weights become one
+        # After the dead nodes are gone, so that a living node is never replaced by a dead one; equal constants become one
         # first, since nodes are equal only when they read the same value.
-        changed |= bool(common.DeduplicateHashedInitializersPass()(model).modified)
+        changed |= merge_constants(model.graph)
         changed |= bool(common.CommonSubexpressionEliminationPass()(model).modified)
         # Infers what folding cannot, node by node: through the whole graph, with the values of shapes.
         _infer(model)
