@@ -27,6 +27,14 @@ from ..optimizer.recipe import Recipe, read_recipe
 @click.option("--objective", help="latency, size or ram.  [default: latency]")
 @click.option("--precision", "precisions", multiple=True, help="float32, float16 or int8; all by default.")
 @click.option("--runtime", "runtimes", multiple=True, help="onnxruntime, openvino or litert; all of the profile by default.")
+@click.option("--recipe", "recipes", multiple=True, help="safe, small, fast or tiny (see `edgewright recipes`).")
+@click.option("--pipeline", "pipelines", multiple=True, help="A pipeline of your own, for example 'prune{amount=0.5},distill'.")
+@click.option("--budget", help="Most time that recipes and pipelines may train, for example 10m.")
+@click.option("--teacher", help="A larger model to distil from; the model itself by default.")
+@click.option("--student", help="An architecture to distil into, as a model file or module:function.")
+@click.option("--loss", help="Your own loss, as module:function.")
+@click.option("--optimizer", help="Your own optimizer, as module:function.")
+@click.option("--augment", help="Your own augmentation, as module:function.")
 @click.option("--preprocess", help="Declared preprocessing, for example 'resize=224,layout=nchw,mean=127,std=128'.")
 @click.option("--labels", help="Array or column that holds the labels.")
 @click.option("--classes", help="Names of the classes in the order of the model's outputs: a,b,c or a file, one a line.")
@@ -80,6 +88,9 @@ def _recipe(model: str, flags: dict[str, Any]) -> Recipe:
         given["inputs"] = dict(_pair(text, "--input") for text in given["inputs"])
     if "shapes" in given:
         given["shapes"] = {name: _sizes(sizes) for name, sizes in (_pair(text, "--shape") for text in given["shapes"])}
+    for name in ("teacher", "student"):
+        if name in given and ":" not in given[name]:
+            given[name] = Path(given[name])
     if "audit" in given:
         given["audit"] = _number(given["audit"])
     if model.endswith(".toml"):

@@ -15,10 +15,10 @@ from ..calibration.classes import read_classes
 from ..core.errors import UsageError, unknown
 from .recipe import Recipe
 
-_LISTS = ("profiles", "gates", "precisions", "runtimes")
+_LISTS = ("profiles", "gates", "precisions", "runtimes", "recipes", "pipelines")
 _PATHS = ("out", "store", "ledger", "measurements")
 _DATA = ("data", "accept", "search", "calib", "audit")
-_TEXTS = ("name", "objective", "preprocess", "labels", "group")
+_TEXTS = ("name", "objective", "preprocess", "labels", "group", "budget", "loss", "optimizer", "augment")
 _COUNTS = ("search_samples", "calib_samples", "threads", "seed")
 
 

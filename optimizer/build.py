@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from ..calibration.statistics import Statistics
 from ..core.canonical import digest, digest_json, dumps
 from ..core.code import code_digest
-from ..core.errors import LoweringError
+from ..core.errors import LoweringError, PassError
 from ..core.store import StepStore
 from ..device_profiles.profile import DeviceProfile
 from ..ir.model import Model
-from ..ir.pipeline import Pipeline
+from ..ir.pipeline import Pipeline, pass_text
 from ..runtimes import registry
-from ..runtimes.contract import Precision
+from ..runtimes.contract import Precision, Scheme
 from .passes.float16 import StoreFloat16
 from .quantize.plan import make_plan
 from .quantize.quantize import Quantize, QuantizeNeeds
 from .quantize.rounding import Rounder
+from .training import Trainer
 
 
 @dataclass(frozen=True)
 class Built:
-    """A lowered candidate. `pipeline` is everything that was done to the source model; `kept` lists (node, type, why)."""
+    """A lowered candidate. `pipeline` is everything that was done to the source model; `kept` lists (node, type, why).
+
+    `notes` tell how int8 was trained, where it was.
+    """
 
     runtime: str
     precision: Precision
@@ -36,6 +40,7 @@ class Built:
     supports: Mapping[str, int]
     kept: tuple[tuple[str, str, str], ...] = ()
     debug_map: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def size_bytes(self) -> int:
@@ -60,9 +65,17 @@ class Calibration:
 class Builder:
     """Builds candidates of one prepared model. `calibration` is asked for when the first int8 candidate is built."""
 
-    def __init__(self, store: StepStore, base: Model, prefix: str, calibration: Callable[[], Calibration]) -> None:
-        """`prefix` is the pipeline text that led to `base`; `calibration` is asked once int8 is wanted."""
+    def __init__(
+        self,
+        store: StepStore,
+        base: Model,
+        prefix: str,
+        calibration: Callable[[], Calibration],
+        trainer: Trainer | None = None,
+    ) -> None:
+        """`prefix` is the pipeline text that led to `base`; `calibration` is asked once int8 is wanted, `trainer` for qat."""
         self._store, self.base, self._prefix, self._calibration = store, base, prefix, calibration
+        self._trainer = trainer
         self._base_digest = base.digest()
 
     def build(self, runtime: str, profile: DeviceProfile, precision: Precision, quantize: Quantize | None = None) -> Built:
@@ -78,29 +91,56 @@ class Builder:
             scheme=repr(scheme),
             profile=[profile.arch, sorted(profile.isa)],
             calibration=self._calibration().digest if needs_data else None,
+            trained=self._trainer.known if self._trainer is not None and _trained(passes) else None,
             code=code_digest(),
         )
         folder = self._store.step(key, lambda made: self._make(made, passes, runtime, profile, precision))
         return _read(folder)
-
-    def model(self, runtime: str, profile: DeviceProfile, quantize: Quantize) -> Model:
-        """The int8 model before it is lowered."""
-        return self._run(self._passes("int8", quantize), runtime, profile)
 
     def _passes(self, precision: Precision, quantize: Quantize) -> Pipeline:
         if precision == "float32":
             return Pipeline([])
         return Pipeline([StoreFloat16()] if precision == "float16" else [quantize])
 
-    def _run(self, passes: Pipeline, runtime: str, profile: DeviceProfile) -> Model:
+    def _run(self, passes: Pipeline, runtime: str, profile: DeviceProfile) -> tuple[Model, tuple[str, ...]]:
+        """The model after `passes`, and what training it for int8 told."""
         scheme = registry.get(runtime).scheme(profile)
+        trained = _trained(passes)
+        if trained is not None:
+            return self._train(trained, scheme, profile)
         needs = any(item.needs is QuantizeNeeds for item in passes.passes)
         known = self._calibration() if needs else None
         given = {QuantizeNeeds: QuantizeNeeds(scheme, known.statistics, known.rounder)} if known is not None else {}
-        return passes.run(self.base, given)[0]
+        return passes.run(self.base, given)[0], ()
+
+    def _train(self, quantize: Quantize, scheme: Scheme, profile: DeviceProfile) -> tuple[Model, tuple[str, ...]]:
+        """The model in int8, trained for a scheme; runtimes whose schemes are the same share it."""
+        trainer, known = self._trainer, self._calibration()
+        if trainer is None:
+            raise PassError(f"{pass_text(quantize)!r} trains, which this command does not; use mode=static.")
+        key = self._store.key(
+            "train-int8",
+            base=self._base_digest,
+            item=pass_text(quantize),
+            scheme=repr(replace(scheme, name="")),
+            calibration=known.digest,
+            code=code_digest(),
+            **trainer.known,
+        )
+
+        def make(folder: Path) -> None:
+            with trainer.needs(quantize, profile) as training:
+                given = QuantizeNeeds(scheme, known.statistics, known.rounder, training)
+                model, (step,) = Pipeline([quantize]).run(self.base, {QuantizeNeeds: given})
+            (folder / "model.onnx").write_bytes(model.to_bytes())
+            (folder / "notes.json").write_bytes(dumps(list(step.notes)))
+
+        folder = self._store.step(key, make)
+        model = Model.from_bytes((folder / "model.onnx").read_bytes(), "the trained int8 model")
+        return model, tuple(json.loads((folder / "notes.json").read_bytes()))
 
     def _make(self, folder: Path, passes: Pipeline, runtime: str, profile: DeviceProfile, precision: Precision) -> None:
-        model = self._run(passes, runtime, profile)
+        model, notes = self._run(passes, runtime, profile)
         target = registry.get(runtime)
         support = target.supports(model, profile)
         missing = [item for item in support if item.runs == "no"]
@@ -125,6 +165,7 @@ class Builder:
             "supports": counts,
             "kept": kept,
             "debug_map": dict(lowered.debug_map),
+            "notes": list(notes),
         }
         (folder / "meta.json").write_bytes(dumps(meta))
 
@@ -134,6 +175,12 @@ class Builder:
         plan = make_plan(self.base, registry.get(runtime).scheme(profile), quantize.keep_float)
         kinds = {str(node.outputs[0].name): node.op_type for node in self.base.graph if node.outputs}
         return [[name, kinds.get(name, ""), why] for name, why in plan.kept.items()]
+
+
+def _trained(passes: Pipeline) -> Quantize | None:
+    """The pass that trains int8, where there is one."""
+    found = next((item for item in passes.passes if isinstance(item, Quantize)), None)
+    return found if found is not None and found.mode == "qat" else None
 
 
 def _read(folder: Path) -> Built:
@@ -147,4 +194,5 @@ def _read(folder: Path) -> Built:
         supports=meta["supports"],
         kept=tuple((name, kind, why) for name, kind, why in meta["kept"]),
         debug_map=meta["debug_map"],
+        notes=tuple(meta["notes"]),
     )

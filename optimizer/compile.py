@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,39 +9,31 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from ..calibration.classes import classes_note, unlabelled_note
-from ..calibration.dataset import Dataset, Split
 from ..core.artifact import SUFFIX
 from ..core.artifact_write import write_artifact
-from ..core.errors import RuntimeFailure, StoreError, UsageError
+from ..core.errors import StoreError, UsageError
 from ..core.files import moved_in, try_writing, write_atomic
 from ..core.manifest import DataRecord, SourceRecord
 from ..core.progress import Progress, Silent
 from ..core.store import StepStore
 from ..device_profiles.loader import load
 from ..device_profiles.profile import DeviceProfile
-from ..ir.model import Model
 from ..runtimes import registry
-from ..runtimes.bench.memory import peak_memory_bytes
 from . import prepare
 from .arguments import recipe_of
-from .build import Builder, Built, Calibration
-from .evaluate import Evaluator, Outputs
-from .exam import Exam, prepare_exam
+from .companions import gather
+from .evaluate import Evaluator
 from .gates.ledger import Ledger
 from .ingest.ingest import Ingested
-from .kit import Kit
-from .measure import Measurements
-from .outcome import Shared, Target
-from .package import Origin, bins_of, content_of
+from .outcome import Found, Target
+from .package import Origin, content_of
 from .recipe import Recipe
-from .release import Decision, decide
-from .report.types import CompileReport
+from .report.types import Candidate, CompileReport
 from .report.write import write_report
 from .summary import report_of
-from .trial import Trial, sample_of, try_all
+from .variants import variants_of
+from .work import Work
 
-_REFERENCE = "onnxruntime"
 EXIT_CODES = {"passed": 0, "failed": 2, "undecided": 3}
 
 
@@ -61,8 +52,12 @@ class CompileResult:
         told = []
         for target in self.report.targets:
             winner = target.winner
-            told.append(f"{target.profile}: {target.verdict if winner is None else f'{winner.precision} in {winner.runtime}'}")
+            told.append(f"{target.profile}: {target.verdict if winner is None else f'{_named(winner)} in {winner.runtime}'}")
         return f"CompileResult({', '.join(told)})"
+
+
+def _named(winner: Candidate) -> str:
+    return f"{winner.precision} of {winner.variant}" if winner.variant else winner.precision
 
 
 def compile(
@@ -86,6 +81,9 @@ def compile(
     - preprocess, labels, classes (names in the model's order, or a file), inputs ({"image": "x"}), group
     - accept, search, calib, audit (data of their own; audit also a share or a number)
     - search_samples (512), calib_samples (256)
+    - recipes ("safe", "small", "fast", "tiny"), pipelines (texts such as "prune{amount=0.5},distill,fold-bn,quantize"), tried
+      beside the plain model; budget (of their training, "10m"), teacher and student (models)
+    - loss, optimizer, augment (the user's own code for training, as "module:function")
     - store (".edgewright"), ledger, measurements (paths)
     """
     named = {"data": data, "profiles": profiles, "gates": gates, "out": out}
@@ -96,171 +94,32 @@ def compile_recipe(recipe: Recipe, progress: Progress) -> CompileResult:
     """Carry out a recipe; see `compile`."""
     start = time.perf_counter()
     profiles = _profiles(recipe)
+    variants = variants_of(recipe)
     _check_out(recipe.out)
     store = StepStore(recipe.store)
-    Ledger(_ledger_path(recipe)).check()
+    ledger = Ledger(_ledger_path(recipe))
+    ledger.check()
     raw = prepare.open_data(recipe)
     prepare.check_gates(recipe, raw)
     ingested = prepare.ingest_model(recipe, raw, progress)
     base, pipeline = prepare.prepare_model(ingested)
     data = prepare.bind_data(recipe, raw, base)
+    company = gather(recipe, variants, ingested, prepare.first_samples(data), progress)
     evaluator = Evaluator(store, recipe.threads or 1, progress)
     try:
-        work = _Work(recipe, store, evaluator, progress, base, pipeline)
-        targets, shared = work.run(data, profiles)
+        work = Work(recipe, store, evaluator, progress, base, pipeline, variants, company)
+        found = work.run(data, profiles, ledger)
     finally:
         evaluator.close()
-    return _write(recipe, ingested, work, shared, targets, start)
+    return _write(recipe, ingested, work, found, start)
 
 
-class _Work:
-    """The steps between a prepared model and decisions."""
-
-    def __init__(
-        self, recipe: Recipe, store: StepStore, evaluator: Evaluator, progress: Progress, base: Model, pipeline: str
-    ) -> None:
-        self.recipe, self.store, self.evaluator, self.progress = recipe, store, evaluator, progress
-        self.base, self.pipeline = base, pipeline
-        self.measurements = Measurements(store, recipe.measurements)
-        self._calib: Split | None = None
-        self._calibrated: Calibration | None = None
-        self.builder = Builder(store, base, pipeline, self._calibration)
-
-    def _calibration(self) -> Calibration:
-        if self._calib is None:
-            raise UsageError("calibration was asked for before the data were split.")
-        if self._calibrated is None:
-            self._calibrated = prepare.calibrate(self.store, self.base, self._calib, self.progress)
-        return self._calibrated
-
-    def run(self, data: Dataset, profiles: Sequence[DeviceProfile]) -> tuple[list[Target], Shared]:
-        reference = self.builder.build(_REFERENCE, _reference_profile(), "float32")
-        shared = self._share(data, reference)
-        kit = Kit(
-            builder=self.builder,
-            evaluator=self.evaluator,
-            measurements=self.measurements,
-            search=shared.search,
-            gates=shared.gates,
-            seed=self.recipe.seed,
-            threads=self.recipe.threads,
-            progress=self.progress,
-        )
-        ledger = Ledger(_ledger_path(self.recipe))
-        return [self._target(kit, profile, shared.accept, ledger) for profile in profiles], shared
-
-    def _share(self, data: Dataset, reference: Built) -> Shared:
-        first = Split("first", data, tuple(range(min(64, len(data)))))
-        output = self.base.outputs[0].name
-        gates = prepare.choose_gates(self.recipe, data, self.evaluator.outputs(reference, first)[output])
-        warnings = prepare.check_data(data, gates)
-        wanted = prepare.samples_wanted(gates, data)
-        splits = prepare.split_data(self.recipe, data, self.base, wanted)
-        if splits.accept.data is not data:
-            warnings += prepare.check_data(splits.accept.data, gates)
-        self._calib = splits.calib
-        told = ", ".join(f"'{gate}'" for gate in gates)
-        chosen = "" if self.recipe.gates else " (chosen by default)"
-        notes = [
-            f"gates{chosen}: {told}; about {wanted} samples decide them, accept has {len(splits.accept)}, "
-            f"search {len(splits.search)}, calib {len(splits.calib)}"
-            + (f", audit {len(splits.audit)} set aside" if splits.audit is not None else ""),
-            *unlabelled_note(data),
-            *classes_note(data, bool(self.recipe.classes)),
-            *warnings,
-        ]
-        answers = {split.name: self.evaluator.outputs(reference, split) for split in (splits.search, splits.accept)}
-        search, accept = (prepare_exam(split, answers[split.name], output, gates) for split in (splits.search, splits.accept))
-        notes += prepare.check_reference(answers["accept"][output], accept.labels, gates)
-        for note in notes:
-            self.progress.note(note)
-        return Shared(
-            data=data,
-            gates=gates,
-            search=search,
-            accept=accept,
-            bins=tuple(bins_of(splits.search, answers["search"], self.base.outputs)),
-            splits={split.name: len(split) for split in splits.parts()},
-            notes=tuple(notes),
-        )
-
-    def _target(self, kit: Kit, profile: DeviceProfile, accept: Exam, ledger: Ledger) -> Target:
-        start = time.perf_counter()
-        asked = self.recipe.precisions
-        # float32 is always tried: it is what nothing may be slower than, and what sizes are told against.
-        tried = asked if "float32" in asked else ("float32", *asked)
-        trials = try_all(kit, profile, self.recipe.runtimes, tried)
-        threads = kit.threads_for(profile)
-
-        ram: dict[str, int] = {}
-
-        def ram_bytes(trial: Trial) -> int:
-            if trial.key not in ram and trial.built is not None:
-                ram[trial.key] = self._ram_bytes(kit, trial.built, threads)
-            return ram.get(trial.key, sys.maxsize)
-
-        decision = decide(kit, profile, trials, self.recipe.objective, asked, accept, ledger, ram_bytes)
-        chosen = decision.chosen
-        if chosen is not None and chosen.latency is not None:
-            ram_bytes(chosen)
-        known = {key: size for key, size in ram.items() if size < sys.maxsize}
-        operators = self._operators(kit, decision, threads)
-        return Target(profile, tuple(trials), decision, threads, time.perf_counter() - start, operators, known)
-
-    def _ram_bytes(self, kit: Kit, built: Built, threads: int) -> int:
-        """Memory that loading and running adds to a fresh process; a candidate that fails there comes last."""
-        try:
-            return int(
-                self.measurements.get(
-                    "ram",
-                    (built.digest,),
-                    threads,
-                    lambda: peak_memory_bytes(built.runtime, built.files, built.entry, threads, sample_of(kit)),
-                    (built.runtime,),
-                )
-            )
-        except RuntimeFailure:
-            return sys.maxsize
-
-    def accept_outputs(self, target: Target, shared: Shared) -> dict[str, Outputs]:
-        """What each candidate that looked at `accept` answered there (from the store)."""
-        return {
-            look.trial.key: self.evaluator.outputs(look.trial.built, shared.accept.split, look.trial.environment)
-            for look in target.decision.looks
-            if look.trial.built is not None and all(verdict.n > 0 for verdict in look.verdicts)
-        }
-
-    def _operators(self, kit: Kit, decision: Decision, threads: int) -> Sequence[tuple[str, str, float]]:
-        """Time by operator of what was chosen, where it was timed at all."""
-        trial = decision.chosen
-        if trial is None or trial.built is None or trial.latency is None:
-            return ()
-        built = trial.built
-        try:
-            rows = self.measurements.get(
-                "operators",
-                (built.digest,),
-                threads,
-                lambda: [
-                    list(row)
-                    for row in registry.get(built.runtime).profile_operators(
-                        built.files, built.entry, threads, sample_of(kit), runs=20
-                    )
-                ],
-                (built.runtime,),
-            )
-        except RuntimeFailure:
-            return ()
-        return [(built.debug_map.get(name) or str(name), str(kind), float(time_us)) for name, kind, time_us in rows]
-
-
-def _write(
-    recipe: Recipe, ingested: Ingested, work: _Work, shared: Shared, targets: Sequence[Target], start: float
-) -> CompileResult:
+def _write(recipe: Recipe, ingested: Ingested, work: Work, found: Found, start: float) -> CompileResult:
     """Artifacts, measurements and the report: all of them appear together, or nothing changes.
 
     What an earlier compile released for a profile that now is not released must not pass for this one's: it is set aside.
     """
+    shared, targets = found.shared, found.targets
     names = (name_of(recipe), _title(recipe.data if recipe.data is not None else recipe.accept))
     origin = Origin(
         name=names[0],
@@ -270,7 +129,7 @@ def _write(
         preprocessing=prepare.preprocessing_json(shared.data),
         inputs=work.base.inputs,
         outputs=work.base.outputs,
-        versions=versions_of(ingested),
+        versions=versions_of(ingested, work.trains),
     )
     released = [target for target in targets if target.decision.chosen is not None]
     artifacts = {target.profile.name: recipe.out / artifact_name(recipe, target.profile) for target in released}
@@ -279,8 +138,7 @@ def _write(
         recipe.seed,
         ingested,
         work.base,
-        shared,
-        targets,
+        found,
         {profile: path.name for profile, path in artifacts.items()},
         {target.profile.name: work.accept_outputs(target, shared) for target in targets},
         origin.versions,
@@ -321,12 +179,13 @@ def artifact_name(recipe: Recipe, profile: DeviceProfile) -> str:
     return f"{name_of(recipe)}-{profile.name}{SUFFIX}"
 
 
-def versions_of(ingested: Ingested) -> dict[str, str]:
+def versions_of(ingested: Ingested, trains: bool) -> dict[str, str]:
     """Versions of everything that took part."""
     from .. import __version__
 
     runtimes = {name: registry.get(name).version() for name in registry.NAMES}
-    return {**ingested.versions, **runtimes, "numpy": metadata.version("numpy"), "edgewright": __version__}
+    trained = {"torch": metadata.version("torch")} if trains else {}
+    return {**ingested.versions, **trained, **runtimes, "numpy": metadata.version("numpy"), "edgewright": __version__}
 
 
 def _title(source: Any) -> str:
@@ -372,7 +231,3 @@ def _ledger_path(recipe: Recipe) -> Path:
         path = Path(source)
         return path.parent / f"{path.name}.ledger.jsonl"
     return recipe.store / "ledger.jsonl"
-
-
-def _reference_profile() -> DeviceProfile:
-    return load("x86-64-avx2")

@@ -17,7 +17,7 @@ def help_for(target: Target, shared: Shared) -> tuple[str, ...]:
     lines = _samples(target, shared)
     failed = {trial.key: found for trial in target.trials if (found := _failed(target, trial))}
     lines += _margin(target.trials, failed)
-    if any(key.endswith("/int8") for key in failed):
+    if any(trial.precision == "int8" for trial in target.trials if trial.key in failed):
         lines += [f"{trial.key}: {note}" for trial in target.trials for note in trial.notes if "layer" in note]
         lines.append(f"more calibration samples may bring int8 nearer; calib has {shared.splits.get('calib', 0)}")
     lines += [f"{trial.key}: {trial.why}" for trial in target.trials if trial.built is None]
@@ -51,7 +51,7 @@ def _lacks(verdict: Verdict) -> float | None:
 
 def _margin(trials: Sequence[Trial], failed: dict[str, tuple[Verdict, ...]]) -> list[str]:
     """What the candidate that came nearest would have passed with; a gate that float32 fails too asks for too much."""
-    floats = [trial.key for trial in trials if trial.precision == "float32"]
+    floats = [trial.key for trial in trials if trial.precision == "float32" and not trial.variant]
     if floats and all(key in failed for key in floats):
         gate = failed[floats[0]][0].gate
         return [f"not even float32 holds {gate!r}, so the gate asks for more than the model has; correct the gate"]

@@ -25,18 +25,24 @@ _NAMED = 3
 
 
 def choose_quantization(
-    kit: Kit, profile: DeviceProfile, runtime: str, environment: Mapping[str, str]
+    kit: Kit, profile: DeviceProfile, runtime: str, environment: Mapping[str, str], asked: Quantize
 ) -> tuple[Quantize, tuple[str, ...]]:
     """Options of `quantize` for this runtime, and what there is to tell.
 
+    What differs from its default in `asked` stays as it is, and where int8 is trained or only stored nothing is chosen at all.
     Ranges are compared by the relative squared error of the runtime's own answers. Where `search` does not like the best of
     them, layers go back to float, the most harmful first (each measured alone in int8), until it does; if no half of them
     helps, the whole int8 model is what is judged.
     """
-    errors = {ranges: _error(kit, profile, runtime, environment, Quantize(ranges=ranges), _PROBE_SAMPLES) for ranges in RANGES}
-    best = Quantize(ranges=min(RANGES, key=lambda ranges: errors[ranges]))
+    if asked.mode != "static":
+        return asked, ()
+    tried = RANGES if asked.ranges == Quantize.ranges else (asked.ranges,)
+    errors = {
+        ranges: _error(kit, profile, runtime, environment, replace(asked, ranges=ranges), _PROBE_SAMPLES) for ranges in tried
+    }
+    best = replace(asked, ranges=min(tried, key=lambda ranges: errors[ranges]))
     notes = tuple(f"ranges by {ranges}: relative error {error:.3g}" for ranges, error in errors.items())
-    if _is_liked(kit, profile, runtime, environment, best):
+    if asked.keep_float or _is_liked(kit, profile, runtime, environment, best):
         return best, notes
     harm = _harm(kit, profile, runtime, environment, best)
     notes = (*notes, *_worst(harm))

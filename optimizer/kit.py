@@ -12,11 +12,13 @@ from .evaluate import Evaluator
 from .exam import Exam
 from .gates.text import Gate
 from .measure import Measurements
+from .training import Step
+from .variants import Variant
 
 
 @dataclass(frozen=True)
 class Kit:
-    """Everything that trying needs and that is the same for all candidates of a compile."""
+    """Everything that trying needs and that is the same for all candidates of a compile; `builder` is the plain model's."""
 
     builder: Builder
     evaluator: Evaluator
@@ -30,3 +32,16 @@ class Kit:
     def threads_for(self, profile: DeviceProfile) -> int:
         """Threads that the runtime is given: as asked for, else the profile's."""
         return self.threads or profile.threads
+
+
+@dataclass(frozen=True)
+class Start:
+    """What the candidates of one variant start from.
+
+    `builder` is None where the variant broke before there was a model; `why` then says so. `steps` are what it trained.
+    """
+
+    variant: Variant
+    builder: Builder | None
+    steps: tuple[Step, ...] = ()
+    why: str = ""

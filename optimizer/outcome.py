@@ -10,6 +10,7 @@ from ..core.manifest import HistogramBins
 from ..device_profiles.profile import DeviceProfile
 from .exam import Exam
 from .gates.text import Gate
+from .kit import Start
 from .release import Decision
 from .trial import Trial
 
@@ -39,3 +40,12 @@ class Target:
     seconds: float
     operators: Sequence[tuple[str, str, float]] = ()
     ram_bytes: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Found:
+    """All that a compile has found: what each variant became, and what was decided for each profile."""
+
+    shared: Shared
+    starts: tuple[Start, ...]
+    targets: tuple[Target, ...]

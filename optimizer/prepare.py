@@ -49,6 +49,8 @@ _DEFAULT_ACCEPT = 3000
 _LEAST_ACCEPT = 400
 _MOST_FOR_SLICES = 10
 _MOMENT_SAMPLES = 128
+_BEFORE_TRAINING = Pipeline([Strip(), Canonicalize(), WidenWeights()])
+_AFTER_TRAINING = Pipeline([Canonicalize(), FoldBatchNorm(), Canonicalize()])
 
 
 def open_data(recipe: Recipe) -> Dataset:
@@ -61,10 +63,9 @@ def open_data(recipe: Recipe) -> Dataset:
 
 def ingest_model(recipe: Recipe, data: Dataset, progress: Progress) -> Ingested:
     """The model, checked against its source on the first samples of the data."""
-    batch = data.read(range(min(_PARITY_SAMPLES, len(data))))
     return ingest(
         recipe.model,
-        samples=dict(batch.inputs),
+        samples=first_samples(data),
         shapes=recipe.shapes or None,
         weights=recipe.weights,
         trust=recipe.trust,
@@ -72,11 +73,29 @@ def ingest_model(recipe: Recipe, data: Dataset, progress: Progress) -> Ingested:
     )
 
 
+def first_samples(data: Dataset) -> dict[str, NDArray[Any]]:
+    """Inputs [n, ...] of the first samples: what a model is held against its source on."""
+    return dict(data.read(range(min(_PARITY_SAMPLES, len(data)))).inputs)
+
+
 def prepare_model(ingested: Ingested) -> tuple[Model, str]:
     """The model that every candidate starts from (batch 1, canonical, batch norm folded) and the pipeline's text."""
     pipeline = Pipeline([Strip(), Canonicalize(), WidenWeights(), FoldBatchNorm(), Canonicalize()])
     base, _ = pipeline.run(fix_batch(ingested.model, 1))
     return base, str(pipeline)
+
+
+def training_start(ingested: Ingested) -> Model:
+    """The model that training passes start from: the ingested one in training form; raises ModelError."""
+    from .train.form import training_form
+
+    return training_form(_BEFORE_TRAINING.run(ingested.model)[0])
+
+
+def prepare_trained(trained: Model, passes: Pipeline) -> tuple[Model, str]:
+    """Like `prepare_model`, from what `passes` made of the training form."""
+    base, _ = _AFTER_TRAINING.run(fix_batch(trained, 1))
+    return base, str(Pipeline([*_BEFORE_TRAINING.passes, *passes.passes, *_AFTER_TRAINING.passes]))
 
 
 def bind_data(recipe: Recipe, data: Dataset, base: Model) -> Dataset:
@@ -159,6 +178,11 @@ def _groups(recipe: Recipe) -> tuple[str, ...]:
     if recipe.group is not None:
         return (recipe.group,)
     return tuple(sorted({gate.group for gate in parse_gates(recipe.gates) if gate.group is not None}))
+
+
+def training_split(splits: Splits) -> Split:
+    """What is trained on: calib, and what neither accept nor search nor audit needs."""
+    return Split("train", splits.calib.data, (*splits.calib.indices, *splits.spare))
 
 
 def calibrate(store: StepStore, base: Model, split: Split, progress: Progress) -> Calibration:

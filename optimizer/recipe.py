@@ -14,6 +14,8 @@ from ..core.errors import UsageError, unknown
 from ..runtimes.contract import PRECISIONS, Precision
 from ..runtimes.registry import NAMES
 from .gates.text import parse_gates
+from .recipes import RECIPES
+from .train.budget import Budget
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -27,7 +29,8 @@ _MOST_THREADS = 1024
 _SEEDS = 1 << 63
 _MOST_AUDIT = 0.25
 _KINDS: Mapping[type, str] = {int: "a whole number", bool: "true or false", str: "a text"}
-_FILES = ("data", "accept", "search", "calib", "audit")
+_FILES = ("data", "accept", "search", "calib", "audit", "teacher", "student")
+_USER_CODE = ("loss", "optimizer", "augment")
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,9 @@ class Recipe:
     `classes` are names of the classes by the model's number, 0 first.
     `inputs` maps model inputs to arrays of the data. `shapes` fixes free axes. `measurements` is a file of earlier timings,
     `ledger` the file of looks at the judging data, beside these by default.
+    `recipes` are names of pipelines that are tried beside the plain model, `pipelines` texts of such; `budget` bounds the time
+    that all of them train together ("10m"). `teacher` is a larger model to distil from, `student` an architecture to distil
+    into; `loss`, `optimizer` and `augment` are the user's own code, as `module:function`.
     """
 
     model: Any
@@ -70,6 +76,14 @@ class Recipe:
     ledger: Path | None = None
     measurements: Path | None = None
     trust: bool = False
+    recipes: tuple[str, ...] = ()
+    pipelines: tuple[str, ...] = ()
+    budget: str | None = None
+    teacher: Any = None
+    student: Any = None
+    loss: str | None = None
+    optimizer: str | None = None
+    augment: str | None = None
 
     def __post_init__(self) -> None:
         """Check what needs no file; raises UsageError."""
@@ -86,6 +100,10 @@ class Recipe:
         for precision in self.precisions:
             if precision not in PRECISIONS:
                 raise UsageError(unknown("precision", precision, PRECISIONS))
+        for name in self.recipes:
+            if name not in RECIPES:
+                raise UsageError(f"{unknown('recipe', name, RECIPES).rstrip('.')} (`edgewright recipes` shows them).")
+        self._check_training()
         for runtime in self.runtimes:
             if runtime not in NAMES:
                 raise UsageError(unknown("runtime", runtime, NAMES))
@@ -99,6 +117,22 @@ class Recipe:
             raise UsageError(f"threads is {self.threads}; it must be at least 1 and at most {_MOST_THREADS}.")
         if not 0 <= self.seed < _SEEDS:
             raise UsageError(f"seed is {self.seed}; it must be at least 0 and below {_SEEDS}.")
+
+    def _check_training(self) -> None:
+        """What only training uses must not be given where nothing trains; raises UsageError."""
+        for name in _USER_CODE:
+            text = getattr(self, name)
+            if text is not None and ":" not in text:
+                raise UsageError(f"{name} is {text!r}; name a function of yours as module:function.")
+        if self.budget is not None:
+            Budget.parse(self.budget)
+        if self.recipes or self.pipelines:
+            return
+        for name in ("budget", "teacher", "student", *_USER_CODE):
+            if getattr(self, name) is not None:
+                raise UsageError(
+                    f"--{name} is given and nothing trains; add --recipe NAME or --pipeline 'TEXT', or leave it out."
+                )
 
 
 def _check_audit(audit: Any) -> None:
@@ -138,7 +172,7 @@ def read_recipe(path: Path, overrides: Mapping[str, Any]) -> Recipe:
 
 def _typed(name: str, value: Any, path: Path) -> Any:
     """A TOML value as the recipe's field wants it; raises UsageError."""
-    lists = ("profiles", "gates", "precisions", "runtimes")
+    lists = ("profiles", "gates", "precisions", "runtimes", "recipes", "pipelines")
     if name in lists:
         items = [value] if isinstance(value, str) else value
         if not isinstance(items, list) or not all(isinstance(item, str) for item in items):

@@ -14,6 +14,7 @@ from ..runtimes import registry
 from ..runtimes.bench.compare import TOLERANCE, RatioResult, compare, never_slower
 from ..runtimes.contract import Precision
 from .build import Built
+from .chance import by_chance, chance
 from .exam import Exam
 from .gates.ledger import Judging, Ledger
 from .gates.verdict import Verdict, overall
@@ -86,8 +87,8 @@ def order(trials: Sequence[Trial], objective: Objective, ram_bytes: Callable[[Tr
 
 
 def best_float(trials: Sequence[Trial]) -> Trial | None:
-    """The float32 trial that others must not be slower than: the fastest where timed, else the smallest."""
-    floats = [trial for trial in trials if trial.is_eligible and trial.precision == "float32"]
+    """The float32 trial of the plain model that others must not be slower than: the fastest where timed, else the smallest."""
+    floats = [trial for trial in trials if trial.is_eligible and _is_plain_float(trial)]
     return min(floats, key=lambda trial: (_ms(trial), _size(trial), trial.key), default=None)
 
 
@@ -103,6 +104,8 @@ def decide(
 ) -> Decision:
     """Walk the candidates in order; each look at `accept` is recorded first and spends alpha.
 
+    The order is the objective's, but what `search` says will likely fail on `accept` waits: the first look has most of alpha.
+
     At most three candidates look, and the best float32 in any case: what nothing may be slower than must not be left out.
     Only what has one of `precisions` may be released.
     """
@@ -111,7 +114,9 @@ def decide(
     looks: list[Look] = []
     ratios: dict[str, RatioResult] = {}
     judging = _judging_data(accept, profile)
-    for trial in order(trials, objective, ram_bytes):
+    growth = len(accept.split) / max(1, len(kit.search.split))
+    ordered = by_chance(order(trials, objective, ram_bytes), lambda trial: chance(trial.verdicts, growth))
+    for trial in ordered:
         built = trial.built
         if built is None or trial.precision not in precisions or (len(looks) >= _MOST_LOOKS and trial is not baseline):
             continue
@@ -166,7 +171,7 @@ def _fastest_float(kit: Kit, profile: DeviceProfile, trials: Sequence[Trial]) ->
     others = [
         trial
         for trial in trials
-        if trial.is_eligible and trial.precision == "float32" and trial.latency is not None and trial is not best
+        if trial.is_eligible and _is_plain_float(trial) and trial.latency is not None and trial is not best
     ]
     for trial in sorted(others, key=lambda trial: (_ms(trial), trial.key)):
         ratio = _ratio(kit, profile, trial, best) if best is not None and best.latency is not None else None
@@ -223,6 +228,10 @@ def why_of(verdicts: Sequence[Verdict]) -> str:
             if verdict.status == status:
                 return verdict.why if verdict.slice is None else f"{verdict.slice}: {verdict.why}"
     return ""
+
+
+def _is_plain_float(trial: Trial) -> bool:
+    return trial.precision == "float32" and not trial.variant
 
 
 def _ms(trial: Trial) -> float:

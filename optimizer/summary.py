@@ -17,10 +17,11 @@ from .gates.registry import find_metric
 from .gates.verdict import Verdict, overall
 from .help import help_for
 from .ingest.ingest import Ingested
-from .outcome import Shared, Target
+from .kit import Start
+from .outcome import Found, Shared, Target
 from .release import why_of
-from .report.parts import Flip, Judgement, KeptFloat, Latency, MetricValue, Speedup, operator_times
-from .report.types import Candidate, CompileReport, DataInfo, ModelInfo, TargetReport
+from .report.parts import Flip, Judgement, KeptFloat, Latency, MetricValue, PassInfo, Speedup, operator_times
+from .report.types import Candidate, CompileReport, DataInfo, ModelInfo, TargetReport, VariantInfo
 from .trial import Trial
 
 
@@ -29,8 +30,7 @@ def report_of(
     seed: int,
     ingested: Ingested,
     base: Model,
-    shared: Shared,
-    targets: Iterable[Target],
+    outcome: Found,
     artifacts: Mapping[str, str],
     accept_outputs: Mapping[str, Mapping[str, Outputs]],
     versions: Mapping[str, str],
@@ -40,7 +40,7 @@ def report_of(
     profile and candidate."""
     found = statistics(base)
     cpu = host_cpu()
-    listed = tuple(targets)
+    shared, targets = outcome.shared, outcome.targets
     return CompileReport(
         model=ModelInfo(
             name=names[0],
@@ -54,11 +54,12 @@ def report_of(
         gates=tuple(str(gate) for gate in shared.gates),
         targets=tuple(
             _target(target, shared, artifacts.get(target.profile.name), accept_outputs.get(target.profile.name, {}))
-            for target in listed
+            for target in targets
         ),
+        variants=tuple(_variant(start) for start in outcome.starts if start.variant.name),
         seed=seed,
         versions=versions,
-        ledger={target.profile.name: target.decision.looks[-1].ledger for target in listed if target.decision.looks},
+        ledger={target.profile.name: target.decision.looks[-1].ledger for target in targets if target.decision.looks},
         machine={"cpu": cpu.model, "arch": cpu.arch, "flags": sorted(cpu.flags & _TELLING)},
         seconds=seconds,
         notes=(*shared.notes, *ingested.notes, *_parity(ingested)),
@@ -68,6 +69,18 @@ def report_of(
 _TELLING = frozenset(
     {"avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "avx512_bf16", "asimd", "asimddp", "i8mm", "sve"}
 )
+
+
+def _variant(start: Start) -> VariantInfo:
+    found = None if start.builder is None else statistics(start.builder.base)
+    return VariantInfo(
+        name=start.variant.name,
+        pipeline=start.variant.text,
+        why=start.why,
+        passes=tuple(PassInfo(step.text, step.seconds, step.notes) for step in start.steps),
+        parameters=None if found is None else found.parameters,
+        macs=None if found is None else found.macs,
+    )
 
 
 def _parity(ingested: Ingested) -> tuple[str, ...]:
@@ -114,6 +127,7 @@ def _candidate(trial: Trial, target: Target, shared: Shared, accept_outputs: Out
     return Candidate(
         runtime=trial.runtime,
         precision=trial.precision,
+        variant=trial.variant,
         verdict="undecided" if status == "reported" else status,
         why=trial.why if look is None else why_of(look.verdicts),
         measured_on=trial.measured_on,
@@ -133,7 +147,7 @@ def _candidate(trial: Trial, target: Target, shared: Shared, accept_outputs: Out
         pipeline="" if built is None else built.pipeline,
         digest=None if built is None else built.digest,
         missing=missing,
-        notes=trial.notes,
+        notes=trial.notes if built is None else (*built.notes, *trial.notes),
     )
 
 

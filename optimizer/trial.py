@@ -20,7 +20,8 @@ from .evaluate import Outputs
 from .exam import is_inside
 from .gates.verdict import MeasuredOn, Verdict, overall
 from .improve import choose_quantization
-from .kit import Kit
+from .kit import Kit, Start
+from .quantize.quantize import Quantize
 
 # oneDNN reads these once; a user's shell may have them set.
 _SWITCHES = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
@@ -28,11 +29,15 @@ _SWITCHES = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
 
 @dataclass(frozen=True)
 class Trial:
-    """One candidate. `built` is None when it could not be built or run; `why` then says so. `verdicts` are on `search`."""
+    """One candidate. `built` is None when it could not be built or run; `why` then says so. `verdicts` are on `search`.
+
+    `variant` is the name of what it was made by, "" for the plain model.
+    """
 
     runtime: str
     precision: Precision
     measured_on: MeasuredOn | None
+    variant: str = ""
     built: Built | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     verdicts: tuple[Verdict, ...] = ()
@@ -46,7 +51,7 @@ class Trial:
     @property
     def key(self) -> str:
         """Name within its profile."""
-        return f"{self.runtime}/{self.precision}"
+        return "/".join(part for part in (self.runtime, self.precision, self.variant) if part)
 
     @property
     def is_eligible(self) -> bool:
@@ -59,16 +64,35 @@ class Trial:
         return "failed" if self.built is None else overall(self.verdicts)
 
 
-def try_all(kit: Kit, profile: DeviceProfile, runtimes: Sequence[str], precisions: Sequence[Precision]) -> list[Trial]:
-    """One trial a runtime of the profile and precision, in the profile's order of runtimes."""
-    wanted = [(runtime, precision) for runtime in profile.runtimes if runtime in runtimes for precision in precisions]
+def try_all(
+    kit: Kit, profile: DeviceProfile, runtimes: Sequence[str], precisions: Sequence[Precision], starts: Sequence[Start]
+) -> list[Trial]:
+    """One trial a start, runtime of the profile and precision, in the profile's order of runtimes.
+
+    float32 of the plain model is always tried: it is what nothing may be slower than, and what sizes are told against.
+    """
+    wanted = [
+        (start, runtime, precision)
+        for start in starts
+        if start.builder is not None
+        for runtime in profile.runtimes
+        if runtime in runtimes
+        for precision in _precisions(start, precisions)
+    ]
     trials = []
     with kit.progress.task(f"candidates for {profile.name}", len(wanted)) as advance:
-        for runtime, precision in wanted:
-            start = time.perf_counter()
-            trials.append(replace(_try_one(kit, profile, runtime, precision), seconds=time.perf_counter() - start))
+        for start, runtime, precision in wanted:
+            began = time.perf_counter()
+            trials.append(replace(_try_one(kit, profile, runtime, precision, start), seconds=time.perf_counter() - began))
             advance(1)
     return trials
+
+
+def _precisions(start: Start, asked: Sequence[Precision]) -> list[Precision]:
+    """Those that are worth a trial: where nothing comes before quantizing, the floats are the plain model's."""
+    if not start.variant.name:
+        return [*asked] if "float32" in asked else ["float32", *asked]
+    return [precision for precision in asked if precision == "int8" or start.variant.passes]
 
 
 def sample_of(kit: Kit) -> dict[str, Any]:
@@ -77,16 +101,17 @@ def sample_of(kit: Kit) -> dict[str, Any]:
     return dict(batch.inputs)
 
 
-def _try_one(kit: Kit, profile: DeviceProfile, runtime: str, precision: Precision) -> Trial:
+def _try_one(kit: Kit, profile: DeviceProfile, runtime: str, precision: Precision, start: Start) -> Trial:
+    kit = replace(kit, builder=start.builder or kit.builder)
     inherited = {name: os.environ[name] for name in _SWITCHES if name in os.environ}
     environment = limits(profile, runtime) if precision == "int8" else {}
     environment = {**inherited, **environment} if runtime == "openvino" else environment
     worth = measured_on(profile, runtime, "accuracy", precision, environment)
-    trial = Trial(runtime, precision, worth, environment=environment)
+    trial = Trial(runtime, precision, worth, start.variant.name, environment=environment)
     try:
         notes: tuple[str, ...] = ()
         if precision == "int8":
-            options, notes = choose_quantization(kit, profile, runtime, environment)
+            options, notes = choose_quantization(kit, profile, runtime, environment, start.variant.quantize or Quantize())
             built = kit.builder.build(runtime, profile, precision, options)
         else:
             built = kit.builder.build(runtime, profile, precision)
@@ -101,7 +126,9 @@ def _try_one(kit: Kit, profile: DeviceProfile, runtime: str, precision: Precisio
     verdicts = kit.search.judge(kit.gates, outputs, seed=kit.seed, measured_on=worth)
     missing: dict[str, str] = {}
     latency = None
-    if measured_on(profile, runtime, "latency", precision, environment if runtime == "openvino" else None) == "target":
+    if trial.variant and not is_inside(verdicts):
+        missing["latency_ms"] = "not timed: it does not hold on search"
+    elif measured_on(profile, runtime, "latency", precision, environment if runtime == "openvino" else None) == "target":
         try:
             latency = _latency(kit, profile, built)
         except RuntimeFailure as error:

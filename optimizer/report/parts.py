@@ -195,3 +195,17 @@ class Flip(Record):
     def from_json(value: Mapping[str, Any]) -> Flip:
         """Inverse of `to_json`."""
         return Flip(**known_fields(Flip, value))
+
+
+@dataclass(frozen=True)
+class PassInfo(Record):
+    """One pass of a variant: its text, seconds of wall time when it was carried out, and what it told."""
+
+    text: str
+    seconds: float | None = None
+    notes: tuple[str, ...] = ()
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> PassInfo:
+        """Inverse of `to_json`."""
+        return PassInfo(**known_fields(PassInfo, value))

@@ -15,6 +15,7 @@ from .parts import (
     MeasuredOn,
     MetricValue,
     OperatorTime,
+    PassInfo,
     Record,
     Speedup,
     Status,
@@ -208,11 +209,39 @@ class DataInfo(Record):
 
 
 @dataclass(frozen=True)
+class VariantInfo(Record):
+    """One way to candidates beside the plain model: its pipeline, what its passes did, and how large its float model is.
+
+    `why` tells how it broke, where it did; then it has no candidates.
+    """
+
+    name: str
+    pipeline: str
+    why: str = ""
+    passes: tuple[PassInfo, ...] = ()
+    parameters: int | None = None
+    macs: int | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of all its passes."""
+        return sum(item.seconds or 0.0 for item in self.passes)
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> VariantInfo:
+        """Inverse of `to_json`."""
+        known = known_fields(VariantInfo, value)
+        known["passes"] = tuple(PassInfo.from_json(item) for item in value.get("passes", ()))
+        return VariantInfo(**known)
+
+
+@dataclass(frozen=True)
 class CompileReport(Record):
     """Everything that a compile found: report.json is this, report.html shows it.
 
     `gates` are the gates' texts, `versions` package to version, `ledger` the looks at the accepting split, `machine` what it
-    was measured with (CPU, flags, threads), `notes` what the reader should know.
+    was measured with (CPU, flags, threads), `notes` what the reader should know, `variants` what was tried beside the plain
+    model.
     """
 
     model: ModelInfo
@@ -225,6 +254,7 @@ class CompileReport(Record):
     machine: Mapping[str, Any] = field(default_factory=dict)
     seconds: float | None = None
     notes: tuple[str, ...] = ()
+    variants: tuple[VariantInfo, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The object of report.json (docs/schema/report.schema.json)."""
@@ -240,6 +270,7 @@ class CompileReport(Record):
             known["model"] = ModelInfo.from_json(value["model"])
             known["data"] = DataInfo.from_json(value["data"])
             known["targets"] = tuple(TargetReport.from_json(item) for item in value["targets"])
+            known["variants"] = tuple(VariantInfo.from_json(item) for item in value.get("variants", ()))
             return CompileReport(**known)
         except (KeyError, TypeError, AttributeError) as error:
             raise DataError(f"the report lacks or mistypes {error}; write it again with a compile.") from error

@@ -51,7 +51,7 @@ def _with(arguments: list[str], **changes: str) -> list[str]:
         (["digits.onnx", "--pipeline", "canonicalise"], "E-PASS", ["'canonicalise'", "did you mean 'canonicalize'?"]),
         (["digits.onnx", "--pipeline", "fold-bn{"], "E-PASS", ["cannot read the pipeline at 'fold-bn{'"]),
         (["digits.onnx", "--pipeline", "canonicalize,,fold-bn"], "E-PASS", ["cannot read the pipeline"]),
-        (["digits.onnx", "--pipeline", "quantize{bits=8}"], "E-PASS", ["unknown option 'bits'"]),
+        (["digits.onnx", "--pipeline", "quantize{bitz=8}"], "E-PASS", ["unknown option 'bitz'"]),
         (["digits.onnx", "--pipeline", "quantize{mode=dynamic}"], "E-PASS", ["'mode'", "unknown value 'dynamic'"]),
         (["digits.onnx", "--pipeline", "canonicalize", "--print-after", "fold-bn"], "E-USAGE", ["'fold-bn' is not a pass"]),
         (["digits.onnx", "--pipeline", "quantize"], "E-USAGE", ["needs a target", "--profile"]),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from edgewright.device_profiles import loader
-from edgewright.optimizer import compile as compile_module
+from edgewright.optimizer import work as work_module
 from edgewright.optimizer.build import Builder
 from onnx import TensorProto, helper
 
@@ -164,14 +164,14 @@ def test_a_failed_profile_counts_before_an_undecided_one(
     compile: Run, board: Run, monkeypatch: pytest.MonkeyPatch, statuses: list[str], code: int
 ) -> None:
     wanted = {f"board-{index}": status for index, status in enumerate(statuses)}
-    real = compile_module.decide
+    real = work_module.decide
 
     def decide(kit: Any, profile: Any, *given: Any) -> Any:
         found = real(kit, profile, *given)
         status = wanted[profile.name]
         return found if status == "passed" else dataclasses.replace(found, status=status, chosen=None)
 
-    monkeypatch.setattr(compile_module, "decide", decide)
+    monkeypatch.setattr(work_module, "decide", decide)
     flags = [item for name in wanted for item in ("--profile", board(name=f'"{name}"'))]
     answer = compile(*flags)
     assert answer.code == code, answer.err
