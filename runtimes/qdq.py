@@ -73,9 +73,8 @@ def _as_scalars(graph: onnx_ir.Graph, node: onnx_ir.Node) -> None:
 def _read_through_cast(graph: onnx_ir.Graph, node: onnx_ir.Node, integers: onnx_ir.Value) -> None:
     """Let a DequantizeLinear read `integers` as int8, its zero point too."""
     widened = onnx_ir.Value(name=f"{integers.name}/int8", shape=integers.shape, type=onnx_ir.TensorType(onnx_ir.DataType.INT8))
-    cast = onnx_ir.Node(
-        "", "Cast", [integers], {"to": onnx_ir.AttrInt64("to", int(onnx_ir.DataType.INT8))}, outputs=[widened], name=node.name
-    )
+    target = onnx_ir.AttrInt64("to", int(onnx_ir.DataType.INT8))
+    cast = onnx_ir.Node("", "Cast", [integers], {"to": target}, outputs=[widened])
     cast.metadata_props.update(node.metadata_props)
     graph.insert_before(node, cast)
     node.replace_input_with(0, widened)

@@ -36,7 +36,7 @@ def lower(model: Model, profile: DeviceProfile) -> Lowered:
     named = prepare(model)
     RemoveUnusedNodesPass()(named.ir)
     DeduplicateInitializersPass()(named.ir)
-    _name_nodes(named, model)
+    known = _name_nodes(named, model)
     ready, names = shorten(named)
     _strip(ready.ir)
     data = ready.to_bytes()
@@ -46,8 +46,8 @@ def lower(model: Model, profile: DeviceProfile) -> Lowered:
         name = f"the operator {op_type} {node!r}" if op_type else "this model"
         raise LoweringError(f"ONNX Runtime cannot run {name}: {reason}.")
     # Kernels in ONNX Runtime's own layout go by the value that they make, an absorbed activation's in a convolution.
-    debug_map = {str(node.name): names[str(_kernel(node).name)] for node in ready.graph}
-    return Lowered({ENTRY: data}, ENTRY, debug_map)
+    traced = {str(node.name): names[str(_kernel(node).name)] for node in ready.graph}
+    return Lowered({ENTRY: data}, ENTRY, {name: node for name, node in traced.items() if node in known})
 
 
 def refusal(data: bytes) -> tuple[str, str, str] | None:
@@ -68,12 +68,16 @@ def refusal(data: bytes) -> tuple[str, str, str] | None:
     return None
 
 
-def _name_nodes(ready: Model, model: Model) -> None:
-    """Name each node as the node of `model` with the same output, or as itself where `model` has none."""
+def _name_nodes(ready: Model, model: Model) -> set[str]:
+    """Name each node as the node of `model` with the same output, or as itself; the names of those that `model` has."""
     by_output = {value.name: node for node in model.graph for value in node.outputs}
+    known = set()
     for node in ready.graph:
         original = by_output.get(node.outputs[0].name)
         node.name = (original.name if original is not None else None) or node.name or f"{node.op_type}:{node.outputs[0].name}"
+        if original is not None:
+            known.add(node.name)
+    return known
 
 
 def _kernel(node: onnx_ir.Node) -> onnx_ir.Node:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import onnx_ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from ...core.errors import LoweringError
@@ -56,7 +58,8 @@ def convert(model: Model) -> tuple[Any, dict[str, str]]:
         raise LoweringError(_refusal(ready, error)) from error
     _name_inputs(converted.inputs, [spec.name for spec in model.inputs])
     _name_outputs(converted.outputs, [spec.name for spec in model.outputs])
-    names = _name_operators(converted, ready)
+    made = {value.name for node in model.graph for value in node.outputs}
+    names = _name_operators(converted, [node for node in ready.graph if node.outputs[0].name in made])
     _fold(converted)
     return converted, names
 
@@ -132,10 +135,10 @@ def _name_outputs(ports: list[Any], names: list[str]) -> None:
             )
 
 
-def _name_operators(converted: Any, ready: Model) -> dict[str, str]:
-    """Replace names with a counter of the process in them; the map from names to nodes of the IR."""
-    nodes = {str(node.name): node for node in ready.graph}
-    values = {value.name: str(node.name) for node in ready.graph for value in node.outputs}
+def _name_operators(converted: Any, known: Sequence[onnx_ir.Node]) -> dict[str, str]:
+    """Replace names with a counter of the process in them; the map from names to the `known` nodes, those of the IR."""
+    nodes = {str(node.name) for node in known}
+    values = {value.name: str(node.name) for node in known for value in node.outputs}
     debug_map = {}
     counts: dict[str, int] = {}
     for operator in converted.get_ordered_ops():
