@@ -1,0 +1,125 @@
+"""TFMOT as a step before ingest, with the real library in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from edgewright.calibration.dataset import Split
+from edgewright.calibration.opening import open_dataset
+from edgewright.core.errors import DataError, ModelError, PassError, UsageError
+from edgewright.core.progress import Silent
+from edgewright.core.store import StepStore
+from edgewright.ir.verify import operators
+from edgewright.optimizer.ingest.ingest import ingest
+from edgewright.optimizer.ingest.keras_step import check_keras_step, parse_keras_step, run_keras_step
+
+MAKE = """
+import sys
+import keras
+from keras import layers
+keras.utils.set_random_seed(3)
+x = layers.Input((8, 8, 1), name="picture")
+y = layers.Conv2D(8, 3, padding="same", use_bias=False)(x)
+y = layers.ReLU()(layers.BatchNormalization()(y))
+z = layers.Conv2D(8, 3, padding="same", activation="relu")(y)
+y = layers.GlobalAveragePooling2D()(layers.Add()([y, z]))
+model = keras.Model(x, layers.Dense(4, activation="softmax")(y))
+model.save(sys.argv[1])
+model.save(sys.argv[1].replace(".keras", ".h5"))
+"""
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    pytest.importorskip("tensorflow_model_optimization")
+    path = tmp_path_factory.mktemp("keras") / "net.keras"
+    quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+    subprocess.run([sys.executable, "-c", MAKE, str(path)], check=True, capture_output=True, env=quiet)
+    return path
+
+
+def samples(labels: np.ndarray | None = None) -> Split:
+    draw = np.random.default_rng(0)
+    arrays = {"picture": draw.standard_normal((64, 8, 8, 1)).astype(np.float32)}
+    if labels is not None:
+        arrays["y"] = labels
+    data = open_dataset(arrays, inputs={"picture": "picture"})
+    return Split("calib", data, tuple(range(len(data))))
+
+
+def run(text: str, path: Path, split: Split, root: Path):
+    return run_keras_step(parse_keras_step(text), path, split, trust=False, seed=0, store=StepStore(root), progress=Silent())
+
+
+def test_pruned_keras_3_model_keeps_its_form_and_has_zeros(model, tmp_path):
+    split = samples(np.arange(64) % 4)
+    made = run("tfmot{kind=prune,epochs=4,batch=16,sparsity=0.75}", model, split, tmp_path / "store")
+    found = ingest(made.path)
+    assert found.parity is not None
+    assert found.parity.ok
+    weights = [array for array in found.model.weights().values() if array.ndim == 4]
+    assert weights
+    assert all(np.mean(array == 0) == pytest.approx(0.75, abs=0.02) for array in weights)
+    assert [note for note in made.notes if "no speed-up" in note]
+    again = run("tfmot{kind=prune,epochs=4,batch=16,sparsity=0.75}", model, split, tmp_path / "store")
+    assert again.path == made.path
+
+
+def test_quantized_keeping_zeros_without_labels_is_an_int8_file(model, tmp_path):
+    made = run("tfmot{kind=pqat,epochs=1,batch=16}", model.with_suffix(".h5"), samples(), tmp_path / "store")
+    found = ingest(made.path)
+    assert made.path.suffix == ".tflite"
+    assert operators(found.model)["QuantizeLinear"] > 3
+    assert found.parity is not None
+    assert found.parity.ok
+
+
+def test_labels_beyond_the_classes_are_refused(model, tmp_path):
+    with pytest.raises(DataError, match="labels lie in 0 to 6, the Keras model has 4 classes"):
+        run("tfmot{kind=qat}", model, samples(np.arange(64) % 7), tmp_path / "store")
+    assert not list((tmp_path / "store").rglob("answer.json"))
+
+
+def test_no_samples_are_refused(model, tmp_path):
+    split = samples()
+    with pytest.raises(DataError, match="no samples to train on"):
+        run("tfmot{kind=qat}", model, Split("calib", split.data, ()), tmp_path / "store")
+
+
+def test_only_keras_files_are_taken(tmp_path):
+    (tmp_path / "model.onnx").write_bytes(b"\x08\x07")
+    with pytest.raises(UsageError, match="is no Keras model"):
+        check_keras_step(tmp_path / "model.onnx")
+    with pytest.raises(UsageError, match="needs the model's file"):
+        check_keras_step("package:factory")
+    with pytest.raises(ModelError, match="cannot read the model"):
+        check_keras_step(tmp_path / "absent.keras")
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "said"),
+    [
+        ("tfmot{kind=pqta}", PassError, "pqat"),
+        ("tfmot{epoch=3}", PassError, "did you mean 'epochs'"),
+        ("tfmot{lr=0}", PassError, "lr is 0.0"),
+        ("tfmot{sparsity=1}", PassError, "sparsity is 1.0"),
+        ("tfmot{clusters=1}", PassError, "at least 2"),
+        ("tfmot{epochs=0}", PassError, "at least 1"),
+        ("prune", PassError, "unknown pass 'prune'"),
+        ("tfmot,tfmot", UsageError, "is not one step"),
+        ("", UsageError, "is not one step"),
+    ],
+)
+def test_wrong_steps_are_refused(text, kind, said):
+    with pytest.raises(kind, match=said):
+        parse_keras_step(text)
+
+
+def test_text_round_trips():
+    step = parse_keras_step("tfmot{kind=pcqat,clusters=8,sparsity=0.8}")
+    assert parse_keras_step(str(step)) == step
