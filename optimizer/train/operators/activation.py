@@ -36,7 +36,7 @@ def _gelu(node: onnx_ir.Node) -> Callable[..., Any]:
 def _hard_sigmoid(node: onnx_ir.Node) -> Callable[..., Any]:
     slope, offset = node.attributes.get_float("alpha", 0.2), node.attributes.get_float("beta", 0.5)
     if abs(slope - 1 / 6) < 1e-7 and offset == 0.5:
-        return functional.hardsigmoid  # type: ignore[no-any-return]
+        return functional.hardsigmoid
     return lambda x: torch.clamp(x * slope + offset, 0.0, 1.0)
 
 

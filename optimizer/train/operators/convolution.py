@@ -9,7 +9,7 @@ import onnx_ir
 import torch
 from torch.nn import functional
 
-from .reading import Operator, given, same_pads, torch_pads, unsupported
+from .reading import Operator, given, listed, same_pads, torch_pads, unsupported
 
 _CONVOLUTIONS = {1: torch.conv1d, 2: torch.conv2d, 3: torch.conv3d}
 _TRANSPOSED = {1: torch.conv_transpose1d, 2: torch.conv_transpose2d, 3: torch.conv_transpose3d}
@@ -29,11 +29,11 @@ def _conv(node: onnx_ir.Node) -> Callable[..., Any]:
     kernel = _kernel(node)
     count = len(kernel)
     convolve = _CONVOLUTIONS[count]
-    strides = list(node.attributes.get_ints("strides", None) or [1] * count)
-    dilations = list(node.attributes.get_ints("dilations", None) or [1] * count)
+    strides = listed(node, "strides", [1] * count)
+    dilations = listed(node, "dilations", [1] * count)
     groups = node.attributes.get_int("group", 1)
     mode = node.attributes.get_string("auto_pad", "NOTSET")
-    pads = list(node.attributes.get_ints("pads", None) or [0] * (2 * count))
+    pads = listed(node, "pads", [0] * (2 * count))
     if mode in ("NOTSET", "VALID") and (mode == "VALID" or pads[:count] == pads[count:]):
         padding = [0] * count if mode == "VALID" else pads[:count]
 
@@ -53,13 +53,13 @@ def _conv_transpose(node: onnx_ir.Node) -> Callable[..., Any]:
     kernel = _kernel(node)
     count = len(kernel)
     convolve = _TRANSPOSED[count]
-    strides = list(node.attributes.get_ints("strides", None) or [1] * count)
-    dilations = list(node.attributes.get_ints("dilations", None) or [1] * count)
+    strides = listed(node, "strides", [1] * count)
+    dilations = listed(node, "dilations", [1] * count)
     groups = node.attributes.get_int("group", 1)
-    extra = list(node.attributes.get_ints("output_padding", None) or [0] * count)
+    extra = listed(node, "output_padding", [0] * count)
     wanted = node.attributes.get_ints("output_shape", None)
     mode = node.attributes.get_string("auto_pad", "NOTSET")
-    pads = list(node.attributes.get_ints("pads", None) or [0] * (2 * count))
+    pads = listed(node, "pads", [0] * (2 * count))
     spans = [(width - 1) * step + 1 for width, step in zip(kernel, dilations, strict=True)]
     if wanted is None and mode in ("NOTSET", "VALID") and pads[:count] == pads[count:]:
         padding = [0] * count if mode == "VALID" else pads[:count]

@@ -100,7 +100,8 @@ def _slice(node: onnx_ir.Node) -> Callable[..., Any]:
         return lambda x, *_: _cut(x, starts, ends, axes, steps)
 
     def computed(x: Any, *bounds: Any) -> Any:
-        starts, ends, axes, steps = (None if bound is None else bound.tolist() for bound in (*bounds, None, None)[:4])
+        lists = [[] if bound is None else bound.tolist() for bound in bounds]
+        starts, ends, axes, steps = (*lists, [], [])[:4]
         return _cut(x, starts, ends, axes or range(len(starts)), steps or [1] * len(starts))
 
     return computed

@@ -19,7 +19,7 @@ def _gemm(node: onnx_ir.Node) -> Callable[..., Any]:
     is_row = summand is None or (summand.shape is not None and len(summand.shape) == 1)
     if alpha == beta == 1.0 and not is_left_turned and is_row:
         if is_right_turned:
-            return functional.linear  # type: ignore[no-any-return]
+            return functional.linear
         return lambda a, b, c=None: functional.linear(a, b.t(), c)
 
     def general(a: Any, b: Any, c: Any = None) -> Any:

@@ -9,7 +9,7 @@ import onnx_ir
 import torch
 from torch.nn import functional
 
-from .reading import Operator, is_read, rank, unsupported
+from .reading import Operator, is_read, listed, rank, unsupported
 
 
 def _batch_norm(node: onnx_ir.Node) -> Callable[..., Any]:
@@ -50,7 +50,7 @@ def _lp_normalization(node: onnx_ir.Node) -> Callable[..., Any]:
 
 
 def _mean_variance(node: onnx_ir.Node) -> Callable[..., Any]:
-    axes = list(node.attributes.get_ints("axes", None) or (0, 2, 3))
+    axes = listed(node, "axes", (0, 2, 3))
 
     def normalize(x: Any) -> Any:
         centred = x - x.mean(axes, keepdim=True)

@@ -10,7 +10,7 @@ import onnx_ir
 import torch
 from torch.nn import functional
 
-from .reading import Operator, is_read, rank, same_pads, torch_pads, unsupported
+from .reading import Operator, is_read, listed, rank, same_pads, torch_pads, unsupported
 
 _MAXIMA = {1: functional.max_pool1d, 2: functional.max_pool2d, 3: functional.max_pool3d}
 _MEANS = {1: functional.avg_pool1d, 2: functional.avg_pool2d, 3: functional.avg_pool3d}
@@ -44,16 +44,16 @@ class _Window:
 
 
 def _window(node: onnx_ir.Node) -> _Window:
-    kernel = list(node.attributes.get_ints("kernel_shape", None) or ())
+    kernel = listed(node, "kernel_shape", ())
     count = len(kernel)
     if count not in _MAXIMA:
         raise unsupported(node, "its window has not one, two or three axes")
     mode = node.attributes.get_string("auto_pad", "NOTSET")
-    pads = list(node.attributes.get_ints("pads", None) or [0] * (2 * count))
+    pads = listed(node, "pads", [0] * (2 * count))
     return _Window(
         kernel,
-        list(node.attributes.get_ints("strides", None) or [1] * count),
-        list(node.attributes.get_ints("dilations", None) or [1] * count),
+        listed(node, "strides", [1] * count),
+        listed(node, "dilations", [1] * count),
         None if mode.startswith("SAME") else [0] * (2 * count) if mode == "VALID" else pads,
         mode,
         bool(node.attributes.get_int("ceil_mode", 0)),

@@ -23,6 +23,11 @@ def unsupported(node: onnx_ir.Node, what: str) -> ModelError:
     )
 
 
+def listed(node: onnx_ir.Node, name: str, otherwise: Sequence[int]) -> list[int]:
+    """The integers of an attribute, or `otherwise` where it is left out."""
+    return list(node.attributes.get_ints(name, otherwise))
+
+
 def given(node: onnx_ir.Node, place: int) -> onnx_ir.Value | None:
     """The input at `place`, or None where it is left out."""
     return node.inputs[place] if place < len(node.inputs) else None
