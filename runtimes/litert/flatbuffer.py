@@ -7,10 +7,11 @@ from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
-import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
+
+from .sharing import SharedTable, SharingBuilder
 
 _IDENTIFIER = b"TFL3"
 _ALIGNMENT = 16  # of every buffer: kernels read weights with vector loads
@@ -119,12 +120,9 @@ class Writer:
         entry.shape = np.asarray(shape, np.int32)
         entry.type = _TYPES[dtype]
         entry.buffer = buffer
-        entry.hasRank = True
+        entry.hasRank = not shape  # only of a scalar does the shape not tell it
         if quant is not None:
-            entry.quantization = schema.QuantizationParametersT()
-            entry.quantization.scale = np.asarray(quant.scales, np.float32)
-            entry.quantization.zeroPoint = np.asarray(quant.zeros, np.int64)
-            entry.quantization.quantizedDimension = quant.axis
+            entry.quantization = SharedTable(_parameters(quant))
         self._tensors.append(entry)
         return Tensor(len(self._tensors) - 1, shape, dtype, quant, buffer != 0)
 
@@ -149,16 +147,20 @@ class Writer:
         self._tensors[tensor.index].name = name
         return displaced
 
-    def shorten(self, ports: Collection[Tensor]) -> dict[str, str]:
-        """Give every tensor but `ports` a number for a name; the map from all names before to those now."""
-        kept = {tensor.index for tensor in ports}
-        self._names = {str(self._tensors[index].name) for index in kept}
-        renamed = {name: name for name in self._names}
-        for index, entry in enumerate(self._tensors):
-            if index not in kept:
-                before, entry.name = entry.name, self._unique(str(index))
-                renamed.setdefault(before, entry.name)
-        return renamed
+    def unname(self, inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> dict[str, str]:
+        """Take the names of all tensors but inputs and outputs; from all names before to what tensors of the file go by now.
+
+        What has no name goes by its number in the file, "#7".
+        """
+        place = self._places(inputs, outputs, self._needed(outputs))
+        ports = {tensor.index for tensor in (*inputs.values(), *outputs.values())}
+        known = {}
+        for index, new in place.items():
+            entry = self._tensors[index]
+            known[str(entry.name)] = str(entry.name) if index in ports else number(new)
+            if index not in ports:
+                entry.name = None
+        return known
 
     def operator(
         self,
@@ -176,11 +178,12 @@ class Writer:
         entry.outputs = np.asarray([tensor.index for tensor in outputs], np.int32)
         if options is not None:
             entry.builtinOptionsType = getattr(schema.BuiltinOptions, options)
-            entry.builtinOptions = getattr(schema, f"{options}T")()
+            table = getattr(schema, f"{options}T")()
             for name, value in (fields or {}).items():
-                if not hasattr(entry.builtinOptions, name):
+                if not hasattr(table, name):
                     raise AttributeError(f"{options} has no field {name!r}")
-                setattr(entry.builtinOptions, name, value)
+                setattr(table, name, value)
+            entry.builtinOptions = SharedTable(table)
         self._operators.append(entry)
 
     def finish(self, inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> bytes:
@@ -189,12 +192,8 @@ class Writer:
         Operators that no output needs are left out, and with them their tensors, buffers and codes.
         """
         operators = self._needed(outputs)
-        order = sorted(
-            {tensor.index for tensor in (*inputs.values(), *outputs.values())}
-            | {int(index) for entry in operators for index in (*entry.inputs, *entry.outputs) if index >= 0}
-        )
-        place = {index: new for new, index in enumerate(order)}
-        tensors = [copy(self._tensors[index]) for index in order]
+        place = self._places(inputs, outputs, operators)
+        tensors = [copy(self._tensors[index]) for index in place]
         buffers = _numbered([0, *(entry.buffer for entry in tensors)])
         codes = _numbered([entry.opcodeIndex for entry in operators])
         for entry in tensors:
@@ -213,9 +212,17 @@ class Writer:
         model.subgraphs = [graph]
         model.buffers = [self._buffers[index] for index in buffers]
         model.signatureDefs = [_signature(inputs, outputs, place)]
-        builder = flatbuffers.Builder(1 << 16)
+        builder = SharingBuilder()
         builder.Finish(model.Pack(builder), file_identifier=_IDENTIFIER)
         return bytes(builder.Output())
+
+    def _places(self, inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor], operators: Sequence[Any]) -> dict[int, int]:
+        """Number in the file of each tensor that is stored, in its order."""
+        order = sorted(
+            {tensor.index for tensor in (*inputs.values(), *outputs.values())}
+            | {int(index) for entry in operators for index in (*entry.inputs, *entry.outputs) if index >= 0}
+        )
+        return {index: new for new, index in enumerate(order)}
 
     def _needed(self, outputs: Mapping[str, Tensor]) -> list[Any]:
         wanted = {tensor.index for tensor in outputs.values()}
@@ -227,9 +234,22 @@ class Writer:
         return kept[::-1]
 
 
+def number(index: int) -> str:
+    """What the tensor `index` of a file goes by where it has no name."""
+    return f"#{index}"
+
+
 def _numbered(items: Sequence[int]) -> dict[int, int]:
     """New number of each item, in order of first appearance."""
     return {item: index for index, item in enumerate(dict.fromkeys(items))}
+
+
+def _parameters(quant: Quant) -> Any:
+    entry = schema.QuantizationParametersT()
+    entry.scale = np.asarray(quant.scales, np.float32)
+    entry.zeroPoint = np.asarray(quant.zeros, np.int64)
+    entry.quantizedDimension = quant.axis
+    return entry
 
 
 def _placed(entry: Any, place: Mapping[int, int], codes: Mapping[int, int]) -> Any:

@@ -57,9 +57,9 @@ def lower(model: Model) -> Lowered:
     for node in low.graph:
         _emit(low, node)
     outputs = _outputs(low, set(inputs.values()))
-    short = low.writer.shorten([*inputs.values(), *outputs.values()])
+    known = low.writer.unname(inputs, outputs)
     data = low.writer.finish(inputs, outputs)
-    return Lowered({ENTRY: data}, ENTRY, {short[name]: node for name, node in low.origin.items()})
+    return Lowered({ENTRY: data}, ENTRY, {known[name]: node for name, node in low.origin.items() if name in known})
 
 
 def survey(model: Model) -> list[OperatorSupport]:

@@ -11,7 +11,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
-from .flatbuffer import AlignedBuffer, Quant
+from .flatbuffer import AlignedBuffer, Quant, number
 
 _KINDS = {code: name for name, code in sorted(vars(schema.BuiltinOperator).items(), reverse=True) if not name.startswith("_")}
 _DTYPES = {
@@ -103,8 +103,8 @@ def _tensor(model: Any, index: int) -> PartTensor:
     given, quant = entry.quantization, None
     if given is not None and given.scale is not None:
         quant = Quant(tuple(map(float, given.scale)), tuple(map(int, given.zeroPoint)), int(given.quantizedDimension))
-    name = entry.name.decode() if isinstance(entry.name, bytes) else str(entry.name)
-    return PartTensor(index, name, dtype, shape, quant, array)
+    name = entry.name.decode() if isinstance(entry.name, bytes) else entry.name
+    return PartTensor(index, name or number(index), dtype, shape, quant, array)
 
 
 def _numbers(stored: NDArray[np.uint8], dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
@@ -133,6 +133,7 @@ def _alone(model: Any, tensors: list[PartTensor], operators: list[Any]) -> tuple
     for index in order:
         entry = copy(model.subgraphs[0].tensors[index])
         stored, entry.buffer = model.buffers[entry.buffer], 0
+        entry.name = tensors[index].name
         if stored.data is not None:
             entry.buffer = len(buffers)
             buffer = AlignedBuffer()

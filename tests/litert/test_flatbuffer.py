@@ -72,3 +72,38 @@ def test_options_that_the_schema_lacks():
     x = writer.tensor("x", (1,), "float32")
     with pytest.raises(AttributeError, match="no field 'colour'"):
         writer.operator("ADD", [x, x], [x], "AddOptions", {"colour": 1})
+
+
+def test_equal_strings_vectors_and_tables_are_stored_once():
+    def file(channels: int, layers: int) -> bytes:
+        writer = Writer()
+        x = writer.tensor("x", (1, channels), "int8", Quant((0.5,), (0,)))
+        given = x
+        for layer in range(layers):
+            quant = Quant(tuple([0.5] * channels), (0,) * channels)
+            w = writer.constant("w", np.full((channels, channels), layer, np.int8), quant)
+            made = writer.tensor(f"y{layer}", (1, channels), "int8", Quant((0.5,), (0,)))
+            writer.operator("FULLY_CONNECTED", [given, w, None], [made], "FullyConnectedOptions", {"keepNumDims": False})
+            given = made
+        writer.unname({"x": x}, {"y": given})
+        return writer.finish({"x": x}, {"y": given})
+
+    # A layer more costs its weights (rounded up to 16 bytes) and no second vector of zero points, which are 8 bytes each.
+    one, two = (len(file(64, layers)) for layers in (3, 4))
+    assert two - one < 64 * 64 + 200
+    model = schema.ModelT.InitFromPackedBuf(file(3, 3), 0)
+    assert [tensor.name for tensor in model.subgraphs[0].tensors if tensor.name] == [b"x", b"y2"]
+    stored = [tensor.quantization for tensor in model.subgraphs[0].tensors if len(tensor.quantization.scale) == 3]
+    assert [(list(item.scale), list(item.zeroPoint)) for item in stored] == [([0.5] * 3, [0] * 3)] * 3
+
+
+def test_operators_without_a_name_go_by_the_number_of_their_result():
+    writer = Writer()
+    x, inner, y = (writer.tensor(name, (1,), "float32") for name in ("x", "inner", "y"))
+    dead = writer.tensor("dead", (1,), "float32")
+    writer.operator("NEG", [x], [dead], "NegOptions")
+    writer.operator("NEG", [x], [inner], "NegOptions")
+    writer.operator("NEG", [inner], [y], "NegOptions")
+    known = writer.unname({"x": x}, {"y": y})
+    assert known == {"x": "x", "inner": "#1", "y": "y"}
+    assert [part.name for part in take_apart(writer.finish({"x": x}, {"y": y}))] == ["#1", "y"]

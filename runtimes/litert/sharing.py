@@ -1,0 +1,50 @@
+"""Packing a flatbuffer so that what is equal is stored once: strings, vectors of numbers, and whole tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import flatbuffers
+import numpy as np
+from numpy.typing import NDArray
+
+
+class SharingBuilder(flatbuffers.Builder):  # type: ignore[misc]
+    """A builder that gives the place of an equal string or vector which it has written before."""
+
+    def __init__(self) -> None:
+        super().__init__(1 << 16)
+        self._written: dict[Any, Any] = {}
+
+    def once(self, key: Any, write: Callable[[], Any]) -> Any:
+        """The place of what was written under `key`, or of what `write` writes now."""
+        if key not in self._written:
+            self._written[key] = write()
+        return self._written[key]
+
+    def CreateString(self, s: str | bytes, encoding: str = "utf-8", errors: str = "strict") -> Any:  # noqa: N802 - its name there
+        """Write a string, unless it is there."""
+        write = super().CreateString
+        return self.once(("string", s), lambda: write(s, encoding, errors))
+
+    def CreateNumpyVector(self, x: NDArray[Any]) -> Any:  # noqa: N802 - its name there
+        """Write a vector, unless it is there."""
+        write = super().CreateNumpyVector
+        return self.once((x.dtype.str, x.tobytes()), lambda: write(x))
+
+
+class SharedTable:
+    """A table whose equals are stored once. It has no table within: its fields are numbers, strings and vectors of numbers."""
+
+    def __init__(self, table: Any) -> None:
+        self.table = table
+
+    def Pack(self, builder: SharingBuilder) -> Any:  # noqa: N802 - the schema's name
+        """Write the table, unless it is there; gives its place in the builder."""
+        fields = tuple(sorted((name, _hashable(value)) for name, value in vars(self.table).items()))
+        return builder.once((type(self.table), fields), lambda: self.table.Pack(builder))
+
+
+def _hashable(value: Any) -> str:
+    return f"{value.dtype.str}{value.tolist()}" if isinstance(value, np.ndarray) else repr(value)
