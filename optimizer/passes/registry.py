@@ -9,12 +9,13 @@ from ...ir.rewrites.canonicalize import Canonicalize
 from ...ir.rewrites.fold_bn import FoldBatchNorm
 from ...ir.rewrites.strip import Strip
 from ...ir.rewrites.widen import WidenWeights
+from ..distill.distill import Distill
 from ..quantize.quantize import Quantize
 from ..train.finetune import Finetune
 from .float16 import StoreFloat16
 
 PASSES: dict[str, type[Any]] = {
-    kind.name: kind for kind in (Canonicalize, FoldBatchNorm, Strip, WidenWeights, Quantize, StoreFloat16, Finetune)
+    kind.name: kind for kind in (Canonicalize, FoldBatchNorm, Strip, WidenWeights, Quantize, StoreFloat16, Finetune, Distill)
 }
 
 

@@ -29,9 +29,17 @@ class Judgement:
 
 
 def compute(module: nn.Module, objective: Objective, batch: Samples, *, mixed: bool) -> Mapping[str, torch.Tensor]:
-    """The values that the objective reads, floats as float32."""
-    with half_precision(batch.places.device, is_wanted=mixed):
-        values = module(batch.inputs, keep=objective.keep)
+    """The values that the objective reads."""
+    return graph_values(module, batch.inputs, objective.keep, mixed=mixed)
+
+
+def graph_values(
+    module: nn.Module, inputs: Mapping[str, torch.Tensor], keep: tuple[str, ...], *, mixed: bool
+) -> Mapping[str, torch.Tensor]:
+    """Outputs and kept values of a graph by name, floats as float32, computed in 16 bits where that is `mixed` and safe."""
+    device = next(iter(inputs.values())).device
+    with half_precision(device, is_wanted=mixed):
+        values = module(inputs, keep=keep)
     return {name: value.float() if value.is_floating_point() else value for name, value in values.items()}
 
 

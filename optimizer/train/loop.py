@@ -163,7 +163,7 @@ class _Fit:
         for each in (data, search):
             if each is not None:
                 self._objective.prepare(each, device)
-        order = Order(len(data), self._schedule.batch, needs.seed)
+        order = Order(len(data), self._schedule.batch_for(len(data)), needs.seed)
         schedule, notes = self._schedule_for(order)
         steps = schedule.epochs * order.steps_per_epoch
         between = epochs_between_judgements(schedule, len(data), 0 if search is None else len(search))

@@ -99,6 +99,17 @@ def find_task(model: Model, labels: NDArray[Any] | None, wanted: Kind | None = N
     return task
 
 
+def unlabelled_task(model: Model, teacher: Model, wanted: Kind | None = None) -> Task:
+    """What `model` answers where only `teacher` says what is right, if not what is `wanted`.
+
+    Classes where one of them ends in Softmax, yes or no where one ends in Sigmoid, else values.
+    """
+    answer, endings = answer_of(model), {answer_of(model).ending, answer_of(teacher).ending}
+    found: Kind = "classification" if "softmax" in endings else "binary" if "sigmoid" in endings else "regression"
+    wide = next((place for place, size in enumerate(answer.shape, start=1) if size > 1), 1)
+    return Task(wanted or found, answer, answer.axis or wide)
+
+
 def check_labels(task: Task, labels: NDArray[Any]) -> None:
     """Whether labels [n, ...] are ones of the task; raises DataError naming the first that is not."""
     if labels.dtype.kind == "f" and not np.isfinite(labels).all():
