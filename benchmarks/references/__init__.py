@@ -1,0 +1,1 @@
+"""The headline's reference models: architecture, data and seeded training of each, in plain torch."""
