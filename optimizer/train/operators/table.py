@@ -12,8 +12,11 @@ from .layout import LAYOUTS
 from .matrix import MATRICES
 from .normalization import NORMALIZATIONS
 from .pooling import POOLS
+from .quantization import QUANTIZATION
 from .reading import Operator
+from .recurrent import RECURRENT
 from .reduction import REDUCTIONS
+from .resize import RESIZE
 
 OPERATORS: Mapping[str, Operator] = {
     **ACTIVATIONS,
@@ -24,5 +27,8 @@ OPERATORS: Mapping[str, Operator] = {
     **MATRICES,
     **NORMALIZATIONS,
     **POOLS,
+    **QUANTIZATION,
+    **RECURRENT,
     **REDUCTIONS,
+    **RESIZE,
 }
