@@ -10,12 +10,14 @@ from ...ir.rewrites.fold_bn import FoldBatchNorm
 from ...ir.rewrites.strip import Strip
 from ...ir.rewrites.widen import WidenWeights
 from ..distill.distill import Distill
+from ..prune.prune import Prune
 from ..quantize.quantize import Quantize
 from ..train.finetune import Finetune
 from .float16 import StoreFloat16
 
 PASSES: dict[str, type[Any]] = {
-    kind.name: kind for kind in (Canonicalize, FoldBatchNorm, Strip, WidenWeights, Quantize, StoreFloat16, Finetune, Distill)
+    kind.name: kind
+    for kind in (Canonicalize, FoldBatchNorm, Strip, WidenWeights, Quantize, StoreFloat16, Finetune, Distill, Prune)
 }
 
 

@@ -21,13 +21,14 @@ Family = Callable[[float], Mapping[str, int]]
 
 _LOOK_AHEAD = 4
 _HALVINGS = 30
+_LEAST_SHARE = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
 class Choices:
     """What may be chosen: groups, their allowed widths and their units' scores, all by group name.
 
-    `is_comparable`: scores compare between groups; else only within one.
+    `is_comparable`: scores compare between groups; else only within one, and have a mean of 1.
     """
 
     groups: Sequence[Group]
@@ -46,8 +47,8 @@ class Choices:
         return {name: allowed.least for name, allowed in self.allowed.items()}
 
 
-def family_of(allocation: Allocation, choices: Choices, cost: CostModel) -> Family:
-    """The widths that an allocation goes through.
+def family_of(allocation: Allocation, choices: Choices, cost: Callable[[], CostModel]) -> Family:
+    """The widths that an allocation goes through; `cost` is asked for by "latency" alone.
 
     - "uniform": the same share of each group.
     - "global": one ranking of all units, by `harm` of losing one (see there).
@@ -61,7 +62,7 @@ def family_of(allocation: Allocation, choices: Choices, cost: CostModel) -> Fami
         return _by_threshold(choices, {group.name: _ascending_harm(group, choices) for group in choices.groups})
     if allocation == "isomorphic":
         return _by_threshold(choices, _class_quantiles(choices))
-    return _greedy(choices, cost)
+    return _greedy(choices, cost())
 
 
 def kept_units(group: Group, scores: NDArray[np.float64], width: int) -> tuple[int, ...]:
@@ -99,14 +100,17 @@ def reach(family: Family, count: Callable[[Widths], float], target: float) -> Ma
     return widths
 
 
-def harm(remaining: NDArray[np.float64], total: float, is_comparable: bool) -> NDArray[np.float64]:
-    """Harm of leaving a group with `remaining` of a `total` importance: -log of the share, times the total if it compares.
+def harm(remaining: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Harm of what a group has lost when `remaining` [units + 1] of its importance are left, the first being all of it.
 
-    To first order that is what is lost. Near the end it grows without bound, so that no group is emptied because each single
-    unit of it seems cheap; its increments are the layer-adaptive scores of LAMP (2010.07611).
+    -log of the share that is left, times the whole: to first order the importance that is lost. Near the end it grows without
+    bound, so that no group is emptied because each single unit of it seems cheap; divided by the whole, its increments are the
+    layer-adaptive scores of LAMP (2010.07611).
     """
-    share = np.maximum(remaining, 1e-12 * max(total, 1e-300)) / max(total, 1e-300)
-    return -np.log(share) * (total if is_comparable else 1.0)
+    whole = float(remaining[0])
+    if whole <= 0:
+        return np.zeros_like(remaining)
+    return np.asarray(-whole * np.log(np.maximum(remaining / whole, _LEAST_SHARE)))
 
 
 def _uniform(choices: Choices) -> Family:
@@ -135,8 +139,7 @@ def _left(group: Group, choices: Choices) -> NDArray[np.float64]:
 
 def _ascending_harm(group: Group, choices: Choices) -> NDArray[np.float64]:
     """Harm of each unit [units] in the order in which they go."""
-    left = _left(group, choices)
-    return np.diff(harm(left, float(left[0]), choices.is_comparable))
+    return np.diff(harm(_left(group, choices)))
 
 
 def _class_quantiles(choices: Choices) -> dict[str, NDArray[np.float64]]:
@@ -195,8 +198,9 @@ class _Descent:
         self._widths = dict(choices.full)
         self._harm: dict[str, NDArray[np.float64]] = {}
         for group in choices.groups:
-            left = _left(group, choices)
-            self._harm[group.name] = harm(left, float(left[0]), choices.is_comparable)
+            found = harm(_left(group, choices))
+            # Scores that do not compare sum to the number of units: then each whole group weighs the same.
+            self._harm[group.name] = found if choices.is_comparable else found / group.units
 
     def steps(self) -> list[tuple[str, int]]:
         """(group, its next width) in order, down to the least widths of all."""

@@ -23,10 +23,10 @@ from .costs import Extent, Extents, Product, Widths, layer_macs, sizes
 from .places import Group
 from .single_layer import Shape, shape_of, single_layer
 
-_SHARES = (0.1, 0.3, 0.6, 1.0)
+_SHARES = (0.2, 0.5, 1.0)
 # What a runtime calls the layer in its own profile; other rows change layouts for the sake of this one layer.
 _LAYER_WORDS = ("conv", "gemm", "matmul", "fullyconnected", "fully_connected")
-_RUNS, _REPEATS = 9, 3
+_RUNS, _REPEATS = 7, 2
 
 
 def timed_runtimes(profile: DeviceProfile | None) -> tuple[str, ...]:

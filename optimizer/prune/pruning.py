@@ -162,13 +162,13 @@ class Pruning:
         """What the model as it came costs."""
         return self._latency.total(self._full) if self._options.of == "latency" else counted(self._start, self._options.of)
 
-    @cached_property
     def _cost(self) -> CostModel:
         """What the allocation "latency" weighs importance against."""
         if timed_runtimes(self._needs.profile):
             return self._latency
-        if self._options.allocation == "latency" and not self._options.ratios:
-            self._notes.append(f"{self._untimed()}: multiply-accumulates stand for time when importance is weighed")
+        told = f"{self._untimed()}: importance is weighed against multiply-accumulates instead of time"
+        if told not in self._notes:
+            self._notes.append(told)
         return counted_macs(self._start, self._groups)
 
     @cached_property

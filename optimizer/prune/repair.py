@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from ...ir.model import Model
 from ..train.needs import TrainingNeeds
@@ -49,5 +50,5 @@ def between(model: Model, epochs: int, batch: int, lr: float | None, needs: Trai
     """`model` after a short training between two removals: distilled from the reference, with labels where there are any."""
     from ..distill.distill import Distill
 
-    result = Distill(epochs=epochs, batch=batch, lr=lr).run(model, needs)
+    result = Distill(epochs=epochs, batch=batch, lr=lr).run(model, replace(needs, student=None))
     return result.model, result.notes
