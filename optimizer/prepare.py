@@ -27,6 +27,7 @@ from ..core.progress import Progress
 from ..core.store import StepStore
 from ..device_profiles.detect import host_cpu
 from ..ir.model import Model
+from ..ir.passes import Pass
 from ..ir.pipeline import Pipeline
 from ..ir.rewrites.batch import fix_batch
 from ..ir.rewrites.canonicalize import Canonicalize
@@ -49,8 +50,6 @@ _DEFAULT_ACCEPT = 3000
 _LEAST_ACCEPT = 400
 _MOST_FOR_SLICES = 10
 _MOMENT_SAMPLES = 128
-_BEFORE_TRAINING = Pipeline([Strip(), Canonicalize(), WidenWeights()])
-_AFTER_TRAINING = Pipeline([Canonicalize(), FoldBatchNorm(), Canonicalize()])
 
 
 def open_data(recipe: Recipe) -> Dataset:
@@ -85,17 +84,11 @@ def prepare_model(ingested: Ingested) -> tuple[Model, str]:
     return base, str(pipeline)
 
 
-def training_start(ingested: Ingested) -> Model:
-    """The model that training passes start from: the ingested one in training form; raises ModelError."""
-    from .train.form import training_form
-
-    return training_form(_BEFORE_TRAINING.run(ingested.model)[0])
-
-
-def prepare_trained(trained: Model, passes: Pipeline) -> tuple[Model, str]:
-    """Like `prepare_model`, from what `passes` made of the training form."""
-    base, _ = _AFTER_TRAINING.run(fix_batch(trained, 1))
-    return base, str(Pipeline([*_BEFORE_TRAINING.passes, *passes.passes, *_AFTER_TRAINING.passes]))
+def prepare_trained(trained: Model, passes: Sequence[Pass]) -> tuple[Model, str]:
+    """Like `prepare_model`, from what `passes` made of the ingested model in training form, whose weights are float32."""
+    after = (Canonicalize(), FoldBatchNorm(), Canonicalize())
+    base, _ = Pipeline(after).run(fix_batch(trained, 1))
+    return base, str(Pipeline([Strip(), Canonicalize(), WidenWeights(), *passes, *after]))
 
 
 def bind_data(recipe: Recipe, data: Dataset, base: Model) -> Dataset:

@@ -20,7 +20,7 @@ class Purse:
 
     def __init__(self, text: str | None, weights: Sequence[float]) -> None:
         """`text` is the budget or None for no limit, `weights` those of the trainings to come; raises UsageError."""
-        self._left = None if text is None else Budget.parse(text).seconds
+        self._whole = self._left = None if text is None else Budget.parse(text).whole_seconds
         self._weights = list(weights)
         least = _LEAST_SECONDS * len(self._weights)
         if self._left is not None and self._left < least:
@@ -40,6 +40,6 @@ class Purse:
             return
         start = time.monotonic()
         try:
-            yield Budget(self._left * (weight / whole if whole > 0 else 1.0))
+            yield Budget(self._left * (weight / whole if whole > 0 else 1.0), self._whole)
         finally:
             self._left -= time.monotonic() - start

@@ -22,7 +22,6 @@ from ..ir.pipeline import Pipeline, pass_text
 from ..ir.verify import verify_weights
 from .purse import Purse
 from .train.needs import TrainingNeeds
-from .train.schedule import Schedule
 from .variants import Variant
 
 
@@ -42,7 +41,7 @@ def weights_of(variants: Sequence[Variant], schemes: int) -> list[float]:
 
 
 def _weight(item: object) -> float:
-    return float(item.epochs) if isinstance(item, Schedule) else 1.0
+    return float(getattr(item, "epochs", 1))
 
 
 class Trainer:

@@ -24,7 +24,8 @@ from .recipes import RECIPES
 from .train.needs import TrainingNeeds
 
 _NAMED = re.compile(r"\s*(?P<name>[a-z][a-z0-9-]*)\s*:(?P<text>.*)", re.DOTALL)
-_LONGEST_NAME = 24
+_LONGEST_NAME = 14
+_PLAIN = "plain"
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,8 @@ def variants_of(recipe: Recipe) -> tuple[Variant, ...]:
         texts.append((match["name"], match["text"]) if match else (f"pipeline-{number}", given))
     names = [name for name, _ in texts]
     for name in names:
+        if name == _PLAIN:
+            raise UsageError(f"the name {name!r} is the model's own, without a pipeline; name the pipeline otherwise.")
         if names.count(name) > 1:
             raise UsageError(f"two pipelines are named {name!r}; name one of them otherwise, as 'other: TEXT'.")
         if len(name) > _LONGEST_NAME:

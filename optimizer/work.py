@@ -11,13 +11,12 @@ from functools import cache
 from ..calibration.classes import classes_note, unlabelled_note
 from ..calibration.dataset import Dataset, Split
 from ..calibration.splits import Splits
-from ..core.errors import EdgewrightError, RuntimeFailure, StoreError, UsageError
+from ..core.errors import DataError, EdgewrightError, RuntimeFailure, StoreError, UsageError
 from ..core.progress import Progress
 from ..core.store import StepStore
 from ..device_profiles.loader import load
 from ..device_profiles.profile import DeviceProfile
 from ..ir.model import Model
-from ..ir.pipeline import Pipeline
 from ..runtimes import registry
 from ..runtimes.bench.memory import peak_memory_bytes
 from . import prepare
@@ -157,7 +156,7 @@ class Work:
     def _starts(self, splits: Splits, profiles: Sequence[DeviceProfile]) -> tuple[Start, ...]:
         """What each variant becomes; one that breaks is told of, and the others go on without it.
 
-        Where the request itself is at fault and nothing is trained yet, its UsageError is raised.
+        Where the request or the data are at fault and nothing is trained yet, that is raised.
         """
         trainer = None if self.company is None else self._trainer(self.company, splits, profiles)
         starts: list[Start] = []
@@ -167,7 +166,7 @@ class Work:
             except StoreError:
                 raise
             except EdgewrightError as error:
-                if isinstance(error, UsageError) and not any(start.steps for start in starts):
+                if isinstance(error, (DataError, UsageError)) and not any(start.steps for start in starts):
                     raise
                 starts.append(Start(variant, None, why=str(error)))
             except Exception as error:  # a mistake of ours in one variant: the others go on without it
@@ -199,7 +198,7 @@ class Work:
         if trainer is None or not variant.passes:
             return Start(variant, Builder(self.store, self.base, self.pipeline, self._calibration_of(self.base), trainer))
         trained, steps = trainer.run(variant)
-        base, pipeline = prepare.prepare_trained(trained, Pipeline(variant.passes))
+        base, pipeline = prepare.prepare_trained(trained, variant.passes)
         return Start(variant, Builder(self.store, base, pipeline, self._calibration_of(base), trainer), tuple(steps))
 
     def _target(self, kit: Kit, profile: DeviceProfile, accept: Exam, ledger: Ledger, starts: Sequence[Start]) -> Target:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -51,11 +51,16 @@ def fitting(columns: Sequence[Column], width: int, gap: int = 2) -> list[Column]
 
 
 def table_of(
-    columns: Sequence[Column], width: int, styles: Sequence[str], last_styles: Sequence[str], least_gap: int = 2
+    columns: Sequence[Column],
+    width: int,
+    styles: Sequence[str],
+    last_styles: Sequence[str],
+    least_gap: int = 2,
+    heads: Mapping[int, str] | None = None,
 ) -> Table:
     """A table of what fits; a row's style, and that of its last cell, which holds the verdict.
 
-    Columns stand two apart, or `least_gap` where that saves a column.
+    Columns stand two apart, or `least_gap` where that saves a column. `heads` are titles above rows, in the first column.
     """
     from rich.table import Table
     from rich.text import Text
@@ -74,6 +79,8 @@ def table_of(
             overflow="fold" if column.is_folded else "ellipsis",
         )
     for row, style in enumerate(styles):
+        if heads and row in heads:
+            table.add_row(Text(heads[row], style="bold"))
         *cells, last = (column.cells[row] for column in shown)
         table.add_row(*(Text(cell, style=style) for cell in cells), Text(last, style=f"{style} {last_styles[row]}".strip()))
     return table

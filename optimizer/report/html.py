@@ -13,10 +13,14 @@ from importlib.resources import files
 from typing import Any
 
 from . import marks, pictures, sentences, words
+from .frontier import frontier
 from .parts import Judgement, Latency, OperatorTime
 from .types import Candidate, CompileReport, TargetReport
 
 TOP_OPERATORS = 15
+# Width and height on a screen and on a phone.
+_FRONTIER = ((760, 430), (360, 420))
+_SCATTER = ((760, 400), (360, 380))
 _STATUS_SIGN = {"passed": "✓", "failed": "✕", "undecided": "?", "reported": "·", "tried": "·"}
 _NUMBER_SIGN = re.compile(r"(?<![\w.-])-(?=\d)")
 
@@ -32,7 +36,9 @@ def render(report: CompileReport) -> str:
     template = environment.from_string((files(__package__) / "templates" / "report.html.j2").read_text(encoding="utf-8"))
     targets = sorted(report.targets, key=lambda target: target.released)
     views = [_target(index, target, report) for index, target in enumerate(targets, 1)]
-    page = template.render(report=report, model=_model(report), targets=views, provenance=_provenance(report))
+    page = template.render(
+        report=report, model=_model(report), targets=views, variants=_variants(report), provenance=_provenance(report)
+    )
     return "\n".join(line.rstrip() for line in page.splitlines() if line.strip()) + "\n"
 
 
@@ -78,7 +84,11 @@ def _target(index: int, target: TargetReport, report: CompileReport) -> dict[str
         "judged": sentences.judged_text(target),
         "look": sentences.look_text(report.ledger.get(target.profile)),
         "tried": sentences.tried_note(target, report),
-        "pictures": [_markup(pictures.scatter(target, width, height)) for width, height in ((760, 400), (360, 380))],
+        "frontiers": [_markup(frontier(target, *size)) for size in _FRONTIER] if _has_variants(target) else [],
+        # Where nothing is timed it would show sizes, as the frontier does.
+        "pictures": [_markup(pictures.scatter(target, *size)) for size in _SCATTER]
+        if any(candidate.latency_ms for candidate in target.candidates) or not _has_variants(target)
+        else [],
         "rows": _rows(target),
         "metric": _metric(target),
         "remarks": _remarks(target),
@@ -101,9 +111,34 @@ def _metric(target: TargetReport) -> str:
     return words.metric_title(names.pop()) if len(names) == 1 else "Metric"
 
 
+def _has_variants(target: TargetReport) -> bool:
+    return any(candidate.variant for candidate in target.candidates)
+
+
+def _variants(report: CompileReport) -> list[dict[str, Any]]:
+    """Each pipeline beside the plain model, with what its passes did."""
+    return [
+        {
+            "name": words.printable(item.name),
+            "pipeline": words.printable(item.pipeline),
+            "notes": sentences.variant_notes(item, report.model),
+            "parameters": words.quantity(item.parameters),
+            "macs": words.quantity(item.macs),
+            "seconds": words.seconds(item.seconds) if item.passes else words.NONE,
+        }
+        for item in report.variants
+    ]
+
+
 def _rows(target: TargetReport) -> list[dict[str, Any]]:
     largest = max((candidate.size_bytes or 0 for candidate in target.candidates), default=0)
-    return [_row(target, number, candidate, largest) for number, candidate in enumerate(target.candidates, 1)]
+    rows = [_row(target, number, candidate, largest) for number, candidate in enumerate(target.candidates, 1)]
+    before = None
+    for row, candidate in zip(rows, target.candidates, strict=True):
+        is_first = _has_variants(target) and candidate.variant != before
+        row["head"] = words.variant_title(candidate.variant) if is_first else ""
+        before = candidate.variant
+    return rows
 
 
 def _row(target: TargetReport, number: int, candidate: Candidate, largest: int) -> dict[str, Any]:
@@ -114,13 +149,13 @@ def _row(target: TargetReport, number: int, candidate: Candidate, largest: int) 
     return {
         "number": number,
         "runtime": words.runtime_title(candidate.runtime),
-        "precision": words.printable(candidate.precision)
-        + (f" ({words.printable(candidate.variant)})" if candidate.variant else ""),
+        "precision": words.printable(candidate.precision),
         "is_released": candidate.key == target.chosen,
         "is_baseline": candidate.key == target.baseline,
         "verdict": sentences.standing(candidate),
         "sign": _STATUS_SIGN[sentences.standing(candidate)],
         "size": words.size(candidate.size_bytes),
+        "smaller": words.smaller(target, candidate) if _has_variants(target) else words.NONE,
         "bar": _markup(marks.bar(candidate.size_bytes / largest if candidate.size_bytes and largest else None, 56.0)),
         "latency": [words.short_milliseconds(value) for value in (latency.p50, latency.p90, latency.p99)],
         "times": words.times(speed),

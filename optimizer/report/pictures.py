@@ -1,78 +1,30 @@
-"""The picture of a profile's candidates: what each costs in accuracy against how long it takes, drawn as SVG by matplotlib.
-
-The same target gives the same bytes: ids are salted with the picture's name and no date is written. Text stays text.
-"""
+"""The picture of a profile's candidates: what each costs in accuracy against how long it takes, drawn as SVG by matplotlib."""
 
 from __future__ import annotations
 
-import io
-import re
-import warnings
-from dataclasses import dataclass
-from html import escape
 from typing import Any
 
+from .canvas import (
+    COLOURS,
+    INK,
+    OTHER,
+    QUIET,
+    Point,
+    draw_margin,
+    drawn,
+    inside,
+    limits_of,
+    points_of,
+    resolution,
+    signed,
+    svg_of,
+    title_of,
+)
 from .parts import Judgement
-from .types import Candidate, TargetReport
-from .words import NONE, Unit, is_lower_better, kind_of, metric_title, number, runtime_title, unit_of
+from .types import TargetReport
+from .words import NONE, Unit, number, runtime_title, unit_of
 
-COLOURS = {"onnxruntime": "#0a5f9e", "openvino": "#c2570c", "litert": "#00805f"}
-_OTHER = "#6b4c9a"
 _SHAPES = {"float32": "o", "float16": "s", "int8": "^"}
-_LARGEST = 1e30
-_INK = "#1c1f23"
-_QUIET = "#5b6269"
-_STYLE = {
-    "svg.fonttype": "none",
-    "text.parse_math": False,
-    "font.family": "DejaVu Sans",
-    "font.size": 11,
-    "axes.edgecolor": "#9aa1a8",
-    "axes.labelcolor": _QUIET,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "xtick.color": _QUIET,
-    "ytick.color": _QUIET,
-    "text.color": _INK,
-    "axes.linewidth": 0.8,
-    "axes.unicode_minus": True,
-}
-
-
-@dataclass(frozen=True)
-class Point:
-    """A candidate on the picture: `row` is its number in the table, `judgement` what it costs."""
-
-    row: int
-    candidate: Candidate
-    judgement: Judgement
-    is_released: bool
-
-    @property
-    def p50(self) -> float | None:
-        """Median latency in milliseconds, or None."""
-        return self.candidate.latency_ms.p50 if self.candidate.latency_ms else None
-
-
-def _drawn(value: float | None, factor: float = 1.0) -> float:
-    """A value on its axis, held within what can be drawn at all."""
-    return min(max((value or 0.0) * factor, -_LARGEST), _LARGEST)
-
-
-def _resolution(*values: float) -> float:
-    """The least room beside values of this size that an axis can still resolve."""
-    return max(1e-9, *(1e-6 * abs(value) for value in values))
-
-
-def points_of(target: TargetReport) -> list[Point]:
-    """The candidates that have a value of the target's first gate."""
-    metric = next((item.metric for candidate in target.candidates for item in candidate.verdicts if item.slice is None), None)
-    found = []
-    for row, candidate in enumerate(target.candidates, 1):
-        judgement = next((item for item in candidate.verdicts if item.metric == metric and item.slice is None), None)
-        if judgement is not None and judgement.measured is not None:
-            found.append(Point(row, candidate, judgement, candidate.key == target.chosen))
-    return found
 
 
 def scatter(target: TargetReport, width: int, height: int) -> str:
@@ -84,19 +36,8 @@ def scatter(target: TargetReport, width: int, height: int) -> str:
     points = points_of(target)
     if not points:
         return ""
-    import matplotlib as mpl
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
-    name = re.sub(r"[^a-z0-9]+", "-", f"{target.profile}-{width}".lower())
-    with mpl.rc_context({**_STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        figure = Figure(figsize=(width / 72, height / 72), dpi=72)
-        FigureCanvasSVG(figure)
-        _draw(figure, points, width, height)
-        stream = io.StringIO()
-        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    return _inline(stream.getvalue(), name, _description(target, points))
+    name = f"{target.profile}-{width}"
+    return svg_of(lambda figure: _draw(figure, points, width, height), name, width, height, _description(target, points))
 
 
 def _draw(figure: Any, points: list[Point], width: int, height: int) -> None:
@@ -106,7 +47,7 @@ def _draw(figure: Any, points: list[Point], width: int, height: int) -> None:
     left, right, top, bottom = 62 / width, 1 - 10 / width, 1 - 30 / height, 92 / height
     strip = 0.0 if not (timed and apart) else min(0.4, max(90, 24 * len(apart)) / width)
     main = figure.add_axes((left, bottom, right - left - (strip + 0.02 if strip else 0), top - bottom))
-    limits, clipped = _limits(points, unit)
+    limits, clipped = limits_of(points, unit)
     sides = [(main, timed or apart, _latency if timed else _size)]
     if strip:
         beside = figure.add_axes((right - strip, bottom, strip, top - bottom))
@@ -117,12 +58,12 @@ def _draw(figure: Any, points: list[Point], width: int, height: int) -> None:
         axes.set_ylim(*limits)
         axes.grid(axis="y", color="#e4e7ea", linewidth=0.8, zorder=0)
         axes.set_axisbelow(True)
-        _margin(axes, points, unit, limits)
+        draw_margin(axes, points, unit, limits)
         for point in shown:
             _mark(axes, point, place(point), unit, limits, clipped)
         _number_points(axes, shown, place, unit, limits)
     _dress(main, timed, unit)
-    main.text(0, 1, _title(points[0].judgement, unit), transform=main.transAxes, va="bottom", ha="left", fontsize=11)
+    main.text(0, 1, title_of(points[0].judgement, unit), transform=main.transAxes, va="bottom", ha="left", fontsize=11)
     if strip:
         beside.set_xlim(-0.7, len(apart) - 0.3)
         beside.set_xticks([])
@@ -130,17 +71,12 @@ def _draw(figure: Any, points: list[Point], width: int, height: int) -> None:
     _key(figure, points, width, height)
 
 
-def _signed(text: str) -> str:
-    """With true minus signs; no identifier comes here."""
-    return text.replace("-", "−")
-
-
 def _latency(point: Point) -> float:
-    return _drawn(point.p50)
+    return drawn(point.p50)
 
 
 def _size(point: Point) -> float:
-    return _drawn(float(min(point.candidate.size_bytes or 0, 10**30)), 1e-6)
+    return drawn(float(min(point.candidate.size_bytes or 0, 10**30)), 1e-6)
 
 
 def _slot(apart: list[Point]) -> Any:
@@ -148,69 +84,20 @@ def _slot(apart: list[Point]) -> Any:
     return lambda point: float(rows.index(point.row))
 
 
-def _title(judgement: Judgement, unit: Unit) -> str:
-    what = {"difference": " against the reference", "ratio": " over the reference's", "value": ""}[kind_of(judgement)]
-    return f"{metric_title(judgement.metric)}{what}" + (f", {unit.suffix}" if unit.suffix else "")
-
-
-def _limits(points: list[Point], unit: Unit) -> tuple[tuple[float, float], bool]:
-    """Vertical limits around margin and estimates; a far outlier is cut rather than squeezing all the others flat."""
-    judgements = [point.judgement for point in points]
-    estimates = [_drawn(item.measured, unit.factor) for item in judgements if item.measured is not None]
-    margins = [_drawn(item.threshold, unit.factor) for item in judgements if item.threshold is not None]
-    ends = [_drawn(value, unit.factor) for item in judgements for value in (item.low, item.high) if value is not None]
-    anchors = margins + ([0.0] if kind_of(judgements[0]) == "difference" else [max(estimates)])
-    reach = max(max(anchors) - min(anchors), 1e-9 if unit.suffix == "" else 0.05)
-    low = max(min([*ends, *estimates, *anchors]), min(anchors) - reach)
-    high = min(max([*ends, *estimates, *anchors]), max(anchors) + reach)
-    pad = max(0.1 * (high - low), _resolution(low, high))
-    limits = (low - pad, high + pad)
-    return limits, any(not limits[0] <= value <= limits[1] for value in estimates)
-
-
-def _inside(value: float, limits: tuple[float, float]) -> float:
-    edge = 0.04 * (limits[1] - limits[0])
-    return min(max(value, limits[0] + edge), limits[1] - edge)
-
-
-def _margin(axes: Any, points: list[Point], unit: Unit, limits: tuple[float, float]) -> None:
-    judgement = points[0].judgement
-    if judgement.threshold is None:
-        return
-    margin = _drawn(judgement.threshold, unit.factor)
-    is_upper = is_lower_better(judgement)
-    limit = "margin" if kind_of(judgement) == "difference" else "gate"
-    axes.axhspan(*((margin, limits[1]) if is_upper else (limits[0], margin)), color="#f4efe9", zorder=0, linewidth=0)
-    axes.axhline(margin, color=_INK, linewidth=1.1, linestyle=(0, (5, 3)), zorder=1)
-    if axes.get_ylabel() == "" and axes.spines["left"].get_visible():
-        axes.annotate(
-            _signed(f"{limit} {unit.text(judgement.threshold)}"),
-            (0, margin),
-            (4, 3 if is_upper else -3),
-            xycoords=("axes fraction", "data"),
-            textcoords="offset points",
-            va="bottom" if is_upper else "top",
-            fontsize=10,
-            color=_INK,
-            bbox={"facecolor": "#f4efe9", "edgecolor": "none", "pad": 1.0},
-            zorder=5,
-        )
-
-
 def _mark(axes: Any, point: Point, x: float, unit: Unit, limits: tuple[float, float], clipped: bool) -> None:
     judgement, latency = point.judgement, point.candidate.latency_ms
-    colour = COLOURS.get(point.candidate.runtime, _OTHER)
-    measured = _drawn(judgement.measured, unit.factor)
-    y = _inside(measured, limits) if clipped else measured
+    colour = COLOURS.get(point.candidate.runtime, OTHER)
+    measured = drawn(judgement.measured, unit.factor)
+    y = inside(measured, limits) if clipped else measured
     if judgement.low is not None and judgement.high is not None:
-        ends = [min(max(_drawn(value, unit.factor), limits[0]), limits[1]) for value in (judgement.low, judgement.high)]
+        ends = [min(max(drawn(value, unit.factor), limits[0]), limits[1]) for value in (judgement.low, judgement.high)]
         axes.plot([x, x], ends, color=colour, linewidth=1.3, zorder=2, solid_capstyle="butt")
     if latency is not None and latency.p50 is not None and latency.p90 is not None:
-        axes.plot([x, _drawn(latency.p90)], [y, y], color=colour, linewidth=1.3, zorder=2, solid_capstyle="butt")
+        axes.plot([x, drawn(latency.p90)], [y, y], color=colour, linewidth=1.3, zorder=2, solid_capstyle="butt")
     shape = _SHAPES.get(point.candidate.precision, "D")
     axes.plot([x], [y], shape, color=colour, markersize=8, markeredgecolor="white", markeredgewidth=0.8, zorder=4)
     if point.is_released:
-        axes.plot([x], [y], "o", markersize=18, markerfacecolor="none", markeredgecolor=_INK, markeredgewidth=1.6, zorder=3)
+        axes.plot([x], [y], "o", markersize=18, markerfacecolor="none", markeredgecolor=INK, markeredgewidth=1.6, zorder=3)
 
 
 def _number_points(axes: Any, shown: list[Point], place: Any, unit: Unit, limits: tuple[float, float]) -> None:
@@ -223,7 +110,7 @@ def _number_points(axes: Any, shown: list[Point], place: Any, unit: Unit, limits
     span = axes.get_xlim()
 
     def pixels(point: Point) -> tuple[float, float]:
-        measured = _inside(_drawn(point.judgement.measured, unit.factor), limits)
+        measured = inside(drawn(point.judgement.measured, unit.factor), limits)
         across = (place(point) - span[0]) / ((span[1] - span[0]) or 1.0)
         up = (measured - limits[0]) / (limits[1] - limits[0])
         return (box.x0 + across * box.width) * wide, (box.y0 + up * box.height) * tall
@@ -233,11 +120,11 @@ def _number_points(axes: Any, shown: list[Point], place: Any, unit: Unit, limits
     taken += [(pixels(point)[0], *_upright(point.judgement, unit, limits, box.y0 * tall, per_unit)) for point in shown]
     for point in shown:
         x, y = pixels(point)
-        measured = _drawn(point.judgement.measured, unit.factor)
+        measured = drawn(point.judgement.measured, unit.factor)
         is_cut = not limits[0] <= measured <= limits[1]
         arrow = "↓" if measured < limits[0] else "↑"
         text = f"{point.row}" + (" released" if point.is_released else "")
-        text += _signed(f"  {arrow} {unit.text(point.judgement.measured)}") if is_cut else ""
+        text += signed(f"  {arrow} {unit.text(point.judgement.measured)}") if is_cut else ""
         length = 6.6 * len(text)
         reach = 15.0 if point.is_released else 11.0
         spots = [(sign * (reach + length / 2), rise) for rise in (0.0, 12.0, -12.0, 20.0, -20.0) for sign in (1, -1)] + [
@@ -279,7 +166,7 @@ def _areas(point: Point, at: tuple[float, float], per_unit: float) -> list[tuple
     areas = [(x, y, side, side)]
     latency = point.candidate.latency_ms
     if latency is not None and latency.p50 is not None and latency.p90 is not None:
-        length = (_drawn(latency.p90) - _drawn(latency.p50)) * per_unit
+        length = (drawn(latency.p90) - drawn(latency.p50)) * per_unit
         areas.append((x + length / 2, y, length, 3.0))
     return areas
 
@@ -289,13 +176,13 @@ def _upright(
 ) -> tuple[float, float, float]:
     """What the bar of a gate's interval covers: its middle's height, its width and its length in pixels."""
     values = [judgement.measured or 0.0 if value is None else value for value in (judgement.low, judgement.high)]
-    low, high = (min(max(_drawn(value, unit.factor), limits[0]), limits[1]) for value in values)
+    low, high = (min(max(drawn(value, unit.factor), limits[0]), limits[1]) for value in values)
     return floor + ((low + high) / 2 - limits[0]) * per_unit, 3.0, (high - low) * per_unit
 
 
 def _room(axes: Any, places: list[float]) -> None:
     low, high = min(places), max(places)
-    pad = max(0.12 * (high - low), _resolution(low, high)) if high > low else 0.2 * abs(high) or 1.0
+    pad = max(0.12 * (high - low), resolution(low, high)) if high > low else 0.2 * abs(high) or 1.0
     axes.set_xlim(max(low - pad, 0.0) if low > 0 else low - pad, high + 1.5 * pad)
 
 
@@ -304,12 +191,12 @@ def _dress(axes: Any, timed: list[Point], unit: Unit) -> None:
 
     axes.set_xlabel("median latency, ms (bar to p90)" if timed else "file size, MB (latency was not measured)")
     axes.xaxis.set_major_locator(MaxNLocator(6))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _signed(f"{value:.6g}")))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: signed(f"{value:.6g}")))
     low, high = axes.get_ylim()
     digits = 1 if unit.suffix and high - low > 0.8 else 2 if unit.suffix else 3
     plain = Unit(1.0, digits, unit.is_signed, "")
     axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _signed(plain.text(value))))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: signed(plain.text(value))))
 
 
 def _key(figure: Any, points: list[Point], width: int, height: int) -> None:
@@ -322,8 +209,8 @@ def _key(figure: Any, points: list[Point], width: int, height: int) -> None:
     precisions = list(dict.fromkeys(point.candidate.precision for point in points))
     runtimes = list(dict.fromkeys(point.candidate.runtime for point in points))
     rows = [
-        [handle(_SHAPES.get(name, "D"), _QUIET, name) for name in precisions],
-        [handle("o", COLOURS.get(name, _OTHER), runtime_title(name)) for name in runtimes],
+        [handle(_SHAPES.get(name, "D"), QUIET, name) for name in precisions],
+        [handle("o", COLOURS.get(name, OTHER), runtime_title(name)) for name in runtimes],
     ]
     for line, handles in enumerate(rows):
         legend = figure.legend(
@@ -351,14 +238,3 @@ def _description(target: TargetReport, points: list[Point]) -> str:
         runtime = runtime_title(point.candidate.runtime)
         parts.append(f"{point.row}: {runtime} {point.candidate.precision}, {time}, {cost}{released}")
     return f"Candidates for {target.title or target.profile}. " + "; ".join(parts)
-
-
-def _inline(svg: str, name: str, description: str) -> str:
-    """The `<svg>` element alone, with ids of its own, a description, and no outside reference."""
-    body = svg[svg.index("<svg") :]
-    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
-    body = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', body)
-    body = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{name}-", body)
-    head = f'<svg class="picture" role="img" aria-label="{escape(description)}"'
-    body = re.sub(r'^<svg\b([^>]*?) width="[^"]*"', r"<svg\1", re.sub(r'^(<svg\b[^>]*?) height="[^"]*"', r"\1", body))
-    return body.replace("<svg", head, 1).strip()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from . import words
 from .parts import Judgement, Status
-from .types import Candidate, CompileReport, TargetReport
+from .types import Candidate, CompileReport, ModelInfo, TargetReport, VariantInfo
 
 SEARCH = "search"
 # All looks at the same judging data share this error level.
@@ -103,6 +103,26 @@ def reason(candidate: Candidate) -> str:
     if candidate.verdict == "passed" or (standing(candidate) == "tried" and (is_verdict or not candidate.why)):
         return ""
     return told(candidate.why, candidate.verdicts) or "no reason was given"
+
+
+def variant_notes(item: VariantInfo, plain: ModelInfo) -> list[str]:
+    """What a variant's float model is beside the plain one, and what each of its passes did; or how it broke."""
+    if item.why:
+        return [f"failed: {words.printable(item.why)}"]
+    lines = [f"{words.printable(p.text)}, {words.seconds(p.seconds)}: {_joined(p.notes)}" for p in item.passes]
+    left = [
+        f"{ours / theirs:.0%} of the {what}".replace("%", " %")
+        for what, ours, theirs in (
+            ("parameters", item.parameters, plain.parameters),
+            ("multiply-adds", item.macs, plain.macs),
+        )
+        if ours is not None and theirs
+    ]
+    return [*lines, *([f"leaves {' and '.join(left)}"] if left and item.passes else [])]
+
+
+def _joined(notes: Sequence[str]) -> str:
+    return "; ".join(words.printable(note).rstrip(".") for note in notes) or "done"
 
 
 def judged_text(target: TargetReport) -> str:

@@ -5,6 +5,7 @@ Nothing is said by colour alone, nothing in a model's or column's name reaches t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ PIPED_WIDTH = 100
 _STYLES = {"passed": "green", "failed": "red", "undecided": "yellow"}
 _NAME_WIDTH = 14
 _GATE_WIDTH = 24
+_MOST_NAMES = 4
 
 
 def print_report(report: CompileReport, console: Console, out: Path) -> None:
@@ -41,6 +43,7 @@ def report_text(report: CompileReport, out: Path, width: int = PIPED_WIDTH) -> s
 
 
 def _print(report: CompileReport, console: Console, out: Path) -> None:
+    _print_variants(report, console)
     for target in report.targets:
         _print_target(target, report, console)
     for target in report.targets:
@@ -59,6 +62,16 @@ def _paragraph(console: Console, text: str, indent: int = 0, style: str = "") ->
     from rich.text import Text
 
     console.print(Padding(Text(words.printable(text), style=style), (0, 0, 0, indent)))
+
+
+def _print_variants(report: CompileReport, console: Console) -> None:
+    """Each pipeline beside the plain model: its text, what its passes did, or how it broke."""
+    for item in report.variants:
+        _paragraph(console, f"{item.name}: {item.pipeline}", style="bold")
+        for text in sentences.variant_notes(item, report.model):
+            _paragraph(console, text, 2)
+    if report.variants:
+        console.print()
 
 
 def _print_target(target: TargetReport, report: CompileReport, console: Console) -> None:
@@ -92,6 +105,7 @@ def _print_target(target: TargetReport, report: CompileReport, console: Console)
 
 def _table(target: TargetReport, width: int) -> Table:
     candidates = target.candidates
+    heads = _heads(candidates)
     leads = [words.leading(candidate) for candidate in candidates]
     metrics = {words.metric_title(judgement.metric) for judgement in leads if judgement}
     is_mixed = len(metrics) > 1
@@ -99,8 +113,9 @@ def _table(target: TargetReport, width: int) -> Table:
     verdicts = ["RELEASED" if item.key == target.chosen else sentences.standing(item) for item in candidates]
     columns = [
         Column("  runtime", [_name(target, candidate) for candidate in candidates], limit=_NAME_WIDTH),
-        Column("precision", [_precision(candidate) for candidate in candidates], limit=9),
+        Column("precision", [words.printable(candidate.precision) for candidate in candidates], limit=9),
         Column("size", [words.size(candidate.size_bytes) for candidate in candidates], 1, is_figure=True),
+        *([Column("smaller", [words.smaller(target, item) for item in candidates], 0, is_figure=True)] if heads else []),
         Column("p50 ms", [words.p50(candidate.latency_ms) for candidate in candidates], 2, is_figure=True),
         Column("speed-up", [words.times(candidate.speedup) for candidate in candidates], 3, is_figure=True),
         Column("95 % interval", [_interval(candidate) for candidate in candidates], 6, is_figure=True),
@@ -111,15 +126,20 @@ def _table(target: TargetReport, width: int) -> Table:
         Column("verdict", verdicts),
     ]
     styles = ["bold" if candidate.key == target.chosen else "" for candidate in candidates]
-    return table_of(columns, width, styles, [_STYLES.get(sentences.standing(item), "") for item in candidates])
+    last_styles = [_STYLES.get(sentences.standing(item), "") for item in candidates]
+    return table_of(columns, width, styles, last_styles, heads=heads)
+
+
+def _heads(candidates: Sequence[Candidate]) -> dict[int, str]:
+    """The variant's name above the first of its candidates, where there is more than the plain model."""
+    if not any(candidate.variant for candidate in candidates):
+        return {}
+    names = [words.variant_title(candidate.variant) for candidate in candidates]
+    return {row: name for row, name in enumerate(names) if row == 0 or names[row - 1] != name}
 
 
 def _name(target: TargetReport, candidate: Candidate) -> str:
     return ("> " if candidate.key == target.chosen else "  ") + words.runtime_title(candidate.runtime)
-
-
-def _precision(candidate: Candidate) -> str:
-    return words.printable(candidate.precision) + (f" {words.printable(candidate.variant)}" if candidate.variant else "")
 
 
 def _interval(candidate: Candidate) -> str:
@@ -167,6 +187,7 @@ def _notes(target: TargetReport) -> list[str]:
     found: dict[str, list[str]] = {}
     for candidate in target.candidates:
         name = f"{words.runtime_title(candidate.runtime)} {words.printable(candidate.precision)}"
+        name += f" ({words.printable(candidate.variant)})" if candidate.variant else ""
         why = sentences.reason(candidate)
         if why:
             found.setdefault(f"{sentences.standing(candidate)}: {why}", []).append(name)
@@ -174,6 +195,11 @@ def _notes(target: TargetReport) -> list[str]:
             found.setdefault(f"- {text}", []).append(name)
     everyone = len(target.candidates)
     return [
-        text if text.startswith("- ") and len(names) == everyone else f"{', '.join(names)}: {text.removeprefix('- ')}"
+        text if text.startswith("- ") and len(names) == everyone else f"{_some(names)}: {text.removeprefix('- ')}"
         for text, names in found.items()
     ]
+
+
+def _some(names: Sequence[str]) -> str:
+    """The names, or of many the first and how many more there are."""
+    return ", ".join(names) if len(names) <= _MOST_NAMES else f"{', '.join(names[:3])} and {len(names) - 3} more"

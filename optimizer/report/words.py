@@ -230,15 +230,40 @@ def judgement_text(judgement: Judgement) -> str:
     return f"{judgement_title(judgement)} {told} ({inside})"
 
 
+def variant_title(name: str) -> str:
+    """A variant's name; the plain model has none of its own."""
+    return printable(name) or "plain"
+
+
+def smaller(target: TargetReport, candidate: Candidate) -> str:
+    """By how much it is smaller than the best float32 file, "74 %", or nothing where either size is unknown."""
+    share = _saved(target, candidate)
+    return NONE if share is None else _share(share)
+
+
+def _saved(target: TargetReport, candidate: Candidate) -> float | None:
+    base = target.reference
+    if base is None or not base.size_bytes or not candidate.size_bytes:
+        return None
+    return 1 - candidate.size_bytes / base.size_bytes
+
+
+def _share(value: float) -> str:
+    """A share in per cent; from 90 % on a decimal tells, and a millionfold is enough."""
+    if abs(value) < 0.005:
+        return "0 %"
+    return percent(max(value, -1e4), 1 if value >= 0.9 else 0)
+
+
 def size_change(target: TargetReport) -> str:
     """ "74 % smaller" than the best float32 file, or nothing where either size is unknown."""
-    winner, base = target.winner, target.reference
-    if winner is None or base is None or winner.key == base.key or not winner.size_bytes or not base.size_bytes:
+    winner = target.winner
+    share = None if winner is None or winner.key == target.baseline else _saved(target, winner)
+    if share is None:
         return ""
-    share = 1 - winner.size_bytes / base.size_bytes
     if abs(share) < 0.005:
         return "the same size"
-    return f"{abs(share):.0%}".replace("%", " %") + (" smaller" if share > 0 else " larger")
+    return _share(abs(share)) + (" smaller" if share > 0 else " larger")
 
 
 def speed_change(target: TargetReport) -> str:

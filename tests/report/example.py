@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
-from edgewright.optimizer.report.parts import Flip, Judgement, KeptFloat, Latency, MetricValue, Speedup, operator_times
-from edgewright.optimizer.report.types import Candidate, CompileReport, DataInfo, ModelInfo, TargetReport
+from edgewright.optimizer.report.parts import (
+    Flip,
+    Judgement,
+    KeptFloat,
+    Latency,
+    MetricValue,
+    PassInfo,
+    Speedup,
+    operator_times,
+)
+from edgewright.optimizer.report.types import Candidate, CompileReport, DataInfo, ModelInfo, TargetReport, VariantInfo
 
 N = 2963
 SLICES = {"daylight": 1804, "dusk": 731, "night": 428}
@@ -238,6 +248,53 @@ def example_refused() -> CompileReport:
     return CompileReport(full.model, full.data, full.gates, (refused(), full.targets[0]), full.seed, full.versions)
 
 
+# Of each variant: its pipeline, its share of the plain size, what it loses in top-1.
+VARIANTS = {
+    "safe": ("prune{amount=0.25},distill{epochs=10},fold-bn,quantize", 0.71, -0.0004),
+    "small": ("prune{amount=0.5},distill{epochs=30},fold-bn,quantize", 0.44, -0.0011),
+    "tiny": ("prune{amount=0.8},distill{epochs=60},fold-bn,quantize{mode=qat}", 0.17, -0.0136),
+}
+
+
+def example_trained() -> CompileReport:
+    """One profile, three variants beside the plain model, and one that broke."""
+    rng = random.Random(7)
+    full = example()
+    plain = target("raspberry-pi-4b", "Raspberry Pi 4B", "reference", rng)
+    made = list(plain.candidates)
+    for name, (pipeline, share, loss) in VARIANTS.items():
+        made += [_trained(item, name, pipeline, share, loss * (1 + 0.1 * place)) for place, item in enumerate(plain.candidates)]
+    released = replace(
+        plain,
+        candidates=tuple(made),
+        chosen="onnxruntime/int8/small",
+        artifact="efficientnet-lite0-raspberry-pi-4b.ewa",
+        why="the smallest of those that passed",
+    )
+    passes = (
+        PassInfo("prune{amount=0.5}", 12.5, ("features.3/conv: 240 -> 120 channels", "multiply-adds: 50.2 % less")),
+        PassInfo("distill{epochs=30}", 412.0, ("top-1 on search 79.2 % after 30 epochs",)),
+    )
+    variants = tuple(VariantInfo(name, text, "", passes, 2_010_000, 192_000_000) for name, (text, _, _) in VARIANTS.items())
+    broken = VariantInfo("mine", "finetune{lr=1e9},fold-bn", "finetune: the loss is not finite at the first step; lower lr.")
+    return replace(full, targets=(released,), variants=(*variants, broken))
+
+
+def _trained(item: Candidate, name: str, pipeline: str, share: float, loss: float) -> Candidate:
+    whole = item.verdicts[0]
+    verdict = judgement((whole.measured or 0.0) + loss, 0.0051, N, None, -0.01, "reference")
+    return replace(
+        item,
+        variant=name,
+        size_bytes=round((item.size_bytes or 0) * share),
+        verdict=verdict.status,
+        why="" if verdict.status == "passed" else verdict.why,
+        verdicts=(verdict,),
+        pipeline=pipeline,
+        split="accept" if (item.runtime, item.precision, name) == ("onnxruntime", "int8", "small") else "search",
+    )
+
+
 if __name__ == "__main__":
     import sys
     from pathlib import Path
@@ -248,3 +305,4 @@ if __name__ == "__main__":
     out.mkdir(parents=True, exist_ok=True)
     (out / "example.html").write_text(render(example()))
     (out / "refused.html").write_text(render(example_refused()))
+    (out / "trained.html").write_text(render(example_trained()))

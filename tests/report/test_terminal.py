@@ -110,9 +110,10 @@ def test_extreme_values_keep_the_table_in_one_line_a_row(width: int) -> None:
     )
     lines = report_text(_one(candidate, chosen=candidate.key), Path("d"), width).splitlines()
     start = next(index for index, line in enumerate(lines) if line.startswith("  runtime"))
-    assert lines[start + 1].startswith("> ")
-    assert lines[start + 1].endswith("RELEASED")
-    assert all(len(line) <= width for line in lines[start : start + 2])
+    assert lines[start + 1] == "v" * 13 + "…"
+    assert lines[start + 2].startswith("> ")
+    assert lines[start + 2].endswith("RELEASED")
+    assert all(len(line) <= width for line in lines[start : start + 3])
 
 
 def test_names_cannot_drive_the_terminal() -> None:
