@@ -35,6 +35,7 @@ class TrainingData:
             raise DataError(f"the {split.name} split has no samples to train with; give more data, or a file of its own.")
         self.name = split.name
         self.rows = _decoded(split, progress)
+        self.is_in_memory = all(isinstance(rows, MemoryRows) for rows in self.rows.values())
         self.labels = np.asarray(read_labels(split.data, split.indices)) if split.data.has_labels else None
 
     def __len__(self) -> int:
@@ -95,7 +96,7 @@ Augment = Callable[[dict[str, torch.Tensor], torch.Generator], dict[str, torch.T
 def shuffled(
     data: TrainingData, order: Order, steps: Sequence[int], seed: int, augment: Augment | None, device: torch.device
 ) -> Iterator[Samples]:
-    """The batches of `steps`; the next is read while one is used."""
+    """The batches of `steps`; where reading waits for a disk, or computing for a GPU, the next is read while one is used."""
 
     def read(step: int) -> Samples:
         places = order.places(step)
@@ -104,6 +105,9 @@ def shuffled(
             inputs = augment(inputs, torch.Generator().manual_seed(mixed(seed, step)))
         return samples(data, places, inputs, labels, device, is_plain=augment is None)
 
+    if data.is_in_memory and device.type == "cpu":
+        yield from map(read, steps)
+        return
     with ThreadPoolExecutor(1) as reader:
         waiting = reader.submit(read, steps[0]) if steps else None
         for following in (*steps[1:], None):

@@ -44,6 +44,16 @@ def settled(device: torch.device, threads: int | None) -> Iterator[None]:
         torch.backends.cudnn.benchmark = benchmarked
 
 
+def seed_all(seed: int, device: torch.device) -> None:
+    """Seed the global generators that layers and users' code draw from.
+
+    Not `torch.manual_seed`: before a GPU is used it notes every call, with its stack, for the time when one is.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+
+
 def half_precision(device: torch.device, *, is_wanted: bool) -> AbstractContextManager[Any]:
     """Autocast to bfloat16 on a GPU that computes in it, else nothing: its range is float32's, so no loss needs scaling."""
     if is_wanted and device.type == "cuda" and torch.cuda.is_bf16_supported():

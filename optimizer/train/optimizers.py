@@ -26,9 +26,9 @@ class Descent:
         if user is not None:
             self.optimizer = _by_user(user, groups, rate)
         elif schedule.optimizer == "adamw":
-            self.optimizer = torch.optim.AdamW(groups, lr=rate)
+            self.optimizer = torch.optim.AdamW(groups, lr=rate, fused=True)
         else:
-            self.optimizer = torch.optim.SGD(groups, lr=rate, momentum=_MOMENTUM, nesterov=True)
+            self.optimizer = torch.optim.SGD(groups, lr=rate, momentum=_MOMENTUM, nesterov=True, fused=True)
         self._rates = [float(group["lr"]) for group in self.optimizer.param_groups]
 
     def step(self, loss: torch.Tensor, share: float) -> bool:

@@ -14,6 +14,7 @@ from torch import nn
 from ...core.errors import PassError
 from .averaged import Averaged
 from .batches import Augment, Order, TrainingData, mixed
+from .device import seed_all
 from .judging import Judgement, compute, judge
 from .module import GraphModule
 from .objective import Objective, Samples
@@ -113,7 +114,7 @@ class Training:
     def step(self, batch: Samples) -> bool:
         """One optimizer step; False, and nothing learned, where loss or gradient is not finite."""
         setting, position = self.setting, self.position
-        torch.manual_seed(mixed(setting.seed, position.step))
+        seed_all(mixed(setting.seed, position.step), setting.device)
         for module in setting.modules.values():
             module.train()
         schedule = setting.schedule
