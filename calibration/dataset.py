@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -106,6 +107,26 @@ class Split:
         """The samples in order, `size` at a time."""
         for start in range(0, len(self.indices), size):
             yield self.data.read(self.indices[start : start + size])
+
+
+class _NoSamples:
+    """A data set with nothing in it."""
+
+    inputs: tuple[TensorSpec, ...] = ()
+    columns: tuple[str, ...] = ()
+    has_labels = False
+    digest = hashlib.sha256(b"").hexdigest()
+
+    def __len__(self) -> int:
+        return 0
+
+    def read(self, indices: Sequence[int]) -> Batch:
+        raise DataError("there are no data to read samples from; name them.")
+
+
+def no_samples(name: str) -> Split:
+    """A split without samples, for what can do without data and does better with them."""
+    return Split(name, _NoSamples(), ())
 
 
 def chunks(indices: Sequence[int], size: int = _CHUNK_SAMPLES) -> Iterator[Sequence[int]]:

@@ -20,11 +20,13 @@ from ..core.errors import UsageError
 @click.option("--print-after", multiple=True, metavar="PASS|all", help="Print the model after this pass.")
 @click.option("--time-passes", is_flag=True, help="Print the seconds of each pass.")
 @click.option("--verify-each/--no-verify-each", default=True, help="Check the model after each pass.  [default: on]")
-@click.option("--data", help="Samples, for passes that need calibration.")
+@click.option("--data", help="Samples, for passes that calibrate or train.")
+@click.option("--labels", help="Array or column that holds the labels.")
 @click.option("--preprocess", help="Declared preprocessing of the data.")
 @click.option("--profile", help="Device profile, for passes that need a target.")
 @click.option("--runtime", default="onnxruntime", show_default=True, help="Runtime whose scheme `quantize` follows.")
 @click.option("--calib-samples", type=click.IntRange(1), default=256, show_default=True, help="Samples to calibrate with.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
 @click.option("--trust", is_flag=True, help="Allow files that run code when they are loaded.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
 def opt(
@@ -35,10 +37,12 @@ def opt(
     time_passes: bool,
     verify_each: bool,
     data: str | None,
+    labels: str | None,
     preprocess: str | None,
     profile: str | None,
     runtime: str,
     calib_samples: int,
+    seed: int,
     trust: bool,
     as_json: bool,
 ) -> None:
@@ -52,6 +56,9 @@ def opt(
     from ..ir.verify import operators
     from ..optimizer.ingest.ingest import ingest
     from ..optimizer.passes.registry import PASSES, parse
+    from ..optimizer.train.form import training_form
+    from ..optimizer.train.needs import TrainingNeeds
+    from .given import Given, Source, stages
     from .progress import RichProgress
 
     pipeline = parse(text)
@@ -66,9 +73,15 @@ def opt(
         if not as_json and (item.name in print_after or "all" in print_after):
             click.echo(f"after {pass_text(item)}:\n{made}\n")
 
-    with redirect_stdout(sys.stderr):
-        given = _given(pipeline, start, data, preprocess, profile, runtime, calib_samples, trust, progress)
-    result, steps = pipeline.run(start, given, after=after, verify_each=verify_each)
+    source = Source(data, labels, preprocess, profile, runtime, calib_samples, seed, trust)
+    if any(item.needs is TrainingNeeds for item in pipeline.passes):
+        start = training_form(start)
+    given, result, steps = Given(source, start, progress), start, []
+    for stage in stages(pipeline):
+        with redirect_stdout(sys.stderr):
+            needed = given.for_stage(stage, result)
+        result, done = stage.run(result, needed, after=after, verify_each=verify_each)
+        steps += done
     if out is not None:
         write_atomic(out, result.to_bytes())
     found = statistics(result)
@@ -85,43 +98,3 @@ def opt(
     if out is None and not print_after:
         click.echo(str(result))
     click.echo(f"{found.parameters} parameters, {found.weight_bytes} bytes of weights, {found.macs} MACs")
-
-
-def _given(
-    pipeline: Any,
-    model: Any,
-    data: str | None,
-    preprocess: str | None,
-    profile: str | None,
-    runtime: str,
-    calib_samples: int,
-    trust: bool,
-    progress: Any,
-) -> dict[type[Any], Any]:
-    """What the passes need: a scheme, and statistics where one calibrates."""
-    from ..calibration.bind import bind
-    from ..calibration.collect import collect
-    from ..calibration.dataset import Split
-    from ..calibration.opening import open_dataset
-    from ..calibration.preprocess import Preprocessing
-    from ..device_profiles.loader import load
-    from ..ir.pipeline import Pipeline
-    from ..optimizer.quantize.quantize import Quantize, QuantizeNeeds
-    from ..runtimes import registry
-
-    places = [index for index, item in enumerate(pipeline.passes) if isinstance(item, Quantize)]
-    if not places:
-        return {}
-    if profile is None:
-        raise UsageError("quantize needs a target: add --profile NAME (and --runtime NAME).")
-    scheme = registry.get(runtime).scheme(load(profile))
-    statics = [index for index in places if pipeline.passes[index].mode == "static"]
-    if not statics:
-        return {QuantizeNeeds: QuantizeNeeds(scheme, None)}
-    if data is None:
-        raise UsageError("quantize needs samples to calibrate with: add --data FILE, or use quantize{mode=weight-only}.")
-    before, _ = Pipeline(pipeline.passes[: statics[0]]).run(model)
-    opened = open_dataset(data, preprocessing=Preprocessing.parse(preprocess) if preprocess else None, trust=trust)
-    bound = bind(opened, before.inputs)
-    split = Split("calib", bound, tuple(range(min(calib_samples, len(bound)))))
-    return {QuantizeNeeds: QuantizeNeeds(scheme, collect(before, split, progress=progress))}
