@@ -1,4 +1,4 @@
-"""From the IR to the .onnx file that ships: as plain as the IR, because ONNX Runtime's own optimised form fits one CPU only."""
+"""From the IR to the .onnx file that ships; not ONNX Runtime's own optimised form, for that fits one CPU only."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from onnx_ir.passes.common import DeduplicateInitializersPass, RemoveUnusedNodes
 
 from ...core.errors import LoweringError
 from ...device_profiles.profile import DeviceProfile
-from ...ir.model import MADE_BY, Model
+from ...ir.model import Model
 from ..contract import Lowered
 from ..inputs import first_line
 from ..naming import shorten
 from ..qdq import prepare
+from .integer_operators import fuse
 from .run import session_options
 
 ENTRY = "model.onnx"
@@ -28,15 +29,16 @@ _NAMED = (
 
 
 def lower(model: Model, profile: DeviceProfile) -> Lowered:
-    """One .onnx file, quantized operators left between QuantizeLinear and DequantizeLinear.
+    """One .onnx file; quantized operators that have none of their own stand between QuantizeLinear and DequantizeLinear.
 
     Raises LoweringError naming the operator that ONNX Runtime has no kernel for.
     """
     del profile  # the same file serves every CPU; what differs was decided by the scheme
     named = prepare(model)
-    RemoveUnusedNodesPass()(named.ir)
-    DeduplicateInitializersPass()(named.ir)
     known = _name_nodes(named, model)
+    DeduplicateInitializersPass()(named.ir)
+    fuse(named.graph)
+    RemoveUnusedNodesPass()(named.ir)
     ready, names = shorten(named)
     _strip(ready.ir)
     data = ready.to_bytes()
@@ -100,10 +102,7 @@ def _strip(model: onnx_ir.Model) -> None:
         value.type = value.shape = None
     for node in onnx_ir.traversal.RecursiveGraphIterator(model.graph):
         node.doc_string = None
-        made_by = node.metadata_props.get(MADE_BY)
         node.metadata_props.clear()
-        if made_by is not None:
-            node.metadata_props[MADE_BY] = made_by
         for value in node.outputs:
             value.doc_string = None
             value.metadata_props.clear()
