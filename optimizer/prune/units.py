@@ -31,8 +31,8 @@ def families(trace: Trace) -> list[Family]:
     """
     while True:
         found = _families(trace)
-        # Every grid is looked at, also behind one that does not fit.
-        if all([_fits(trace, grid, found) for grid in trace.grids]):
+        misfits = [grid for grid in trace.grids if not _fits(trace, grid, found)]
+        if not misfits:
             return found
 
 

@@ -8,9 +8,7 @@ import onnx_ir
 from ....ir.model import constant
 from ..layout import Layout, Span, blocks, renumbered, reshaped
 from ..trace import Rule, Trace, Unknown
-
-MOVING = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity")
-"""Operators that may have a grid as input whose rows differ in length, as long as the rows end as one axis again."""
+from .shuffle import shuffle
 
 
 def identity(node: onnx_ir.Node, trace: Trace) -> None:
@@ -22,6 +20,8 @@ def reshape(node: onnx_ir.Node, trace: Trace) -> None:
     """The same elements in the same order, on other axes: also Flatten, Squeeze and Unsqueeze."""
     data, made = node.inputs[0], node.outputs[0]
     before, after = trace.shape(data), trace.shape(made)
+    if node.op_type == "Reshape" and trace.layout(data) and constant(node.inputs[1]) is None:
+        raise Unknown("to a computed shape")
     cut = blocks(before, after)
     found: list[Span] = []
     taken: set[int] = set()
@@ -34,6 +34,10 @@ def reshape(node: onnx_ir.Node, trace: Trace) -> None:
         taken |= mine
         found.append(reshaped(span, before, after, cut))
     trace.put(made, tuple(found))
+    grids = [span for span in trace.layout(data) if len(span.axes) > 1]
+    if grids and shuffle(node, trace.layout, trace.shape) is None:
+        for span in grids:
+            trace.need_grid(span)
 
 
 def transpose(node: onnx_ir.Node, trace: Trace) -> None:

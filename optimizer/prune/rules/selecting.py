@@ -66,6 +66,8 @@ def slice_(node: onnx_ir.Node, trace: Trace) -> None:
     ranges = slices(node, trace.shape(data))
     current = trace.layout(data)
     for axis, positions in ranges.items():
+        if abs(positions.step) > 1 and span_of(current, axis) is not None:
+            raise Unknown("with a stride over channels")
         if len(positions) < trace.shape(data)[axis] or positions.step != 1:
             current = picked(trace, current, axis, np.asarray(positions), str(made.name))
     for span in current:
@@ -77,16 +79,16 @@ def slice_(node: onnx_ir.Node, trace: Trace) -> None:
 def slices(node: onnx_ir.Node, shape: Sequence[int]) -> dict[int, range]:
     """Positions that a Slice takes, by axis; raises Unknown when a bound is computed."""
     given = [constant(value) for value in node.inputs[1:]]
-    if len(given) < 2 or any(array is None and value is not None for array, value in zip(given, node.inputs[1:], strict=True)):
-        raise Unknown("with computed bounds")
+    is_computed = any(array is None and value is not None for array, value in zip(given, node.inputs[1:], strict=True))
     starts, ends, axes, steps = (*given, None, None)[:4]
-    assert starts is not None and ends is not None  # noqa: S101
-    names = range(len(starts)) if axes is None else axes.ravel()
+    if is_computed or starts is None or ends is None:
+        raise Unknown("with computed bounds")
+    names = np.arange(len(starts)) if axes is None else axes.ravel()
     strides = np.ones(len(starts), np.int64) if steps is None else steps.ravel()
     found = {}
-    for start, end, axis, step in zip(starts.ravel(), ends.ravel(), names, strides, strict=True):
-        axis = int(axis) % len(shape)
-        found[axis] = range(shape[axis])[slice(int(start), _end(int(end), shape[axis], int(step)), int(step))]
+    for start, end, name, step in zip(starts.tolist(), ends.tolist(), names.tolist(), strides.tolist(), strict=True):
+        axis = name % len(shape)
+        found[axis] = range(shape[axis])[slice(start, _end(end, shape[axis], step), step)]
     return found
 
 
