@@ -19,10 +19,9 @@ from .exam import Exam
 from .gates.ledger import Judging, Ledger
 from .gates.verdict import Verdict, overall
 from .kit import Kit
+from .looks import next_look
 from .recipe import Objective
 from .trial import Trial, sample_of
-
-_MOST_LOOKS = 3
 
 
 @dataclass(frozen=True)
@@ -106,8 +105,8 @@ def decide(
 
     The order is the objective's, but what `search` says will likely fail on `accept` waits: the first look has most of alpha.
 
-    At most three candidates look, and the best float32 in any case: what nothing may be slower than must not be left out.
-    Only what has one of `precisions` may be released.
+    At most three candidates look, of different variants where there are some, and the best float32 in any case: what nothing
+    may be slower than must not be left out. Only what has one of `precisions` may be released.
     """
     baseline = _fastest_float(kit, profile, trials) if objective == "latency" else best_float(trials)
     notes: list[str] = []
@@ -116,9 +115,11 @@ def decide(
     judging = _judging_data(accept, profile)
     growth = len(accept.split) / max(1, len(kit.search.split))
     ordered = by_chance(order(trials, objective, ram_bytes), lambda trial: chance(trial.verdicts, growth))
-    for trial in ordered:
+    waiting = [trial for trial in ordered if trial.precision in precisions]
+    while (trial := next_look(waiting, [look.trial for look in looks], baseline)) is not None:
+        waiting = [other for other in waiting if other is not trial]
         built = trial.built
-        if built is None or trial.precision not in precisions or (len(looks) >= _MOST_LOOKS and trial is not baseline):
+        if built is None:
             continue
         if objective == "latency" and baseline is not None and trial.latency is not None and trial is not baseline:
             ratio, note = _against(kit, profile, trial, baseline)

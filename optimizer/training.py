@@ -20,9 +20,12 @@ from ..ir.model import Model
 from ..ir.passes import Pass
 from ..ir.pipeline import Pipeline, pass_text
 from ..ir.verify import verify_weights
+from .prune.prune import Prune
 from .purse import Purse
 from .train.needs import TrainingNeeds
 from .variants import Variant
+
+_BESIDE_EPOCHS = 5.0
 
 
 @dataclass(frozen=True)
@@ -35,13 +38,15 @@ class Step:
 
 
 def weights_of(variants: Sequence[Variant], schemes: int) -> list[float]:
-    """How much each training of the variants weighs, in epochs; what trains int8 does so for `schemes` schemes."""
+    """How much each training of the variants weighs; what trains int8 does so for `schemes` schemes."""
     weights = [_weight(item) for variant in variants for item in variant.passes if item.needs is TrainingNeeds]
     return weights + [_weight(variant.quantize) for variant in variants if variant.trains_scheme for _ in range(schemes)]
 
 
 def _weight(item: object) -> float:
-    return float(getattr(item, "epochs", 1))
+    """Epochs of one pass, and what it takes beside them."""
+    steps = (item.steps - 1 if item.schedule == "iterative" else 0) if isinstance(item, Prune) else 1
+    return _BESIDE_EPOCHS + float(getattr(item, "epochs", 0)) * steps
 
 
 class Trainer:

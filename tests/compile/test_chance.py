@@ -8,6 +8,7 @@ from edgewright.optimizer.chance import by_chance, chance
 from edgewright.optimizer.gates.judge import judge
 from edgewright.optimizer.gates.text import parse_gate
 from edgewright.optimizer.gates.verdict import Verdict
+from edgewright.optimizer.looks import next_look
 from edgewright.optimizer.trial import Trial
 from edgewright.stats.spending import alpha_of_look
 from hypothesis import given
@@ -61,6 +62,26 @@ def test_the_chance_is_about_the_share_that_passes() -> None:
 
 def _trial(size: int, variant: str, precision: str = "int8") -> Trial:
     return Trial("litert", precision, "target", variant, why=str(size))  # type: ignore[arg-type]
+
+
+def test_looks_are_spread_over_variants_and_one_is_the_plain_model_s() -> None:
+    waiting = [_trial(size, variant) for size, variant in enumerate(("tiny", "tiny", "small", "safe", "", ""))]
+    floats = [_trial(9, "", "float16"), _trial(10, "", "float32")]
+    looked: list[Trial] = []
+    left = [*waiting, *floats]
+    while (trial := next_look(left, looked, floats[1])) is not None:
+        left.remove(trial)
+        looked.append(trial)
+    assert [(trial.variant, int(trial.why)) for trial in looked] == [("tiny", 0), ("small", 2), ("", 4), ("", 10)]
+
+
+def test_the_plain_model_alone_looks_in_order() -> None:
+    waiting = [_trial(size, "") for size in range(5)]
+    baseline = _trial(6, "", "float32")
+    assert next_look(waiting, [], baseline) is waiting[0]
+    assert next_look(waiting[1:], waiting[:1], baseline) is waiting[1]
+    assert next_look([*waiting[3:], baseline], waiting[:3], baseline) is baseline
+    assert next_look(waiting[3:], waiting[:3], baseline) is None
 
 
 def test_the_likely_go_first_but_never_past_the_plain_float() -> None:

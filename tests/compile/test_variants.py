@@ -59,8 +59,13 @@ def test_names_are_given_or_counted() -> None:
 
 
 def test_trainings_are_weighed_by_their_epochs() -> None:
-    found = _variants("finetune{epochs=3},finetune{epochs=7}", "canonicalize", "distill{epochs=40}")
-    assert weights_of(found, 2) == [3.0, 7.0, 40.0]
+    found = _variants(
+        "prune{schedule=iterative,steps=4,epochs=2},finetune{epochs=7}", "canonicalize", "distill,quantize{mode=qat}"
+    )
+    prune, finetune, distill, *qat = weights_of(found, 2)
+    assert finetune - prune == 7 - 3 * 2
+    assert distill - finetune == 20 - 7
+    assert len(qat) == 2
 
 
 @pytest.mark.parametrize(
