@@ -8,20 +8,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx_ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from ...core.errors import LoweringError
 from ...device_profiles.profile import DeviceProfile
-from ...ir.model import Model
+from ...ir.model import Model, constant, initializer
 from ..contract import Lowered
 from ..inputs import first_line
 from ..qdq import join_pairs, prepare
+from .compact import compact
 
 ENTRY, WEIGHTS = "model.xml", "model.bin"
 # How OpenVINO marks what constant folding must leave alone: a float16 weight would become float32, an int4 one int8.
 _UNFOLDED = "DisableConstantFolding_0"
-_BETWEEN_TAGS = re.compile(rb">\s+<")
 _GENERATED = re.compile(r"_\d+$")
 _OPERATORS = re.compile(
     r"(?:Not supported ONNX operation|No conversion rule found for operations|unsupported op\w*):? *([\w.,: -]+)", re.I
@@ -41,7 +42,7 @@ def lower(model: Model, profile: DeviceProfile) -> Lowered:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / ENTRY
         openvino.serialize(converted, str(file))
-        files = {ENTRY: _BETWEEN_TAGS.sub(b"><", file.read_bytes()), WEIGHTS: file.with_suffix(".bin").read_bytes()}
+        files = {ENTRY: compact(file.read_bytes()), WEIGHTS: file.with_suffix(".bin").read_bytes()}
     return Lowered(files, ENTRY, names)
 
 
@@ -50,6 +51,7 @@ def convert(model: Model) -> tuple[Any, dict[str, str]]:
     import openvino
 
     ready = join_pairs(prepare(model))
+    _in_float(ready.graph)
     RemoveUnusedNodesPass()(ready.ir)
     _name_nodes(ready)
     try:
@@ -62,6 +64,24 @@ def convert(model: Model) -> tuple[Any, dict[str, str]]:
     names = _name_operators(converted, [node for node in ready.graph if node.outputs[0].name in made])
     _fold(converted)
     return converted, names
+
+
+def _in_float(graph: onnx_ir.Graph) -> None:
+    """Write int32 biases as the float32 that their kernels add; in OpenVINO's file each is five operators otherwise.
+
+    DQ(@b_int32, s)    becomes    @(b * s)
+    """
+    for node in list(graph):
+        integers = constant(node.inputs[0]) if node.op_type == "DequantizeLinear" and node.domain == "" else None
+        scales = constant(node.inputs[1]) if integers is not None and integers.dtype == np.int32 else None
+        zeros = constant(node.inputs[2]) if len(node.inputs) > 2 else None
+        if integers is None or scales is None or integers.ndim > 1 or (zeros is not None and zeros.any()):
+            continue
+        made = node.outputs[0]
+        value = initializer(f"{made.name}/float", np.asarray(integers.astype(np.float32) * scales, np.float32))
+        graph.register_initializer(value)
+        for user, index in list(made.uses()):
+            user.replace_input_with(index, value)
 
 
 def _fold(converted: Any) -> None:
