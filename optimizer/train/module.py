@@ -15,6 +15,7 @@ from torch import nn
 from ...core.errors import DataError, ModelError, UsageError, unknown
 from ...ir.model import Model
 from .batch_norm import batch_norm
+from .fusion import fuse
 from .operators.reading import Operator
 from .operators.table import OPERATORS
 from .plan import Call, Hook, Plan, make_plan
@@ -55,7 +56,7 @@ class GraphModule(nn.Module):  # type: ignore[misc]
         wanted = frozenset(keep)
         plan = self._plans.get(wanted)
         if plan is None:
-            plan = self._plans[wanted] = make_plan(self._model.graph, self._calls(), self._hooks, wanted)
+            plan = self._plans[wanted] = make_plan(self._model.graph, self._calls(wanted), self._hooks, wanted)
         values: list[Any] = [None] * plan.size
         for place, name in plan.inputs:
             if name not in inputs:
@@ -136,9 +137,11 @@ class GraphModule(nn.Module):  # type: ignore[misc]
             key, number = f"@{_key(name)}:{number}", number + 1
         return key
 
-    def _calls(self) -> list[Call]:
+    def _calls(self, keep: Collection[str]) -> list[Call]:
         table = {**OPERATORS, "BatchNormalization": batch_norm(self), **self._own}
-        return [Call(table[node.op_type](node), tuple(node.inputs), tuple(node.outputs)) for node in self._model.graph]
+        nodes = list(self._model.graph)
+        calls = [Call(table[node.op_type](node), tuple(node.inputs), tuple(node.outputs)) for node in nodes]
+        return fuse(nodes, calls, {*keep, *self._hooks}, self._own)
 
 
 def _key(name: str) -> str:
