@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from ...calibration.dataset import read_labels
 from ...core.errors import PassError
 from ...ir.model import Model
 from ...ir.passes import PassResult
@@ -19,7 +18,7 @@ from ..train.module import GraphModule
 from ..train.needs import TrainingNeeds
 from ..train.objective import Objective
 from ..train.supervised import ByUser, Supervised
-from ..train.task import Kind, Task, answer_of, find_task, unlabelled_task
+from ..train.task import Kind, Task, answer_of, find_task, training_labels, unlabelled_task
 from .learning import Distilled, Weights
 from .matching import matcher
 from .pairs import Pair, automatic_pairs, named_pairs
@@ -82,8 +81,7 @@ class Lesson:
     def _task(self) -> tuple[Task, Objective | None]:
         """The question, and what is learned of it from labels (or the user's loss, or the input itself), if anything."""
         options, given = self._options, self._given
-        data = given.train.data
-        known = read_labels(data, given.train.indices) if data.has_labels else None
+        known = training_labels(given.train)
         wanted = None if options.task == "auto" else options.task
         task = find_task(self._student, known, wanted)
         if task is None:

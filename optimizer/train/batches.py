@@ -30,9 +30,7 @@ class TrainingData:
     """
 
     def __init__(self, split: Split, progress: Progress) -> None:
-        """Read every sample once; raises DataError where there are none, or where they are texts or differ in shape."""
-        if not len(split):
-            raise DataError(f"the {split.name} split has no samples to train with; give more data, or a file of its own.")
+        """Read every sample once; raises DataError where they are texts or differ in shape."""
         self.name = split.name
         self.rows = _decoded(split, progress)
         self.is_in_memory = all(isinstance(rows, MemoryRows) for rows in self.rows.values())

@@ -28,7 +28,7 @@ from .module import GraphModule
 from .needs import TrainingNeeds
 from .objective import Objective
 from .optimizers import Descent
-from .pace import epochs_between_judgements, epochs_within
+from .pace import epochs_within, planned_for
 from .schedule import Schedule
 from .training import Callback, Evaluation, Setting, Training
 
@@ -165,8 +165,6 @@ class _Fit:
                 self._objective.prepare(each, device)
         order = Order(len(data), self._schedule.batch_for(len(data)), needs.seed)
         schedule, notes = self._schedule_for(order)
-        steps = schedule.epochs * order.steps_per_epoch
-        between = epochs_between_judgements(schedule, len(data), 0 if search is None else len(search))
         setting = Setting(
             module=self._module,
             modules=self._modules,
@@ -175,8 +173,8 @@ class _Fit:
             data=data,
             search=search,
             order=order,
-            steps=steps,
-            judged_every=between * order.steps_per_epoch,
+            steps=0,
+            judged_every=0,
             kept_from=self._kept_from,
             seed=needs.seed,
             device=device,
@@ -187,7 +185,7 @@ class _Fit:
         rate = schedule.highest_rate(is_layer_normalised=self._has("LayerNormalization"))
         descent = Descent(parameters, schedule, rate, needs.user.optimizer)
         averaged = Averaged(_averaged_tensors(self._modules), schedule.ema) if schedule.ema else None
-        training = Training(setting, descent, averaged)
+        training = Training(planned_for(setting, schedule.epochs), descent, averaged)
         training.position.notes.extend(notes)
         return training
 
@@ -215,8 +213,8 @@ class _Fit:
         return int(store.json_step(self._plan_key(), lambda: self._schedule.epochs))
 
     def _finish(self, training: Training, epochs: int) -> Fitted:
-        store, setting = self._needs.store, training.setting
-        training.setting = replace(setting, steps=epochs * setting.order.steps_per_epoch)
+        store = self._needs.store
+        training.setting = planned_for(training.setting, epochs)
         if epochs < self._schedule.epochs:
             told = f"the budget of {self._budget} has room for {epochs} of {self._schedule.epochs} epochs"
             training.position.notes.append(told)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ...core.errors import UsageError
 from .batches import shuffled
 from .budget import Budget, told
-from .schedule import Schedule
-from .training import Training
+from .training import Setting, Training
 
 _MOST_FOR_JUDGING = 0.5  # of the time of an epoch
 _FORWARD_SHARE = 1 / 3  # of a training step: backward costs twice as much as forward
@@ -19,11 +18,13 @@ _TRIAL_STEPS, _TRIAL_SECONDS = 10, 3.0
 _SAFETY = 0.9  # share of the time that is planned: steps get slower as often as faster
 
 
-def epochs_between_judgements(schedule: Schedule, samples: int, judged: int) -> int:
-    """Epochs of `samples` from one judgement on `judged` samples to the next: each when judging is cheap beside training."""
-    cost = judged * _FORWARD_SHARE * (2 if schedule.ema else 1) / max(1, samples)
-    wanted = math.ceil(cost / _MOST_FOR_JUDGING)
-    return max(1, min(wanted, schedule.epochs // _FEWEST_JUDGEMENTS))
+def planned_for(setting: Setting, epochs: int) -> Setting:
+    """`setting` for so many epochs, judged after each where judging is cheap beside training, else more rarely."""
+    judged = 0 if setting.search is None else len(setting.search)
+    cost = judged * _FORWARD_SHARE * (2 if setting.schedule.ema else 1) / len(setting.data)
+    between = max(1, min(math.ceil(cost / _MOST_FOR_JUDGING), epochs // _FEWEST_JUDGEMENTS))
+    an_epoch = setting.order.steps_per_epoch
+    return replace(setting, steps=epochs * an_epoch, judged_every=between * an_epoch)
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ...calibration.dataset import read_labels
 from ...core.errors import DataError, PassError
 from ...ir.model import Model
 from .batches import TrainingData
 from .needs import TrainingNeeds
 from .objective import Objective, Samples
-from .task import Kind, Task, check_labels, find_task
+from .task import Kind, Task, check_labels, find_task, training_labels
 from .user import UserFunction, blame
 
 _SPREAD_SAMPLES = 4096
@@ -139,9 +138,7 @@ def supervised(
     """
     if needs.user.loss is not None:
         return ByUser(needs.user.loss)
-    data = needs.train.data
-    labels = read_labels(data, needs.train.indices) if data.has_labels else None
-    task = find_task(model, labels, kind)
+    task = find_task(model, training_labels(needs.train), kind)
     if task is None:
         raise DataError(
             "the training data have no labels, so there is nothing to learn from; name them with --labels, or distil the model "

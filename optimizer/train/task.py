@@ -10,6 +10,7 @@ import numpy as np
 import onnx_ir
 from numpy.typing import NDArray
 
+from ...calibration.dataset import Split, read_labels
 from ...core.errors import DataError, ModelError, PassError
 from ...ir.model import Model, spec
 
@@ -97,6 +98,13 @@ def find_task(model: Model, labels: NDArray[Any] | None, wanted: Kind | None = N
     task = _labelled(answer, labels, wanted)
     check_labels(task, labels)
     return task
+
+
+def training_labels(split: Split) -> NDArray[Any] | None:
+    """Labels [n, ...] of what is trained on, None where there are none; raises DataError where there are no samples."""
+    if not len(split):
+        raise DataError(f"the {split.name} split has no samples to train with; give more data, or a file of its own.")
+    return read_labels(split.data, split.indices) if split.data.has_labels else None
 
 
 def unlabelled_task(model: Model, teacher: Model, wanted: Kind | None = None) -> Task:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -83,7 +84,7 @@ def mlp(sizes: Sequence[int], ending: str | None = None, *, seed: int = 0, x: st
     nodes: list[Node] = []
     weights: dict[str, NDArray[Any]] = {}
     current = x
-    for index, (inner, outer) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for index, (inner, outer) in enumerate(pairwise(sizes)):
         is_last = index == len(sizes) - 2
         made = (y if ending is None else "scores") if is_last else f"dense{index}"
         weights[f"w{index}"] = generator.normal(0, np.sqrt(2 / inner), (inner, outer)).astype(np.float32)

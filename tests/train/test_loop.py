@@ -50,7 +50,7 @@ def test_it_learns_and_wins_back_what_noise_took() -> None:
     repaired = Finetune(epochs=3, batch=32, lr=0.005).run(broken, needs)
     told = [accuracy(model) for model in (fresh, reference, broken, repaired.model)]
     assert told[0] < 0.3
-    assert told[1] > 0.93
+    assert told[1] > 0.9
     assert told[2] < told[1] - 0.1
     assert told[3] > told[1] - 0.02
     assert "top-1" in repaired.notes[0]
