@@ -65,19 +65,21 @@ def named_pairs(texts: Sequence[str], student: Model, teacher: Model) -> tuple[P
 
 
 def automatic_pairs(student: Model, teacher: Model) -> tuple[Pair, ...]:
-    """The ends of the student's stages, each with the teacher's tensor of the same name, or of the same places and depth.
+    """The ends of the student's stages, each with the teacher's tensor of its name, or the end of a stage of its places.
 
     A stage is what computes at one resolution. Networks of a single one (transformers, perceptrons) give three tensors, evenly
-    spaced. Raises PassError where nothing can be paired.
+    spaced. Where the teacher has no such end, its tensor of these places at the nearest depth serves. Raises PassError where
+    nothing can be paired.
     """
     theirs = features(teacher)
+    ends = {item.name for item in _stage_ends(theirs)}
     found: list[Pair] = []
     taken: set[str] = set()
     for ours in _stage_ends(features(student)):
         alike = [item for item in theirs if item.places == ours.places and item.axis == ours.axis and item.name not in taken]
         if not alike:
             continue
-        best = min(alike, key=lambda item: (item.name != ours.name, abs(item.depth - ours.depth)))
+        best = min(alike, key=lambda item: (item.name != ours.name, item.name not in ends, abs(item.depth - ours.depth)))
         taken.add(best.name)
         found.append(Pair(ours, best))
     if not found:
