@@ -49,13 +49,14 @@ class Lesson:
         options, given = self._options, self._given
         module = GraphModule(self._student)
         matching = matcher(self._pairs, given.seed) if self._pairs else None
-        objective = self._objective(matching)
+        objective = self.objective(matching)
         parts = {} if matching is None else {"matching": matching}
         key = [pass_text(options), [str(pair) for pair in self._pairs]]
         fitted = fit(module, objective, given, options, key=key, parts=parts, callbacks=[objective.grow])
         return PassResult(module.to_model(), True, (self._told(), *fitted.told(objective.metric)))
 
-    def _objective(self, matching: nn.Module | None) -> Distilled:
+    def objective(self, matching: nn.Module | None = None) -> Distilled:
+        """What the student is to learn; `matching` compares features."""
         options = self._options
         task, labelled = self._task()
         if labelled is None and not {"kd", "dkd"} & set(options.method):

@@ -14,8 +14,8 @@ from ...calibration.ranges import weight_scales
 IntegerType = Literal["int8", "uint8"]
 Rounding = Callable[[NDArray[np.float32], NDArray[np.float32], int], NDArray[np.int16] | None]
 _LEVELS = 255
-_PAIR_LIMIT = 128  # two products of u8 <= 255 with weights whose sum is at most 128 stay below 2**15
-_BIAS_LIMIT = float(2**31 - 2**8)
+PAIR_LIMIT = 128  # two products of u8 <= 255 with weights whose sum is at most 128 stay below 2**15
+BIAS_LIMIT = float(2**31 - 2**8)
 
 
 @dataclass(frozen=True)
@@ -91,14 +91,14 @@ def quantize_weights(
     largest = np.abs(rows).max(axis=1, initial=0.0)
     scales = largest / np.float32(limit) if method == "max" else weight_scales(rows, 0, largest=limit)
     if saturating_pairs:
-        scales = np.maximum(scales, _largest_pair(rows) / np.float32(_PAIR_LIMIT - 1))
+        scales = np.maximum(scales, _largest_pair(rows) / np.float32(PAIR_LIMIT - 1))
     scales = np.where((largest == 0) | (scales < np.finfo(np.float32).tiny), np.float32(1), scales).astype(np.float32)
     if least_scale is not None:
         scales = np.maximum(scales, least_scale if per_channel else np.max(least_scale)).astype(np.float32)
     signed = np.clip(np.rint(rows / scales[:, None]), -limit, limit).astype(np.int16)
     better = rounding(rows, scales, limit) if rounding is not None and per_channel else None
     if better is not None:
-        is_safe = _largest_pair(better.astype(np.float32)) <= _PAIR_LIMIT
+        is_safe = _largest_pair(better.astype(np.float32)) <= PAIR_LIMIT
         signed = np.where(is_safe[:, None], better, signed) if saturating_pairs else better
     moved = signed.reshape(np.moveaxis(weights, axis, 0).shape)
     zero = 128 if dtype == "uint8" else 0
@@ -117,7 +117,7 @@ def _largest_pair(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def least_scale_for_bias(bias: NDArray[Any], input_scale: float) -> NDArray[Any]:
     """Weight scale [channels] below which the int32 bias would overflow."""
-    return np.asarray(np.abs(bias).astype(np.float64) / (float(input_scale) * _BIAS_LIMIT), np.float32)
+    return np.asarray(np.abs(bias).astype(np.float64) / (float(input_scale) * BIAS_LIMIT), np.float32)
 
 
 def quantize_bias(bias: NDArray[Any], input_scale: float, weight_scales_: NDArray[Any]) -> tuple[Any, Any]:
