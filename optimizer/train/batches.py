@@ -72,10 +72,10 @@ class Order:
     """
 
     def __init__(self, count: int, batch: int, seed: int) -> None:
-        """Of `count` samples, `batch` (at most all) at a time."""
+        """Of `count` samples, `batch` (or all, where there are fewer) at a time."""
         self._count, self._seed = count, seed
-        self.batch = batch
-        self.steps_per_epoch = count // batch
+        self.batch = min(batch, count)
+        self.steps_per_epoch = count // self.batch
         self._epoch = -1
         self._permutation: NDArray[np.int64] = np.zeros(0, np.int64)
 

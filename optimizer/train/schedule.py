@@ -71,8 +71,8 @@ class Schedule:
         return self.lr if self.lr is not None else _RATES[self.optimizer] * (0.1 if is_layer_normalised else 1.0)
 
     def batch_for(self, samples: int) -> int:
-        """Samples a step, of `samples`."""
-        return min(max(_SMALLEST_BATCH, min(_BATCH, samples // _STEPS)) if self.batch is None else self.batch, samples)
+        """Samples a step, where there are so many `samples`."""
+        return max(_SMALLEST_BATCH, min(_BATCH, samples // _STEPS)) if self.batch is None else self.batch
 
     def decay(self) -> float:
         """Weight decay of what decays."""
