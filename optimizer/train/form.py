@@ -5,7 +5,10 @@ from __future__ import annotations
 from ...ir.model import Model
 from ...ir.rewrites.widen import WidenWeights
 from ...ir.verify import verify
+from .free_batch import free_batch, is_free
 from .settle import settle
+from .sizes import at_batch
+from .views import as_reshapes
 
 
 def training_form(model: Model) -> Model:
@@ -15,6 +18,8 @@ def training_form(model: Model) -> Model:
     most one -1, so that shapes need no nodes (`settle` names the one exception). Raises ModelError, in one sentence, when an
     axis other than the first is free, or when the batch is fixed in a way that cannot be undone.
     """
-    result = settle(WidenWeights().run(model).model)
+    wide = WidenWeights().run(model).model
+    plain = as_reshapes(wide, [at_batch(wide, size) for size in ((2, 3) if is_free(wide) else (1,))])
+    result = settle(free_batch(plain))
     verify(result)
     return result

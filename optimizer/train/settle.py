@@ -59,8 +59,6 @@ class _Settling:
                 self._reshape(node)
             elif node.op_type == "Expand":
                 self._expand(node)
-            elif node.op_type == "Gather":
-                self._gather(node)
             for place in _STATES.get(node.op_type, ()):
                 self._state(node, place)
         for node in list(graph):
@@ -135,35 +133,9 @@ class _Settling:
         axis = sizes.index(None)
         if sizes.count(None) > 1 or two[axis] != 2 or _is_shortest(node.inputs[1]):
             return
-        count = onnx_ir.node("Shape", [self.model.graph.inputs[0]], {"start": 0, "end": 1})
-        before, after = (np.array(part, np.int64) for part in (sizes[:axis], sizes[axis + 1 :]))
-        parts = [
-            *([self._constant(node, "before", before)] if len(before) else []),
-            count.outputs[0],
-            *([self._constant(node, "after", after)] if len(after) else []),
-        ]
-        whole = onnx_ir.node("Concat", parts, {"axis": 0})
-        for made, length in ((count, 1), (whole, len(sizes))):
-            made.outputs[0].dtype, made.outputs[0].shape = onnx_ir.DataType.INT64, onnx_ir.Shape([length])
-        stamp((count, whole), MADE_BY)
-        self.model.graph.insert_before(node, [count, whole])
-        node.replace_input_with(1, whole.outputs[0])
-
-    def _gather(self, node: onnx_ir.Node) -> None:
-        """Picking all elements of a flat value in their order, as strided views are exported, is a Reshape."""
-        data, which = node.inputs
-        sizes, given = self.sizes(node.outputs[0]), self.sizes(data)
-        if data is None or which is None or given is None or len(given) != 1 or sizes is None or sizes.count(None) > 1:
-            return
-        for known in (self.two, self.three):
-            places = known.arrays.get(str(which.name))
-            if places is None or not np.array_equal(places.ravel(), np.arange(known.shapes[str(data.name)][0])):
-                return
-        made = onnx_ir.node("Reshape", [data, self._target(node, sizes)])
-        stamp((made,), MADE_BY)
-        onnx_ir.convenience.replace_nodes_and_values(
-            self.model.graph, node, [node], [made], [node.outputs[0]], [made.outputs[0]]
-        )
+        target, steps = joined_sizes(self.model.graph, str(node.outputs[0].name), sizes)
+        self.model.graph.insert_before(node, steps)
+        node.replace_input_with(1, target)
 
     def _state(self, node: onnx_ir.Node, place: int) -> None:
         """An initial state of zeros is what a recurrent layer begins with anyway."""
@@ -205,6 +177,25 @@ class _Settling:
                             for size, twice in zip(sizes, two, strict=True)
                         ]
                     )
+
+
+def joined_sizes(
+    graph: onnx_ir.Graph, name: str, sizes: Sequence[int | None]
+) -> tuple[onnx_ir.Value, tuple[onnx_ir.Node, ...]]:
+    """The value [rank] of `sizes`, with the size of the batch in place of None, and the nodes that make it."""
+    axis = list(sizes).index(None)
+    count = onnx_ir.node("Shape", [graph.inputs[0]], {"start": 0, "end": 1})
+    parts: list[onnx_ir.Value] = [count.outputs[0]]
+    for place, known, which in ((0, sizes[:axis], "before"), (len(parts) + 1, sizes[axis + 1 :], "after")):
+        if known:
+            value = initializer(fresh(graph, f"{name}_{which}"), np.array(known, np.int64))
+            graph.register_initializer(value)
+            parts.insert(place, value)
+    whole = onnx_ir.node("Concat", parts, {"axis": 0})
+    for made, length in ((count, 1), (whole, len(sizes))):
+        made.outputs[0].dtype, made.outputs[0].shape = onnx_ir.DataType.INT64, onnx_ir.Shape([length])
+    stamp((count, whole), MADE_BY)
+    return whole.outputs[0], (count, whole)
 
 
 def _is_shortest(target: onnx_ir.Value | None) -> bool:

@@ -171,3 +171,95 @@ def test_another_free_axis_is_told() -> None:
     source = model_of([node("MatMul", ["x", "w"], ["y"])], {"w": weights(4, 2)}, ["n", "length", 4])
     with pytest.raises(ModelError, match="axis 1 of the input 'x' has no fixed size"):
         training_form(source)
+
+
+ATTENTION = (
+    [
+        node("Transpose", ["x"], ["first"], perm=[1, 0, 2]),
+        node("MatMul", ["first", "w"], ["h"]),
+        node("Reshape", ["h", "heads"], ["split"]),
+        node("Transpose", ["split"], ["turned"], perm=[1, 0, 2]),
+        node("Reshape", ["turned", "apart"], ["q"]),
+        node("Transpose", ["q"], ["k"], perm=[0, 1, 3, 2]),
+        node("MatMul", ["q", "k"], ["scores"]),
+        node("Softmax", ["scores"], ["weights"]),
+        node("MatMul", ["weights", "q"], ["seen"]),
+        node("Transpose", ["seen"], ["back"], perm=[2, 0, 1, 3]),
+        node("Reshape", ["back", "rows"], ["matrix"]),
+        node("Gemm", ["matrix", "out", "bias"], ["made"], transB=1),
+        node("Reshape", ["made", "time"], ["again"]),
+        node("Transpose", ["again"], ["y"], perm=[1, 0, 2]),
+    ],
+    {
+        "w": weights(6, 6),
+        "out": weights(6, 6, seed=1),
+        "bias": weights(6, seed=2),
+        "heads": int64(5, 2, 3),
+        "apart": int64(1, 2, 5, 3),
+        "rows": int64(5, 6),
+        "time": int64(5, 1, 6),
+    },
+)
+
+
+def test_the_attention_of_one_sample_is_freed() -> None:
+    source = model_of(*ATTENTION, [1, 5, 6])
+    assert source.inputs[0].shape == (1, 5, 6)
+    assert check(source).inputs[0].shape == (None, 5, 6)
+
+
+def test_a_class_token_of_one_sample_is_copied_for_each() -> None:
+    nodes = [node("Concat", ["token", "x"], ["joined"], axis=1), node("MatMul", ["joined", "w"], ["y"])]
+    form = check(model_of(nodes, {"token": weights(1, 1, 4), "w": weights(4, 3)}, [1, 5, 4]))
+    assert operators(form) == {"Shape": 1, "Concat": 2, "Expand": 1, "MatMul": 1}
+
+
+def test_a_recurrent_layer_of_one_sample_is_freed() -> None:
+    nodes = [
+        node("Reshape", ["x", "time_first"], ["first"]),
+        node("LSTM", ["first", "w", "r", "", "", "zeros", "zeros"], ["h", "", ""], hidden_size=3),
+        node("Reshape", ["h", "flat"], ["rows"]),
+        node("MatMul", ["rows", "head"], ["scores"]),
+        node("ReduceMean", ["scores", "axis"], ["y"], keepdims=0),
+    ]
+    form = check(
+        model_of(
+            nodes,
+            {
+                "time_first": int64(5, 1, 4),
+                "w": weights(1, 12, 4),
+                "r": weights(1, 12, 3),
+                "zeros": np.zeros((1, 1, 3), np.float32),
+                "flat": int64(5, 1, 3),
+                "head": weights(3, 2),
+                "axis": int64(0),
+            },
+            [1, 5, 4],
+        )
+    )
+    assert set(GraphModule(form).trainable()) == {"w", "r", "head"}
+
+
+def test_what_computes_across_samples_is_named() -> None:
+    nodes = [
+        node("Reshape", ["x", "flat"], ["vector"]),
+        node("Softmax", ["vector"], ["y"], axis=0, name="over all"),
+    ]
+    with pytest.raises(ModelError, match="cannot be freed for training: the node 'over all'"):
+        training_form(model_of(nodes, {"flat": int64(4)}, [1, 4]))
+
+
+def test_a_batch_fixed_to_more_is_told() -> None:
+    source = model_of([node("MatMul", ["x", "w"], ["y"])], {"w": weights(4, 2)}, [3, 4])
+    with pytest.raises(ModelError, match="the input 'x' has a fixed batch of 3"):
+        training_form(source)
+
+
+def test_a_strided_view_is_a_reshape() -> None:
+    nodes = [
+        node("MatMul", ["x", "w"], ["h"]),
+        node("Reshape", ["h", "flat"], ["vector"]),
+        node("Gather", ["vector", "places"], ["y"]),
+    ]
+    form = check(model_of(nodes, {"w": weights(4, 6), "flat": int64(-1), "places": np.arange(6).reshape(1, 2, 3)}, [1, 4]))
+    assert set(operators(form)) == {"MatMul", "Reshape"}
