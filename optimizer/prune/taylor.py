@@ -16,8 +16,8 @@ from ..train.judging import compute
 from ..train.module import GraphModule
 from ..train.needs import TrainingNeeds
 from ..train.objective import Objective, Samples
-from ..train.supervised import supervised
-from ..train.task import answer_of, find_task
+from ..train.supervised import class_last, supervised
+from ..train.task import answer_of, find_task, training_labels, unlabelled_task
 
 BATCHES, BATCH = 16, 32
 
@@ -50,7 +50,7 @@ def saliency(model: Model, needs: TrainingNeeds) -> Mapping[str, NDArray[Any]]:
 
 
 def _objective(model: Model, needs: TrainingNeeds, device: torch.device) -> Objective:
-    if needs.user.loss is not None or needs.train.data.has_labels or find_task(model, None) is not None:
+    if needs.user.loss is not None or find_task(model, training_labels(needs.train)) is not None:
         return supervised(model, needs)
     return Drawn(model, needs.reference, needs.seed, device)
 
@@ -62,24 +62,24 @@ class Drawn:
 
     def __init__(self, model: Model, reference: Model, seed: int, device: torch.device) -> None:
         """Both models answer the same question; `seed` decides the draws."""
-        self._answer = answer_of(model)
+        self._task = unlabelled_task(model, reference)
         self._theirs = answer_of(reference)
         self._reference = GraphModule(reference).eval().to(device)
         self._generator = torch.Generator().manual_seed(seed)
-        self.keep = (self._answer.scores,)
+        self.keep = (self._task.answer.scores,)
 
     def prepare(self, data: Any, device: Any) -> None:
         """Nothing."""
 
     def loss(self, batch: Samples, values: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Negative log-likelihood of the drawn answers, the mean over the batch."""
-        scores = values[self._answer.scores]
+        scores = values[self._task.answer.scores]
         with torch.no_grad():
             theirs = self._reference(batch.inputs, keep=(self._theirs.scores,))[self._theirs.scores]
-        if self._answer.ending == "softmax" and self._answer.axis is not None:
-            rows = [item.movedim(self._answer.axis, -1).flatten(0, -2) for item in (scores, theirs)]
-            drawn = torch.multinomial(rows[1].softmax(-1).cpu(), 1, generator=self._generator)[:, 0]
-            return functional.cross_entropy(rows[0], drawn.to(scores.device))
+        if self._task.kind == "classification":
+            made, wanted = class_last(scores, self._task), class_last(theirs, self._task)
+            drawn = torch.multinomial(wanted.softmax(1).cpu(), 1, generator=self._generator)[:, 0]
+            return functional.cross_entropy(made, drawn.to(made.device))
         spread = theirs.std().clamp_min(1e-6)
         noise = torch.randn(theirs.shape, generator=self._generator).to(theirs.device)
         return ((scores - theirs) / spread - noise).square().flatten(1).sum(1).mean() / 2

@@ -99,7 +99,7 @@ def test_latency_looks_over_a_stair_that_a_single_step_does_not_go_down():
             return frozenset({name})
 
     found = choices({"a": [1.0] * 32, "b": [1.0] * 32}, align=8)
-    assert family_of("latency", found, lambda: Stairs())(0.2)["a"] == 16
+    assert family_of("latency", found, Stairs)(0.2)["a"] == 16
 
 
 def test_the_last_units_of_a_group_are_never_cheap():
