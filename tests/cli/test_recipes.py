@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from edgewright.optimizer.recipe import Recipe
+from edgewright.optimizer.recipes import RECIPES
+from edgewright.optimizer.variants import variants_of
 
 Run = Callable[..., Any]
 GOOD = """
@@ -72,6 +76,9 @@ def test_flags_override_what_is_declared(recipe: Run) -> None:
         ("threads = 0", ["threads is 0"]),
         ('objective = "latencyy"', ["unknown objective 'latencyy'", "did you mean 'latency'?"]),
         ('name = "../up"', ["the name '../up'", "letters, digits"]),
+        ('recipes = ["smal"]', ["unknown recipe 'smal'", "did you mean 'small'?"]),
+        ('recipes = ["small"]\nbudget = 10', ["budget must be a text"]),
+        ('budget = "10m"', ["--budget is given and nothing trains"]),
         ("= =", ["is not TOML", "line 10", "correct it there"]),
         ("data = 'again'", ["is not TOML"]),
     ],
@@ -93,6 +100,36 @@ def test_a_line_that_is_wrong_is_named(recipe: Run, line: str, words: list[str])
 )
 def test_a_value_that_is_wrong_is_named(recipe: Run, before: str, after: str, words: list[str]) -> None:
     recipe(GOOD.replace(before, after)).refused("E-USAGE", *words)
+
+
+def test_pipelines_are_declared_and_checked_before_any_work(recipe: Run) -> None:
+    recipe(f"{GOOD}pipelines = ['quantize,finetune']\n").refused("E-PASS", "'finetune' after fold-bn")
+    answer = recipe(f"{GOOD}pipelines = ['mine: canonicalize']\n", "--json")
+    assert answer.code == 0, answer.err
+    report = json.loads(answer.out)
+    assert [(item["name"], item["pipeline"]) for item in report["variants"]] == [("mine", "canonicalize,fold-bn")]
+    assert [item["variant"] for item in report["targets"][0]["candidates"]] == ["", "mine"]
+
+
+def test_the_named_recipes_are_listed_with_texts_that_compile_reads(edge: Run) -> None:
+    told = edge("recipes")
+    listed = json.loads(edge("recipes", "--json").out)
+    assert set(listed) == set(RECIPES)
+    for name, item in listed.items():
+        assert f"--pipeline '{item['pipeline']}'" in told.out
+        given = {"data": "d", "profiles": ("p",)}
+        (copied,) = variants_of(Recipe("m", **given, pipelines=(f"{name}: {item['pipeline']}",)))[1:]
+        assert copied == variants_of(Recipe("m", **given, recipes=(name,)))[1]
+
+
+def test_the_documentation_shows_the_named_recipes_as_they_are() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text("utf-8")
+    for name, item in RECIPES.items():
+        assert f"| `{name}` | `{item.text}` |" in text
+    pipelines = re.findall(r"--pipeline '([^']+)'|pipelines = \[\"([^\"]+)\"", text)
+    assert len(pipelines) == 2
+    for given in pipelines:
+        assert variants_of(Recipe("m", data="d", profiles=("p",), pipelines=("".join(given),)))[1].trains
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"x = " + b"[" * 5000])

@@ -15,7 +15,7 @@ import pytest
 from edgewright.device_profiles.loader import known
 
 Run = Callable[..., Any]
-COMMANDS = ("compile", "opt", "profiles", "bench", "gate", "inspect", "verify", "run")
+COMMANDS = ("compile", "recipes", "opt", "profiles", "bench", "gate", "inspect", "verify", "run")
 
 
 @pytest.mark.parametrize(
@@ -47,6 +47,9 @@ def test_what_the_command_line_cannot_read_is_one_sentence(edge: Run, arguments:
         (["--profile", "arm64-linux", "--gate", "top1"], "top1"),
         (["--profile", "arm64-linux", "--runtime", "tflite"], "unknown runtime"),
         (["--profile", "arm64-linux", "--shape", "x=a"], "not sizes joined by x"),
+        (["--profile", "arm64-linux", "--recipe", "smal"], "did you mean 'small'?"),
+        (["--profile", "arm64-linux", "--recipe", "small", "--budget", "soon"], "the budget 'soon' is no time"),
+        (["--profile", "arm64-linux", "--teacher", "t.onnx"], "nothing trains"),
     ],
 )
 def test_a_wrong_request_is_refused_before_anything_heavy_is_loaded(flags: list[str], words: str) -> None:
