@@ -26,6 +26,7 @@ class Keeping:
     def __init__(self, traced: Trace, gone: NDArray[np.int64]) -> None:
         """Know the roots of all units that go."""
         self.trace = traced
+        self.loses = gone.size > 0
         self._stays = np.ones(traced.labels.count, bool)
         self._stays[gone] = False
 

@@ -16,6 +16,7 @@ from .rules.reducing import reduced_axes
 
 _LOWEST = float(np.finfo(np.float32).min)
 _FILLS = {"ReduceMax": _LOWEST, "ReduceMin": -_LOWEST}
+_NAMES = {0.0: "masked", _LOWEST: "least", -_LOWEST: "greatest"}
 
 
 def mask(model: Model, keep: Keep) -> Model:
@@ -78,7 +79,7 @@ class _Masked:
             other = self._constant(f"{value.name}/fill", np.array(fill, np.float32))
             node = onnx_ir.node("Where", [stays, value, other])
             made = node.outputs[0]
-            made.name, made.shape, made.type = f"{value.name}/masked", value.shape, value.type
+            made.name, made.shape, made.type = f"{value.name}/{_NAMES[fill]}", value.shape, value.type
             maker = value.producer()
             if maker is None:
                 self.graph.insert_before(self.graph[0], node)

@@ -34,7 +34,8 @@ def remove(model: Model, keep: Keep) -> Model:
         for value in node.outputs:
             _resize(value, left)
     share(graph, left.trace.origin)
-    common.RemoveUnusedNodesPass()(left.trace.model.ir)
+    if left.loses:
+        common.RemoveUnusedNodesPass()(left.trace.model.ir)
     return left.trace.model
 
 
