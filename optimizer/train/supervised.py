@@ -48,7 +48,7 @@ class Supervised:
             raise DataError(f"the {data.name} split has no labels to learn from; name them with --labels, or distil instead.")
         check_labels(self._task, data.labels)
         if self._task.kind == "regression" and self._spread is None:
-            self._spread = spread_of(torch.from_numpy(data.labels).to(device).float())
+            self._spread = spread_of(torch.from_numpy(data.labels.reshape(len(data), -1)).to(device), by_column=True)
 
     def loss(self, batch: Samples, values: Mapping[str, Tensor]) -> Tensor:
         """Mean loss of the batch."""
@@ -147,9 +147,9 @@ def supervised(
     return Supervised(task, smoothing=smoothing, huber=huber)
 
 
-def spread_of(values: Tensor) -> Tensor:
-    """Standard deviation of values [n, ...] over samples and elements; 1 where they do not vary."""
-    found = values.float().std(unbiased=False)
+def spread_of(values: Tensor, *, by_column: bool = False) -> Tensor:
+    """Standard deviation of values [n, ...], over all or of each column [n, columns]; 1 where they do not vary."""
+    found = values.float().std(0, unbiased=False) if by_column else values.float().std(unbiased=False)
     return torch.where(found > 0, found, torch.ones_like(found))
 
 

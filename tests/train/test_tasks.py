@@ -143,6 +143,18 @@ def test_values_are_judged_by_r2_and_their_scale_does_not_matter() -> None:
     assert score == pytest.approx(1 - np.mean((made - y) ** 2) / y.var(), rel=1e-3)
 
 
+def test_each_value_counts_in_its_own_unit() -> None:
+    x = np.random.default_rng(2).normal(0, 1, (ROWS, 4)).astype(np.float32)
+    model = mlp([4, 2])
+    weights = model.weights()
+    made = x @ weights["w0"] + weights["b0"]
+    y = made + np.random.default_rng(3).normal(0, 0.3, made.shape) * np.array([1.0, 1e4])
+    loss, score = measured(model, supervised(model, needs_of(model, x, y)), x, y)
+    errors = ((made - y) / y.std(0)) ** 2
+    assert score == pytest.approx(1 - errors.mean(), rel=1e-3)
+    assert loss == pytest.approx(errors.mean(), rel=1e-3)
+
+
 def needs_of(model: Model, x: NDArray[Any], y: NDArray[Any] | None, **more: Any) -> TrainingNeeds:
     arrays = {"x": x} if y is None else {"x": x, "y": y}
     return TrainingNeeds(split(model, arrays), None, model, threads=1, **more)
