@@ -105,7 +105,7 @@ def _ours(name: str) -> str | None:
     """The name here of a tensor of the published file."""
     *path, kind = name.split(".")
     if path[0] == "embeddings":
-        return f"{_EMBEDDINGS[path[1]]}.{kind}" if path[1] in _EMBEDDINGS else None
+        return f"{_EMBEDDINGS[path[-1]]}.{kind}" if path[-1] in _EMBEDDINGS else None
     if path[0] != "encoder":
         return None
     return f"layers.{path[2]}.{_NAMES['.'.join(path[3:])]}.{kind}"
