@@ -29,6 +29,7 @@ from ..optimizer.recipe import Recipe, read_recipe
 @click.option("--runtime", "runtimes", multiple=True, help="onnxruntime, openvino or litert; all of the profile by default.")
 @click.option("--recipe", "recipes", multiple=True, help="safe, small, fast or tiny (see `edgewright recipes`).")
 @click.option("--pipeline", "pipelines", multiple=True, help="A pipeline of your own, for example 'prune{amount=0.5},distill'.")
+@click.option("--keras-step", "keras_steps", multiple=True, help="TFMOT on a Keras file, for example 'tfmot{kind=pqat}'.")
 @click.option("--budget", help="Most time that recipes and pipelines may train, for example 10m.")
 @click.option("--teacher", help="A larger model to distil from; the model itself by default.")
 @click.option("--student", help="An architecture to distil into, as a model file or module:function.")

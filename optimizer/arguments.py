@@ -15,7 +15,7 @@ from ..calibration.classes import read_classes
 from ..core.errors import UsageError, unknown
 from .recipe import Recipe
 
-_LISTS = ("profiles", "gates", "precisions", "runtimes", "recipes", "pipelines")
+_LISTS = ("profiles", "gates", "precisions", "runtimes", "recipes", "pipelines", "keras_steps")
 _PATHS = ("out", "store", "ledger", "measurements")
 _DATA = ("data", "accept", "search", "calib", "audit")
 _TEXTS = ("name", "objective", "preprocess", "labels", "group", "budget", "loss", "optimizer", "augment")

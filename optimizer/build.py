@@ -72,17 +72,21 @@ class Builder:
         prefix: str,
         calibration: Callable[[], Calibration],
         trainer: Trainer | None = None,
+        is_quantized: bool = False,
     ) -> None:
-        """`prefix` is the pipeline text that led to `base`; `calibration` is asked once int8 is wanted, `trainer` for qat."""
+        """`prefix` is the pipeline text that led to `base`; `calibration` is asked once int8 is wanted, `trainer` for qat.
+
+        `is_quantized`: `base` is in int8 already, and is lowered as it is.
+        """
         self._store, self.base, self._prefix, self._calibration = store, base, prefix, calibration
-        self._trainer = trainer
+        self._trainer, self._is_quantized = trainer, is_quantized
         self._base_digest = base.digest()
 
     def build(self, runtime: str, profile: DeviceProfile, precision: Precision, quantize: Quantize | None = None) -> Built:
         """Lower the model in `precision`; `quantize` are the options for int8. Raises LoweringError, PassError."""
         passes = self._passes(precision, quantize or Quantize())
         scheme = registry.get(runtime).scheme(profile)
-        needs_data = precision == "int8"
+        needs_data = precision == "int8" and not self._is_quantized
         key = self._store.key(
             "build",
             base=self._base_digest,
@@ -98,7 +102,7 @@ class Builder:
         return _read(folder)
 
     def _passes(self, precision: Precision, quantize: Quantize) -> Pipeline:
-        if precision == "float32":
+        if precision == "float32" or self._is_quantized:
             return Pipeline([])
         return Pipeline([StoreFloat16()] if precision == "float16" else [quantize])
 
@@ -152,7 +156,7 @@ class Builder:
         counts: dict[str, int] = {}
         for item in support:
             counts[item.runs] = counts.get(item.runs, 0) + 1
-        kept = self._kept(passes, runtime, profile) if precision == "int8" else []
+        kept = self._kept(passes, runtime, profile) if any(isinstance(item, Quantize) for item in passes.passes) else []
         text = ",".join(part for part in (self._prefix, str(passes)) if part)
         for index, name in enumerate(sorted(lowered.files)):
             (folder / f"file-{index}").write_bytes(lowered.files[name])

@@ -37,9 +37,9 @@ def gather(
     Raises UsageError where something trains and torch is not installed, or a teacher or student is given that no pass learns
     from; PassError where they do not fit; and what `ingest` and the user's code raise.
     """
-    if not any(variant.passes or variant.trains for variant in variants):
+    if not any(variant.passes or variant.trains_here for variant in variants):
         return None
-    if find_spec("torch") is None and any(variant.trains for variant in variants):
+    if find_spec("torch") is None and any(variant.trains_here for variant in variants):
         raise UsageError("training needs torch, which is not installed; pip install 'edgewright[torch]'.")
     distils = any(isinstance(item, Distill) for variant in variants for item in variant.passes)
     for role in ("teacher", "student"):

@@ -25,6 +25,7 @@ from .companions import gather
 from .evaluate import Evaluator
 from .gates.ledger import Ledger
 from .ingest.ingest import Ingested
+from .ingest.keras_step import check_keras_step
 from .outcome import Found, Target
 from .package import Origin, content_of
 from .recipe import Recipe
@@ -83,6 +84,7 @@ def compile(
     - search_samples (512), calib_samples (256)
     - recipes ("safe", "small", "fast", "tiny"), pipelines (texts such as "prune{amount=0.5},distill,fold-bn,quantize"), tried
       beside the plain model; budget (of their training, "10m"), teacher and student (models)
+    - keras_steps (texts such as "tfmot{kind=pqat}": TFMOT's own training of a Keras file, judged beside the rest)
     - loss, optimizer, augment (the user's own code for training, as "module:function")
     - store (".edgewright"), ledger, measurements (paths)
     """
@@ -96,6 +98,8 @@ def compile_recipe(recipe: Recipe, progress: Progress) -> CompileResult:
     profiles = _profiles(recipe)
     variants = variants_of(recipe)
     _check_out(recipe.out)
+    if recipe.keras_steps:
+        check_keras_step(recipe.model)
     store = StepStore(recipe.store)
     ledger = Ledger(_ledger_path(recipe))
     ledger.check()
@@ -129,7 +133,7 @@ def _write(recipe: Recipe, ingested: Ingested, work: Work, found: Found, start: 
         preprocessing=prepare.preprocessing_json(shared.data),
         inputs=work.base.inputs,
         outputs=work.base.outputs,
-        versions=versions_of(ingested, work.trains),
+        versions=versions_of(ingested, work.trains_here),
     )
     released = [target for target in targets if target.decision.chosen is not None]
     artifacts = {target.profile.name: recipe.out / artifact_name(recipe, target.profile) for target in released}

@@ -45,7 +45,8 @@ class Recipe:
     `ledger` the file of looks at the judging data, beside these by default.
     `recipes` are names of pipelines that are tried beside the plain model, `pipelines` texts of such; `budget` bounds the time
     that all of them train together ("10m"). `teacher` is a larger model to distil from, `student` an architecture to distil
-    into; `loss`, `optimizer` and `augment` are the user's own code, as `module:function`.
+    into; `loss`, `optimizer` and `augment` are the user's own code, as `module:function`. `keras_steps` are texts of what
+    TFMOT is to do with a Keras file.
     """
 
     model: Any
@@ -78,6 +79,7 @@ class Recipe:
     trust: bool = False
     recipes: tuple[str, ...] = ()
     pipelines: tuple[str, ...] = ()
+    keras_steps: tuple[str, ...] = ()
     budget: str | None = None
     teacher: Any = None
     student: Any = None
@@ -172,7 +174,7 @@ def read_recipe(path: Path, overrides: Mapping[str, Any]) -> Recipe:
 
 def _typed(name: str, value: Any, path: Path) -> Any:
     """A TOML value as the recipe's field wants it; raises UsageError."""
-    lists = ("profiles", "gates", "precisions", "runtimes", "recipes", "pipelines")
+    lists = ("profiles", "gates", "precisions", "runtimes", "recipes", "pipelines", "keras_steps")
     if name in lists:
         items = [value] if isinstance(value, str) else value
         if not isinstance(items, list) or not all(isinstance(item, str) for item in items):

@@ -90,9 +90,11 @@ def try_all(
 
 def _precisions(start: Start, asked: Sequence[Precision]) -> list[Precision]:
     """Those that are worth a trial: where nothing comes before quantizing, the floats are the plain model's."""
+    if start.variant.is_quantized:
+        return [precision for precision in asked if precision == "int8"]
     if not start.variant.name:
         return [*asked] if "float32" in asked else ["float32", *asked]
-    return [precision for precision in asked if precision == "int8" or start.variant.passes]
+    return [precision for precision in asked if precision == "int8" or start.variant.passes or start.variant.keras_step]
 
 
 def sample_of(kit: Kit) -> dict[str, Any]:
@@ -110,7 +112,7 @@ def _try_one(kit: Kit, profile: DeviceProfile, runtime: str, precision: Precisio
     trial = Trial(runtime, precision, worth, start.variant.name, environment=environment)
     try:
         notes: tuple[str, ...] = ()
-        if precision == "int8":
+        if precision == "int8" and not start.variant.is_quantized:
             options, notes = choose_quantization(kit, profile, runtime, environment, start.variant.quantize or Quantize())
             built = kit.builder.build(runtime, profile, precision, options)
         else:

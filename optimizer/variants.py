@@ -5,6 +5,8 @@ on the training form, `quantize` after it says how int8 is made:
 
     prune{amount=0.5},distill{epochs=20},fold-bn,quantize{mode=qat}
     `------- on the training form ------'        `- each runtime's -'
+
+A Keras step is one more: what TFMOT makes of the model's file, judged beside the compiler's own ways.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from ..core.errors import PassError, UsageError
 from ..ir.passes import Pass
 from ..ir.pipeline import Pipeline, pass_text
 from ..ir.rewrites.fold_bn import FoldBatchNorm
+from .ingest.keras_step import PHASES, TfmotStep, parse_keras_step
 from .passes.registry import parse
 from .quantize.quantize import Quantize
 from .recipe import Recipe
@@ -30,15 +33,21 @@ _PLAIN = "plain"
 
 @dataclass(frozen=True)
 class Variant:
-    """One way. `name` is "" for the plain model; `passes` come before `fold-bn`; `quantize` None lets the compiler choose."""
+    """One way. `name` is "" for the plain model; `passes` come before `fold-bn`; `quantize` None lets the compiler choose.
+
+    `keras_step` takes the place of all of that.
+    """
 
     name: str = ""
     passes: tuple[Pass, ...] = ()
     quantize: Quantize | None = None
+    keras_step: TfmotStep | None = None
 
     @property
     def text(self) -> str:
         """The pipeline's text."""
+        if self.keras_step is not None:
+            return str(self.keras_step)
         return str(Pipeline([*self.passes, FoldBatchNorm(), *([] if self.quantize is None else [self.quantize])]))
 
     @property
@@ -47,18 +56,27 @@ class Variant:
         return self.quantize is not None and self.quantize.mode == "qat"
 
     @property
+    def is_quantized(self) -> bool:
+        """Whether its model is in int8 from the start."""
+        return self.keras_step is not None and "quantize" in PHASES[self.keras_step.kind]
+
+    @property
     def trains(self) -> bool:
         """Whether anything in it trains."""
+        return self.keras_step is not None or self.trains_here
+
+    @property
+    def trains_here(self) -> bool:
+        """Whether the compiler itself trains anything in it."""
         return self.trains_scheme or any(item.needs is TrainingNeeds for item in self.passes)
 
 
 def variants_of(recipe: Recipe) -> tuple[Variant, ...]:
     """The plain model, the recipe's named pipelines and its own; raises PassError, UsageError."""
     texts = [(name, RECIPES[name].text) for name in dict.fromkeys(recipe.recipes)]
-    for number, given in enumerate(recipe.pipelines, 1):
-        match = _NAMED.fullmatch(given)
-        texts.append((match["name"], match["text"]) if match else (f"pipeline-{number}", given))
-    names = [name for name, _ in texts]
+    texts += _named(recipe.pipelines, "pipeline")
+    stepped = _named(recipe.keras_steps, "keras-step")
+    names = [name for name, _ in (*texts, *stepped)]
     for name in names:
         if name == _PLAIN:
             raise UsageError(f"the name {name!r} is the model's own, without a pipeline; name the pipeline otherwise.")
@@ -66,7 +84,21 @@ def variants_of(recipe: Recipe) -> tuple[Variant, ...]:
             raise UsageError(f"two pipelines are named {name!r}; name one of them otherwise, as 'other: TEXT'.")
         if len(name) > _LONGEST_NAME:
             raise UsageError(f"the pipeline's name {name[:60]!r} is too long; use at most {_LONGEST_NAME} characters.")
-    return (Variant(), *(_variant(name, text) for name, text in texts))
+    steps = [(name, parse_keras_step(text)) for name, text in stepped]
+    return (
+        Variant(),
+        *(_variant(name, text) for name, text in texts),
+        *(Variant(name, keras_step=step) for name, step in steps),
+    )
+
+
+def _named(given: Sequence[str], otherwise: str) -> list[tuple[str, str]]:
+    """Names and texts of what may be written as `name: TEXT`."""
+    found = []
+    for number, item in enumerate(given, 1):
+        match = _NAMED.fullmatch(item)
+        found.append((match["name"], match["text"]) if match else (f"{otherwise}-{number}", item))
+    return found
 
 
 def _variant(name: str, text: str) -> Variant:

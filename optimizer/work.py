@@ -25,6 +25,7 @@ from .companions import Company
 from .evaluate import Evaluator, Outputs
 from .exam import Exam, prepare_exam
 from .gates.ledger import Ledger
+from .keras_start import keras_start
 from .kit import Kit, Start
 from .measure import Measurements
 from .outcome import Found, Shared, Target
@@ -138,6 +139,11 @@ class Work:
         """Whether any variant trains."""
         return any(variant.trains for variant in self.variants)
 
+    @property
+    def trains_here(self) -> bool:
+        """Whether the compiler itself trains any variant."""
+        return any(variant.trains_here for variant in self.variants)
+
     def _calibrating(self, splits: Splits) -> Split:
         """What ranges are seen on: where calib is what is trained on, it may be all that a file has, and its first will do."""
         calib = splits.calib
@@ -162,7 +168,7 @@ class Work:
         starts: list[Start] = []
         for variant in self.variants:
             try:
-                starts.append(self._start(variant, trainer))
+                starts.append(self._start(variant, trainer, splits))
             except StoreError:
                 raise
             except EdgewrightError as error:
@@ -193,8 +199,15 @@ class Work:
         )
         return Trainer(given, self.store, purse, self.recipe.budget)
 
-    def _start(self, variant: Variant, trainer: Trainer | None) -> Start:
+    def _start(self, variant: Variant, trainer: Trainer | None, splits: Splits) -> Start:
         """What one variant becomes; raises what its passes raise."""
+        if variant.keras_step is not None:
+            train, samples = prepare.training_split(splits), prepare.first_samples(splits.search.data)
+            base, text, step = keras_start(
+                variant.keras_step, self.recipe, self.base, train, samples, self.store, self.progress
+            )
+            builder = Builder(self.store, base, text, self._calibration_of(base), is_quantized=variant.is_quantized)
+            return Start(variant, builder, (step,))
         if trainer is None or not variant.passes:
             return Start(variant, Builder(self.store, self.base, self.pipeline, self._calibration_of(self.base), trainer))
         trained, steps = trainer.run(variant)

@@ -15,10 +15,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib import metadata, util
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...calibration.dataset import Split, read_labels
 from ...core.canonical import digest_file
@@ -27,6 +26,7 @@ from ...core.code import code_digest
 from ...core.errors import DataError, EdgewrightError, ModelError, UsageError
 from ...core.progress import Progress
 from ...core.store import StepStore
+from ...ir.passes import Pass
 from ...ir.pipeline import Pipeline, pass_text
 from .detect import detect
 
@@ -91,7 +91,7 @@ class TfmotStep:
 
     def __str__(self) -> str:
         """The text form."""
-        return pass_text(self)
+        return pass_text(cast(Pass, self))
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def _spool(scratch: Path, data: Split) -> list[str]:
     for index, spec in enumerate(data.data.inputs):
         shape = (len(data), *(int(size or 1) for size in spec.shape[1:]))
         name = f"input-{index}.npy"
-        file: NDArray[Any] = np.lib.format.open_memmap(scratch / name, "w+", np.dtype(spec.dtype), shape)
+        file: np.memmap[Any, Any] = np.lib.format.open_memmap(scratch / name, "w+", np.dtype(spec.dtype), shape)
         start = 0
         for batch in data.batches(_BATCH):
             array = batch.inputs[spec.name]
