@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import torch
 from torch import nn
 
 from ...core.errors import PassError
@@ -12,7 +13,7 @@ from ...ir.model import Model
 from ...ir.passes import PassResult
 from ...ir.pipeline import pass_text
 from ..train.batches import opened
-from ..train.device import best_device, settled
+from ..train.device import settled
 from ..train.loop import fit
 from ..train.module import GraphModule
 from ..train.needs import TrainingNeeds
@@ -99,11 +100,9 @@ class Lesson:
         task = unlabelled_task(self._student, self._teacher_model, wanted)
         if wanted is not None or task.kind != "regression" or task.answer.columns < _FEWEST_UNIT_COLUMNS:
             return task
-        device = best_device()
+        device = torch.device("cpu")
         with settled(device, self._given.threads):
-            data = opened(self._given.train, self._given.progress)
-            self._teacher.prepare(data, device)
-            first = next(data.in_order(_UNIT_SAMPLES, device))
+            first = next(opened(self._given.train, self._given.progress).in_order(_UNIT_SAMPLES, device))
             lengths = self._teacher.values(first)[self._teacher.answer.output].flatten(1).norm(dim=1)
         is_unit = bool(((lengths - 1).abs() < _UNIT_TOLERANCE).all())
         return replace(task, kind="embedding") if is_unit else task
