@@ -191,6 +191,7 @@ class _Inserter:
             least_scale=least,
             limit=largest_integer(bits),
             rounding=partial(rounder.round, name) if rounder is not None else None,
+            choose=partial(rounder.scales, name) if rounder is not None and bits == 4 else None,
         )
         kind = stored_type(self.scheme.weight, bits)
         integers = self._constant(f"{name}/weights", found.values.astype(kind))

@@ -77,19 +77,25 @@ def quantize_weights(
     least_scale: NDArray[Any] | None = None,
     limit: int = 127,
     rounding: Rounding | None = None,
+    choose: Callable[[NDArray[np.float32], int], NDArray[np.float32] | None] | None = None,
 ) -> QuantizedWeights:
     """Symmetric integers in [-limit, limit] (uint8: shifted by 128), a scale per channel of `axis`.
 
     `method` "mse" clips a channel where that lowers its squared error. With `saturating_pairs` a channel's scale grows just so
     far that no two weights of one sign, whichever the kernel pairs, can exceed 16 bits when both activations are 255: channels
     whose two largest weights sum to at most 128 lose nothing. `least_scale` [channels] is a lower bound (for the bias).
-    `rounding(rows [channels, k], scales, limit)` gives better integers than the nearest, or None where it cannot.
+    `rounding(rows [channels, k], scales, limit)` gives better integers than the nearest, `choose(rows, limit)` better scales
+    than those of "mse", or None where they cannot.
     """
     rows = np.moveaxis(weights, axis, 0).reshape(weights.shape[axis], -1).astype(np.float32)
     if not per_channel:
         rows = rows.reshape(1, -1)
     largest = np.abs(rows).max(axis=1, initial=0.0)
-    scales = largest / np.float32(limit) if method == "max" else weight_scales(rows, 0, largest=limit)
+    chosen = choose(rows, limit) if choose is not None and per_channel and method == "mse" else None
+    if chosen is not None:
+        scales = chosen
+    else:
+        scales = largest / np.float32(limit) if method == "max" else weight_scales(rows, 0, largest=limit)
     if saturating_pairs:
         scales = np.maximum(scales, _largest_pair(rows) / np.float32(PAIR_LIMIT - 1))
     scales = np.where((largest == 0) | (scales < np.finfo(np.float32).tiny), np.float32(1), scales).astype(np.float32)

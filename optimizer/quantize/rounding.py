@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ...calibration.moments import Moments
 
 _DAMPING = 0.01
+_PARTS = (1.0, 0.93, 0.86, 0.79, 0.72, 0.65, 0.58, 0.5)  # of a row's largest magnitude that its integers may reach
 _SPARSE_SHARE = 0.2  # of exact zeros, above which they were made on purpose
 
 
@@ -25,6 +26,7 @@ class Rounder:
         """`moments` by the layer's first output."""
         self._moments = moments
         self._made: dict[tuple[str, int, bytes, bytes], NDArray[np.int16]] = {}
+        self._scales: dict[tuple[str, int, bytes], NDArray[np.float32]] = {}
 
     def moments(self, layer: str) -> Moments | None:
         """Moments of a layer's patches, where they were taken."""
@@ -34,13 +36,31 @@ class Rounder:
         self, layer: str, rows: NDArray[np.float32], scales: NDArray[np.float32], limit: int = 127
     ) -> NDArray[np.int16] | None:
         """Integers [outputs, k] of `rows` in [-limit, limit], or None for a layer without moments or of another shape."""
-        found = self._moments.get(layer)
-        if found is None or rows.shape[1] != found.mean.shape[1] or len(rows) % len(found.mean) or len(scales) != len(rows):
+        found = self._fitting(layer, rows)
+        if found is None or len(scales) != len(rows):
             return None
         key = (layer, limit, rows.tobytes(), scales.tobytes())
         if key not in self._made:
             self._made[key] = compensated(rows, scales, found, limit)
         return self._made[key]
+
+    def scales(self, layer: str, rows: NDArray[np.float32], limit: int) -> NDArray[np.float32] | None:
+        """Scales [outputs] with which rounding to [-limit, limit] gives the least output error, or None as `round` does.
+
+        With few levels the scale of the least error in the weights clips those that large inputs are multiplied by.
+        """
+        found = self._fitting(layer, rows)
+        if found is None:
+            return None
+        key = (layer, limit, rows.tobytes())
+        if key not in self._scales:
+            self._scales[key] = best_scales(rows, found, limit)
+        return self._scales[key]
+
+    def _fitting(self, layer: str, rows: NDArray[np.float32]) -> Moments | None:
+        found = self._moments.get(layer)
+        fits = found is not None and rows.shape[1] == found.mean.shape[1] and len(rows) % len(found.mean) == 0
+        return found if fits else None
 
 
 def compensated(
@@ -50,11 +70,30 @@ def compensated(
 
     Zeros of a sparse layer stay zeros.
     """
+    return _sweep(rows, scales, _inverse_factor(moments.covariance), limit)
+
+
+def best_scales(rows: NDArray[np.float32], moments: Moments, limit: int) -> NDArray[np.float32]:
+    """Of eight scales for each of `rows` [outputs, k] the one with the least mean squared output error once compensated."""
     groups, size = moments.mean.shape
-    outputs = len(rows) // groups
-    weights = rows.reshape(groups, outputs, size).astype(np.float64)
-    steps = scales.astype(np.float64).reshape(groups, outputs)
     factor = _inverse_factor(moments.covariance)
+    largest = np.abs(rows).max(axis=1, initial=0.0)
+    # Scales are float32 from the start: the scale that was judged is the scale that ships.
+    scales = [np.where(largest > 0, largest * part / limit, 1).astype(np.float32) for part in _PARTS]
+    errors = []
+    for candidate in scales:
+        error = (_sweep(rows, candidate, factor, limit) * candidate[:, None] - rows).astype(np.float64)
+        by_group = error.reshape(groups, -1, size)
+        errors.append(((by_group @ moments.covariance) * by_group).sum(axis=2).reshape(-1))
+    return np.asarray(np.stack(scales)[np.argmin(errors, axis=0), np.arange(len(rows))])
+
+
+def _sweep(
+    rows: NDArray[np.float32], scales: NDArray[np.float32], factor: NDArray[np.float64], limit: int
+) -> NDArray[np.int16]:
+    groups, size, _ = factor.shape
+    weights = rows.reshape(groups, -1, size).astype(np.float64)
+    steps = scales.astype(np.float64).reshape(groups, -1)
     integers = np.zeros(weights.shape, np.int16)
     zeros = kept_zeros(rows).reshape(weights.shape)
     for column in range(size):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import onnx
 import pytest
@@ -17,7 +19,7 @@ from edgewright.optimizer.passes.registry import parse
 from edgewright.optimizer.quantize.bits import bits_by_layer, largest_integer, stored_type, weights_by_layer
 from edgewright.optimizer.quantize.integers import quantize_weights
 from edgewright.optimizer.quantize.quantize import Quantize, QuantizeNeeds
-from edgewright.optimizer.quantize.rounding import compensated
+from edgewright.optimizer.quantize.rounding import Rounder, best_scales, compensated
 from edgewright.runtimes import registry
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -162,6 +164,43 @@ def test_compensated_rounding_to_4_bits_gives_the_smaller_output_error() -> None
         return float((made**2).mean())
 
     assert error(better.dequantize()) < 0.75 * error(nearest.dequantize())
+
+
+def test_scales_are_chosen_by_the_error_of_the_output() -> None:
+    rng = np.random.default_rng(6)
+    weights = rng.normal(0, 0.1, (6, 300)).astype(np.float32)
+    weights[:, 0] = 0.6  # clipped by the least error in the weights, and what the largest input is multiplied by
+    inputs = rng.normal(size=(4000, 300)) * np.where(np.arange(300) == 0, 20, 1)
+    moments = Moments(inputs.mean(axis=0)[None], np.cov(inputs.T, bias=True)[None])
+    rounder = Rounder({"layer": moments})
+    made = [
+        quantize_weights(weights, 0, "int8", limit=7, rounding=partial(rounder.round, "layer"), choose=choose)
+        for choose in (None, partial(rounder.scales, "layer"))
+    ]
+
+    def error(found: np.ndarray) -> float:
+        return float((((inputs - inputs.mean(axis=0)) @ (found - weights).T) ** 2).mean())
+
+    assert made[0].scales.max() < 0.9 * 0.6 / 7
+    assert error(made[1].dequantize()) < 0.5 * error(made[0].dequantize())
+    # No scale that was tried is better for any output.
+    for part in (1.0, 0.86, 0.65, 0.5):
+        scales = (np.abs(weights).max(axis=1) * np.float32(part / 7)).astype(np.float32)
+        other = compensated(weights, scales, moments, 7) * scales[:, None]
+        assert error(made[1].dequantize()) <= error(other) * (1 + 1e-6)
+    assert rounder.scales("other", weights, 7) is None
+    assert rounder.scales("layer", weights[:, :5], 7) is None
+
+
+def test_scales_of_grouped_layers_are_each_outputs_own() -> None:
+    rng = np.random.default_rng(7)
+    rows = rng.normal(size=(6, 9)).astype(np.float32)
+    inputs = rng.normal(size=(3, 500, 9))
+    moments = Moments(inputs.mean(axis=1), np.stack([np.cov(part.T, bias=True) for part in inputs]))
+    together = best_scales(rows, moments, 7)
+    for group in range(3):
+        alone = Moments(moments.mean[group : group + 1], moments.covariance[group : group + 1])
+        assert np.array_equal(best_scales(rows[2 * group : 2 * group + 2], alone, 7), together[2 * group : 2 * group + 2])
 
 
 def test_limits_and_refusals() -> None:
