@@ -70,7 +70,8 @@ class Quantize(Schedule):
     weights of fewer than 64 elements keep 8 bits. A runtime that cannot read int4 gets the same integers in int8.
 
     `granularity`: a weight scale for each output channel (where the target allows it) or one a layer.
-    `ranges`: how activation ranges are set from the statistics; `weights`: how weight scales are; `rounding`:
+    `ranges`: how activation ranges are set from the statistics; `weights`: how weight scales are ("mse": by
+    the least error of the weights or, with bits=4 and where the inputs' moments are known, of the layer's output); `rounding`:
     whether errors of rounded weights cancel in the output (where the inputs' moments are known); `correct_bias`: take the mean
     error of rounded weights out of the bias; `keep_float`: layers (by first output's name) that stay in float.
     """
