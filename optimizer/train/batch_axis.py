@@ -183,7 +183,7 @@ def _gather_nd(given: Given) -> Axis:
     """Samples beyond the axes that are indexed stay together."""
     which = given.shapes[1] or ()
     own, depth = given.alone(), which[-1]
-    if own < depth or given.node.attributes.get_int("batch_dims", 0):
+    if own < depth or given.node.attributes.get_int("batch_dims", 0) != 0:
         raise Mixed
     return len(which) - 1 + own - depth
 

@@ -12,7 +12,6 @@ import pytest
 import torch
 from edgewright.core.errors import DataError, ModelError, UsageError
 from edgewright.ir.model import Model
-from edgewright.ir.rewrites.canonicalize import canonical
 from edgewright.optimizer.train.module import GraphModule
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
@@ -39,45 +38,63 @@ def model_of(
     return Model.from_bytes(onnx.shape_inference.infer_shapes(proto, strict_mode=True).SerializeToString())
 
 
-def network() -> nn.Module:
-    torch.manual_seed(0)
-    net = nn.Sequential(
-        nn.Conv2d(3, 8, 3, padding=1, bias=False),
-        nn.BatchNorm2d(8),
-        nn.ReLU6(),
-        nn.Conv2d(8, 8, 3, stride=2, groups=8),
-        nn.BatchNorm2d(8, momentum=0.3),
-        nn.SiLU(),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Linear(8, 5),
-    )
-    for part in net.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            nn.init.uniform_(part.weight, 0.5, 1.5)
-            nn.init.normal_(part.bias)
-            nn.init.normal_(part.running_mean)
-            nn.init.uniform_(part.running_var, 0.5, 1.5)
-    return net
+class Network(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.parts = nn.Sequential(
+            nn.Conv2d(3, 8, 3, padding=1, bias=False),
+            nn.BatchNorm2d(8),
+            nn.ReLU6(),
+            nn.Conv2d(8, 8, 3, stride=2, groups=8),
+            nn.BatchNorm2d(8, momentum=0.3),
+            nn.SiLU(),
+            nn.Conv2d(8, 8, 1, bias=False),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(8, 5),
+        )
+        for part in self.parts:
+            if isinstance(part, nn.BatchNorm2d):
+                nn.init.uniform_(part.weight, 0.5, 1.5)
+                nn.init.normal_(part.bias)
+                nn.init.normal_(part.running_mean)
+                nn.init.uniform_(part.running_var, 0.5, 1.5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        normal = self.parts[:5](x)
+        return self.parts[7:](torch.relu(self.parts[5:7](normal) + normal))
 
 
-def exported(net: nn.Module) -> Model:
-    program = torch.onnx.export(
-        net.eval(),
-        (torch.zeros(2, 3, 9, 9),),
-        dynamo=True,
-        optimize=False,
-        input_names=["x"],
-        dynamic_shapes=({0: torch.export.Dim("batch")},),
-        verbose=False,
-    )
-    return canonical(Model.from_bytes(Model(program.model).to_bytes()))
+def graph_of(net: nn.Module) -> Model:
+    """The network as an exporter writes it, its weights under their own names."""
+    node = helper.make_node
+    arrays = {name: value.numpy() for name, value in net.state_dict().items() if "num_batches" not in name}
+    norm = ("weight", "bias", "running_mean", "running_var")
+    nodes = [
+        node("Conv", ["x", "0.weight"], ["c0"], pads=[1, 1, 1, 1]),
+        node("BatchNormalization", ["c0", *(f"1.{part}" for part in norm)], ["b0"]),
+        node("Clip", ["b0", "least", "most"], ["r0"]),
+        node("Conv", ["r0", "3.weight", "3.bias"], ["c1"], strides=[2, 2], group=8),
+        node("BatchNormalization", ["c1", *(f"4.{part}" for part in norm)], ["b1"], momentum=0.7),
+        node("Sigmoid", ["b1"], ["s"]),
+        node("Mul", ["b1", "s"], ["silu"]),
+        node("Conv", ["silu", "6.weight"], ["c2"]),
+        node("Add", ["c2", "b1"], ["sum"]),
+        node("Relu", ["sum"], ["r1"]),
+        node("GlobalAveragePool", ["r1"], ["pooled"]),
+        node("Flatten", ["pooled"], ["flat"]),
+        node("MatMul", ["flat", "head"], ["product"]),
+        node("Add", ["product", "9.bias"], ["y"]),
+    ]
+    arrays |= {"least": np.float32(0), "most": np.float32(6), "head": np.ascontiguousarray(arrays.pop("9.weight").T)}
+    return model_of(nodes, arrays, ["n", 3, 9, 9])
 
 
 @pytest.fixture(scope="module")
 def pair() -> tuple[nn.Module, Model]:
-    net = network()
-    return net, exported(net)
+    net = Network().eval()
+    return net, graph_of(net.parts)
 
 
 def batch(count: int = 6) -> torch.Tensor:
@@ -98,12 +115,13 @@ def test_forward_gradients_and_statistics_are_those_of_the_source(pair: tuple[nn
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
     nn.functional.cross_entropy(expected, labels).backward()
     nn.functional.cross_entropy(found, labels).backward()
-    theirs = {name: parameter.grad for name, parameter in net.named_parameters()}
+    theirs = {name: parameter.grad for name, parameter in net.parts.named_parameters()}
+    theirs["head"] = theirs.pop("9.weight").T
     ours = {name: parameter.grad for name, parameter in module.trainable().items()}
     assert set(ours) == set(theirs)
     for name, gradient in theirs.items():
         torch.testing.assert_close(ours[name], gradient, rtol=1e-3, atol=1e-6)
-    for name, statistic in net.named_buffers():
+    for name, statistic in net.parts.named_buffers():
         if "running" in name:
             torch.testing.assert_close(module.tensor(name), statistic, rtol=1e-5, atol=1e-6)
 
@@ -153,10 +171,11 @@ def test_state_goes_from_one_module_to_another(pair: tuple[nn.Module, Model]) ->
 
 def test_keep_gives_inner_values_and_names_the_nearest(pair: tuple[nn.Module, Model]) -> None:
     module = GraphModule(pair[1]).eval()
-    inner = next(str(node.outputs[0].name) for node in pair[1].graph if node.op_type == "BatchNormalization")
-    found = module({"x": batch()}, keep=[inner, "x"])
+    found = module({"x": batch()}, keep=["b0", "product", "x"])
     torch.testing.assert_close(found["x"], batch())
-    torch.testing.assert_close(found[inner], pair[0].eval()[:2](batch()), rtol=1e-5, atol=1e-5)
+    # What is asked for is not overwritten by the activation that reads it, nor joined with the bias that is added to it.
+    torch.testing.assert_close(found["b0"], pair[0].parts[:2](batch()), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(found["product"] + module.tensor("9.bias"), found["y"])
     with pytest.raises(UsageError, match="unknown value to keep 'nothing'"):
         module({"x": batch()}, keep=["nothing"])
 
@@ -184,6 +203,29 @@ def test_hooks_are_seen_by_every_reader_and_modules_become_parts() -> None:
     assert scale not in set(module.modules())
     with pytest.raises(UsageError, match="unknown value 'q'"):
         module.add_hook("q", lambda value: value)
+
+
+def test_joined_neighbours_compute_what_each_computes_alone(pair: tuple[nn.Module, Model]) -> None:
+    joined, alone = GraphModule(pair[1]).train(), GraphModule(pair[1]).train()
+    for node in pair[1].graph:
+        alone.add_hook(str(node.outputs[0].name), lambda value: value)
+    for module in (joined, alone):
+        only(module({"x": batch()})).square().sum().backward()
+    for name, parameter in joined.trainable().items():
+        torch.testing.assert_close(parameter.grad, alone.trainable()[name].grad, rtol=1e-4, atol=1e-5)
+
+
+def test_it_works_in_channels_last_and_in_bfloat16(pair: tuple[nn.Module, Model]) -> None:
+    module = GraphModule(pair[1]).eval()
+    expected = only(module({"x": batch()}))
+    module.to(memory_format=torch.channels_last)
+    found = only(module({"x": batch().contiguous(memory_format=torch.channels_last)}))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    assert module.to_model().to_bytes() == pair[1].to_bytes()
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = only(module.train()({"x": batch()}))
+    mixed.float().sum().backward()
+    assert all(parameter.grad.dtype == torch.float32 for parameter in module.parameters())
 
 
 def test_one_initializer_of_two_readers_is_one_parameter() -> None:
