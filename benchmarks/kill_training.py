@@ -73,6 +73,7 @@ def train(folder: Path, store: Path, epochs: int) -> None:
     from edgewright.core.store import StepStore
     from edgewright.ir.model import Model
     from edgewright.optimizer.distill.distill import Distill
+    from edgewright.optimizer.distill.lesson import Lesson
     from edgewright.optimizer.train.needs import TrainingNeeds
 
     teacher = Model.load(folder / "teacher.onnx")
@@ -89,7 +90,7 @@ def train(folder: Path, store: Path, epochs: int) -> None:
     options = Distill(epochs=epochs, method=("kd", "features"), augment="shift", batch_norm="re-estimate", patience=0)
     (store / _STARTED).touch()
     begun = time.perf_counter()
-    result = options.run(teacher, needs)
+    result = Lesson(options, teacher, needs).teach()
     (store / _SECONDS).write_text(str(time.perf_counter() - begun), "utf-8")
     (store / _DIGEST).write_text("\n".join((result.model.digest(), *result.notes)), "utf-8")
 
