@@ -35,14 +35,13 @@ class _FakeQuantize(torch.autograd.Function):  # type: ignore[misc]
 
 class _ScaledGradient(torch.autograd.Function):  # type: ignore[misc]
     @staticmethod
-    def forward(ctx: Any, x: Any, factor: Any) -> Any:
-        ctx.save_for_backward(factor)
+    def forward(ctx: Any, x: Any, factor: float) -> Any:
+        ctx.factor = factor
         return x.view_as(x)
 
     @staticmethod
     def backward(ctx: Any, gradient: Any) -> Any:
-        (factor,) = ctx.saved_tensors
-        return gradient * factor, None
+        return gradient * ctx.factor, None
 
 
 class _StraightThrough(torch.autograd.Function):  # type: ignore[misc]
@@ -64,7 +63,7 @@ def fake_quantize(x: Any, scale: Any, low: int, high: int) -> Any:
     return _FakeQuantize.apply(x.float(), scale, low, high)
 
 
-def scaled_gradient(x: Any, factor: Any) -> Any:
+def scaled_gradient(x: Any, factor: float) -> Any:
     """`x`, whose gradient is multiplied by `factor` on its way back."""
     return _ScaledGradient.apply(x, factor)
 

@@ -43,10 +43,15 @@ class LayerQuantizer(nn.Module):  # type: ignore[misc]
 
     The weight scale is learned, and never below what keeps the bias in int32 and, where `is_pairwise`, what keeps any two
     products of a channel in 16 bits. Weights that are `held` keep the integer `level` whatever the float weight is.
+
+    What an optimizer sees are weights in `unit`s, one for each output channel, and the bias in `bias_unit`s: folding batch norm
+    leaves channels that differ by orders of magnitude, of which steps of one size (Adam's) would wreck the smallest. Powers of
+    two lose no digits.
     """
 
     held: Any
     level: Any
+    unit: Any
 
     def __init__(
         self,
@@ -55,12 +60,15 @@ class LayerQuantizer(nn.Module):  # type: ignore[misc]
         largest: int,
         input_scale: Callable[[], Any],
         shape: Sequence[int],
+        unit: Any,
+        bias_unit: float,
         *,
         is_pairwise: bool,
     ) -> None:
         """`scale`: float32 of the weights' rank, one number for each channel of `axis` or one in all."""
         super().__init__()
-        self.largest = largest
+        self.largest, self.bias_unit = largest, bias_unit
+        self.register_buffer("unit", unit)
         self._axis, self._shape, self._is_pairwise = axis, tuple(shape), is_pairwise
         self._input_scale = input_scale
         elements = int(np.prod(shape)) // scale.numel()

@@ -14,8 +14,8 @@ from .fake import scaled_gradient
 class Scale(nn.Module):  # type: ignore[misc]
     """`start * exp(ratio)`, of which `ratio` is learned: positive whatever the optimizer does, and at first exactly `start`.
 
-    The gradient is LSQ's (arXiv 1902.08153, section 2.2), divided by the square root of `elements * largest`, and expressed for
-    the logarithm: a step of plain gradient descent changes the scale by the share that LSQ's would. `is_frozen` stops learning.
+    The gradient of `ratio` is divided by the square root of `elements * largest` (LSQ, arXiv 1902.08153, section 2.2), so that
+    scales learn at the pace of weights. `is_frozen` stops learning.
     """
 
     def __init__(self, start: Any, elements: int, largest: int, *, is_learned: bool = True) -> None:
@@ -30,6 +30,5 @@ class Scale(nn.Module):  # type: ignore[misc]
         """The scale, float32 of the shape of `start`."""
         if self.ratio is None:
             return self.start
-        ratio = self.ratio.detach() if self.is_frozen else self.ratio
-        now = self.start * torch.exp(self.ratio.detach())
-        return self.start * torch.exp(scaled_gradient(ratio, self._balance / now.square()))
+        ratio = self.ratio.detach() if self.is_frozen else scaled_gradient(self.ratio, self._balance)
+        return self.start * torch.exp(ratio)

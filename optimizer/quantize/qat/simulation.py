@@ -39,9 +39,9 @@ _MARGIN = 0.1
 class Simulation:
     """A module that computes what the target's kernels compute, and its quantizers.
 
-    `model` is the graph that the module interprets. `activations` by group of tensors, `groups`: the group of each quantized
-    tensor; `layers` and `swings` by the layer's first output, `biased`: those that have a bias; `constants`: quantized tensors
-    that are constant.
+    `model` is the graph that the module interprets; its weights and biases count in their quantizers' units. `activations` by
+    group of tensors, `groups`: the group of each quantized tensor; `layers` and `swings` by the layer's first output, `biased`:
+    those that have a bias; `constants`: quantized tensors that are constant.
     """
 
     model: Model
@@ -63,11 +63,11 @@ class Simulation:
 
     def weights(self, name: str) -> Any:
         """Float weights of a layer."""
-        return self.module.tensor(f"{name}/weights")
+        return self.module.tensor(f"{name}/weights") * self.layers[name].unit
 
     def bias(self, name: str) -> Any | None:
         """Float bias [channels] of a layer, or None."""
-        return self.module.tensor(f"{name}/bias") if name in self.biased else None
+        return self.module.tensor(f"{name}/bias") * self.layers[name].bias_unit if name in self.biased else None
 
     def levels(self, name: str) -> Any:
         """The integers of a layer's weights, float32 of their shape."""
@@ -104,10 +104,10 @@ class _Builder:
 
     def build(self, remembers_swings: bool) -> Simulation:
         for name in self.layers:
-            self._replace(f"{name}/weights", f"{name}/weights/dequantized", self._inside(name))
+            self._replace(f"{name}/weights", f"{name}/weights/dequantized", self._inside(name) / _array(self.layers[name].unit))
         for name in self.biased:
-            bias = self.arrays[f"{name}/bias"].astype(np.float64) * self.arrays[f"{name}/bias/scale"]
-            self._replace(f"{name}/bias", f"{name}/bias/dequantized", bias.astype(np.float32))
+            bias = (self._bias(name) / self.layers[name].bias_unit).astype(np.float32)
+            self._replace(f"{name}/bias", f"{name}/bias/dequantized", bias)
         for name in self.constants:
             self._replace(f"{name}/integers", f"{name}/dequantized", self._float(name))
         common.RemoveUnusedNodesPass()(self.model.ir)
@@ -146,6 +146,8 @@ class _Builder:
             largest_integer(4 if integers.dtype.name == "int4" else 8),
             self.activations[self.plan.tensors[str(_first(node).name)]].scale.forward,
             integers.shape,
+            _unit(self._weights(name), tuple(place for place in range(integers.ndim) if place != axis)),
+            float(_unit(self._bias(name), (0,)).item()) if f"{name}/bias" in self.arrays else 1.0,
             is_pairwise=self.scheme.saturating_pairs,
         )
         zeros = kept_zeros(self._weights(name))
@@ -160,6 +162,10 @@ class _Builder:
         if array is None:
             raise ModelError(f"the weights of {name!r} are not constant; canonicalize the model first.")
         return array
+
+    def _bias(self, name: str) -> NDArray[Any]:
+        """What a layer's bias [channels] stands for, in float64."""
+        return np.asarray(self.arrays[f"{name}/bias"].astype(np.float64) * self.arrays[f"{name}/bias/scale"])
 
     def _inside(self, name: str) -> NDArray[Any]:
         """Float weights of a layer, moved into the interval that rounds to the integer that was chosen."""
@@ -214,11 +220,11 @@ def _attach(found: Simulation) -> None:
 
 
 def _weights_of(found: Simulation, name: str, quantizer: LayerQuantizer, weights: Any) -> Any:
-    return quantizer.weights(weights, found.bias(name))
+    return quantizer.weights(weights * quantizer.unit, found.bias(name))
 
 
 def _bias_of(found: Simulation, name: str, quantizer: LayerQuantizer, bias: Any) -> Any:
-    return quantizer.bias(bias, found.weights(name))
+    return quantizer.bias(bias * quantizer.bias_unit, found.weights(name))
 
 
 def _first(node: onnx_ir.Node) -> onnx_ir.Value:
@@ -238,3 +244,16 @@ def _size(value: onnx_ir.Value) -> int:
     """Numbers of a sample, where the shape is known."""
     sizes = [size for size in value.shape or () if isinstance(size, int)]
     return int(np.prod(sizes, dtype=np.int64))
+
+
+def _unit(array: NDArray[Any], axes: tuple[int, ...]) -> Any:
+    """The power of two next to the root mean square over `axes`, which stay with size 1; over all where it is 0."""
+    square = np.square(array.astype(np.float64))
+    mean = np.broadcast_to(square.mean(), [1 if axis in axes else size for axis, size in enumerate(array.shape)])
+    own = square.mean(axis=axes, keepdims=True)
+    size = np.sqrt(np.where(own > 0, own, np.where(mean > 0, mean, 1.0)))
+    return torch.from_numpy(np.exp2(np.rint(np.log2(size))).astype(np.float32))
+
+
+def _array(tensor: Any) -> NDArray[Any]:
+    return np.asarray(tensor.numpy())
