@@ -170,6 +170,15 @@ def test_the_users_loss_optimizer_and_augmentation_train(user: str) -> None:
     assert Finetune(epochs=1).run(model, digit_needs(model, 64, 0, user=ready)).changed
 
 
+def test_the_page_on_training_works(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "training.md").read_text("utf-8")
+    (tmp_path / "page.py").write_text(page.split("```python\n")[1].split("```")[0], "utf-8")
+    model = cnn()
+    code = UserCode.load(**{part: f"{tmp_path}/page.py:{part}" for part in ("loss", "optimizer", "augment")})
+    result = Finetune(epochs=4, batch=32).run(model, digit_needs(model, 128, 64, user=code))
+    assert result.model.digest() != model.digest()
+
+
 @pytest.mark.parametrize(
     ("part", "function", "said"),
     [
