@@ -23,16 +23,52 @@ from edgewright.runtimes.registry import NAMES
 
 from benchmarks.references.registry import REFERENCES, score
 
+_HALF = (  # of the multiply-accumulates
+    "prune{amount=0.5,allocation=global,align=1},distill{epochs=6,optimizer=sgd,lr=0.05,weight-decay=5e-4,augment=flip-shift}"
+)
+
+
+def _prune(share: float) -> str:
+    """So much of the parameters less; widths need no alignment, since it is bytes that count."""
+    return f"prune{{amount={share},of=parameters,allocation=global,align=1}}"
+
+
+def _int4(epochs: int, *options: str) -> str:
+    """Trained with int4 weights in all layers."""
+    return f"quantize{{{','.join(('mode=qat', 'bits=4', 'ends=4', f'epochs={epochs}', *options))}}}"
+
+
 _PIPELINES: Mapping[str, tuple[str, ...]] = {
-    "adult": (),
-    "lenet5": (),
-    "spoken_digits": (),
-    "resnet20": (),
-    "autoencoder": (),
+    "lenet5": (
+        f"int8-75: {_prune(0.75)},distill{{epochs=4,augment=shift}},fold-bn,quantize",
+        f"int4-85: {_prune(0.85)},distill{{epochs=5,augment=shift}},fold-bn,{_int4(1, 'augment=shift')}",
+        f"int4-92: {_prune(0.92)},distill{{epochs=6,augment=shift}},fold-bn,{_int4(2, 'augment=shift')}",
+    ),
+    "spoken_digits": (
+        f"int8-70: {_prune(0.7)},distill{{epochs=15}},fold-bn,quantize",
+        f"int4-70: {_prune(0.7)},distill{{epochs=15}},fold-bn,quantize{{mode=qat,bits=4,epochs=4}}",
+    ),
+    "resnet20": (
+        f"int8-half: {_HALF},fold-bn,quantize",
+        f"int4-half: {_HALF},fold-bn,quantize{{mode=qat,bits=4,epochs=2,augment=flip-shift}}",
+    ),
+    "adult": (
+        f"int8-50: {_prune(0.5)},distill{{epochs=10}},fold-bn,quantize{{mode=qat,epochs=3}}",
+        f"int4-75: {_prune(0.75)},distill{{epochs=15}},fold-bn,{_int4(5)}",
+        f"int4-85: {_prune(0.85)},distill{{epochs=15}},fold-bn,{_int4(5)}",
+        f"stored-75: {_prune(0.75)},distill{{epochs=15}},fold-bn,quantize{{mode=weight-only,bits=4,ends=4}}",
+    ),
+    "autoencoder": (
+        f"int8-60: {_prune(0.6)},distill{{epochs=20}},fold-bn,quantize",
+        f"int4-75: {_prune(0.75)},distill{{epochs=20}},fold-bn,{_int4(8)}",
+        f"int4-85: {_prune(0.85)},distill{{epochs=30}},fold-bn,{_int4(8)}",
+    ),
 }
 
 
-def compiled(name: str, cache: Path, out: Path, pipelines: tuple[str, ...]) -> dict[str, Any]:
+def compiled(
+    name: str, cache: Path, out: Path, pipelines: tuple[str, ...], runtimes: tuple[str, ...], gates: tuple[str, ...]
+) -> dict[str, Any]:
     """The profile's part of report.json, with the reference's own score under "reference"."""
     reference = REFERENCES[name](cache)
     found = score(reference, reference.accept)
@@ -46,8 +82,10 @@ def compiled(name: str, cache: Path, out: Path, pipelines: tuple[str, ...]) -> d
         search=reference.search,
         calib=reference.train,
         profiles="x86-64-vnni" if has_vnni else "x86-64-avx2",
-        gates=reference.gates,
+        gates=gates or reference.gates,
         objective="size",
+        precisions=("float32", "int8"),
+        runtimes=runtimes,
         pipelines=pipelines,
         augment=reference.augment,
         preprocess=reference.preprocess,
@@ -111,13 +149,16 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--model", action="append", choices=list(REFERENCES))
     parser.add_argument("--pipeline", action="append", help="instead of those of the benchmark")
+    parser.add_argument("--gate", action="append", help="instead of the model's")
+    parser.add_argument("--runtime", action="append", choices=NAMES)
     options = parser.parse_args()
     torch.set_num_threads(1)
     options.cache.mkdir(parents=True, exist_ok=True)
     rows = []
     for name in options.model or REFERENCES:
         pipelines = tuple(options.pipeline or _PIPELINES[name])
-        target = compiled(name, options.cache, options.out, pipelines)
+        runtimes, gates = tuple(options.runtime or NAMES), tuple(options.gate or ())
+        target = compiled(name, options.cache, options.out, pipelines, runtimes, gates)
         (options.out / name / "frontier.json").write_text(json.dumps(frontier(target), indent=1), "utf-8")
         rows.append(row(name, target))
     print(
