@@ -14,7 +14,7 @@ from ..runtimes import registry
 from ..runtimes.bench.compare import TOLERANCE, RatioResult, compare, never_slower
 from ..runtimes.contract import Precision
 from .build import Built
-from .chance import by_chance, chance
+from .chance import chance
 from .exam import Exam
 from .gates.ledger import Judging, Ledger
 from .gates.verdict import Verdict, overall
@@ -103,7 +103,7 @@ def decide(
 ) -> Decision:
     """Walk the candidates in order; each look at `accept` is recorded first and spends alpha.
 
-    The order is the objective's, but what `search` says will likely fail on `accept` waits: the first look has most of alpha.
+    The order is the objective's, with the looks well spent (`next_look`).
 
     At most three candidates look, of different variants where there are some, and the best float32 in any case: what nothing
     may be slower than must not be left out. Only what has one of `precisions` may be released.
@@ -114,9 +114,12 @@ def decide(
     ratios: dict[str, RatioResult] = {}
     judging = _judging_data(accept, profile)
     growth = len(accept.split) / max(1, len(kit.search.split))
-    ordered = by_chance(order(trials, objective, ram_bytes), lambda trial: chance(trial.verdicts, growth))
-    waiting = [trial for trial in ordered if trial.precision in precisions]
-    while (trial := next_look(waiting, [look.trial for look in looks], baseline)) is not None:
+    waiting = [trial for trial in order(trials, objective, ram_bytes) if trial.precision in precisions]
+
+    def chance_of(trial: Trial, look: int) -> float:
+        return chance(trial.verdicts, growth, look)
+
+    while (trial := next_look(waiting, [look.trial for look in looks], baseline, chance_of)) is not None:
         waiting = [other for other in waiting if other is not trial]
         built = trial.built
         if built is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from edgewright.optimizer.chance import by_chance, chance
+from edgewright.optimizer.chance import chance
 from edgewright.optimizer.gates.judge import judge
 from edgewright.optimizer.gates.text import parse_gate
 from edgewright.optimizer.gates.verdict import Verdict
@@ -27,6 +27,7 @@ def test_a_better_candidate_is_never_less_likely_to_pass(measured: float, half: 
     assert 0 <= found <= 1
     assert chance([_verdict(measured + 0.005, half)], growth) >= found
     assert chance([_verdict(measured, half), _verdict(measured + 0.01, half)], growth) == found
+    assert chance([_verdict(measured, half)], growth, look=2) <= found
 
 
 def test_the_side_that_binds_follows_the_gate() -> None:
@@ -60,36 +61,51 @@ def test_the_chance_is_about_the_share_that_passes() -> None:
     assert abs(told - passed) < 0.25
 
 
-def _trial(size: int, variant: str, precision: str = "int8") -> Trial:
-    return Trial("litert", precision, "target", variant, why=str(size))  # type: ignore[arg-type]
+def _trial(name: int, variant: str, precision: str = "int8") -> Trial:
+    return Trial("litert", precision, "target", variant, why=str(name))  # type: ignore[arg-type]
+
+
+def _looks(trials: list[Trial], baseline: Trial, chances: dict[str, tuple[float, float]]) -> list[int]:
+    """Names in the order of their looks, none of which passes; `chances` at the first look and later, by name."""
+    looked: list[Trial] = []
+    left = list(trials)
+    while (trial := next_look(left, looked, baseline, lambda item, look: chances[item.why][min(look, 2) - 1])) is not None:
+        left = [item for item in left if item is not trial]
+        looked.append(trial)
+    return [int(trial.why) for trial in looked]
+
+
+BASELINE = _trial(9, "", "float32")
+SURE, LIKELY, DOUBTFUL, HOPELESS = (0.99, 0.9), (0.7, 0.3), (0.4, 0.2), (0.05, 0.01)
 
 
 def test_looks_are_spread_over_variants_and_one_is_the_plain_model_s() -> None:
-    waiting = [_trial(size, variant) for size, variant in enumerate(("tiny", "tiny", "small", "safe", "", ""))]
-    floats = [_trial(9, "", "float16"), _trial(10, "", "float32")]
-    looked: list[Trial] = []
-    left = [*waiting, *floats]
-    while (trial := next_look(left, looked, floats[1])) is not None:
-        left.remove(trial)
-        looked.append(trial)
-    assert [(trial.variant, int(trial.why)) for trial in looked] == [("tiny", 0), ("small", 2), ("", 4), ("", 10)]
+    names = ("tiny", "tiny", "small", "safe", "", "")
+    trials = [*(_trial(place, variant) for place, variant in enumerate(names)), BASELINE]
+    assert _looks(trials, BASELINE, {trial.why: SURE for trial in trials}) == [0, 2, 4, 9]
 
 
 def test_the_plain_model_alone_looks_in_order() -> None:
-    waiting = [_trial(size, "") for size in range(5)]
-    baseline = _trial(6, "", "float32")
-    assert next_look(waiting, [], baseline) is waiting[0]
-    assert next_look(waiting[1:], waiting[:1], baseline) is waiting[1]
-    assert next_look([*waiting[3:], baseline], waiting[:3], baseline) is baseline
-    assert next_look(waiting[3:], waiting[:3], baseline) is None
+    trials = [*(_trial(place, "") for place in range(5)), BASELINE]
+    assert _looks(trials, BASELINE, {trial.why: SURE for trial in trials}) == [0, 1, 2, 9]
 
 
-def test_the_likely_go_first_but_never_past_the_plain_float() -> None:
-    chances = {"tiny": 0.1, "small": 0.3, "safe": 0.9, "": 0.8, "late": 0.99}
-    trials = [
-        _trial(1, "tiny"), _trial(2, "small"), _trial(3, "safe"), _trial(4, ""), _trial(5, "", "float16"), _trial(6, "late"),
-        _trial(7, "", "float32"),
-    ]  # fmt: skip
-    ordered = by_chance(trials, lambda trial: chances[trial.variant])
-    assert [int(trial.why) for trial in ordered] == [3, 4, 2, 1, 5, 6, 7]
-    assert by_chance(trials, lambda _: 1.0) == trials
+@pytest.mark.parametrize(
+    ("first", "second", "order"),
+    [
+        (DOUBTFUL, SURE, [0, 1, 2, 9]),  # the second loses little by waiting
+        (DOUBTFUL, LIKELY, [1, 2, 0, 9]),  # the second would no longer be likely; then none is, and the likeliest looks
+        (HOPELESS, SURE, [1, 2, 0, 9]),  # a look is not thrown away
+        (DOUBTFUL, DOUBTFUL, [2, 0, 1, 9]),  # the plain int8 is likely, and would not be later
+    ],
+)
+def test_the_smallest_looks_first_where_that_costs_no_likely_one(
+    first: tuple[float, float], second: tuple[float, float], order: list[int]
+) -> None:
+    trials = [_trial(0, "tiny"), _trial(1, "small"), _trial(2, ""), BASELINE]
+    assert _looks(trials, BASELINE, {"0": first, "1": second, "2": LIKELY, "9": SURE}) == order
+
+
+def test_the_plain_float_never_overtakes_what_the_objective_likes_better() -> None:
+    trials = [_trial(0, "tiny"), _trial(1, "small"), BASELINE]
+    assert _looks(trials, BASELINE, {"0": HOPELESS, "1": DOUBTFUL, "9": SURE}) == [1, 0, 9]
