@@ -303,7 +303,7 @@ def _digest(modules: Mapping[str, nn.Module]) -> str:
     for name, module in modules.items():
         for key, tensor in module.state_dict().items():
             state.update(f"{name}|{key}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
-            state.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+            state.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return state.hexdigest()
 
 

@@ -30,9 +30,11 @@ class Supervised:
     """
 
     def __init__(self, task: Task, *, smoothing: float = 0.0, huber: bool = False) -> None:
-        """Raises PassError for a task that has no right answers of its own."""
+        """Raises PassError for a task that has no right answers of its own, and for a smoothing that is no share."""
         if task.kind == "embedding":
             raise PassError("embeddings have no labels to learn from; distil them from a teacher.")
+        if not 0 <= smoothing < 1:
+            raise PassError(f"smoothing={smoothing} must be a share below 1; correct that option.")
         self._task, self._smoothing, self._huber = task, smoothing, huber
         self._spread: Tensor | None = None
         self.keep = (task.answer.scores,)

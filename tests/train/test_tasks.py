@@ -202,6 +202,8 @@ def test_no_labels_and_no_teacher_is_one_sentence() -> None:
     assert is_one_sentence(caught.value)
     with pytest.raises(PassError, match="no input has the shape"):
         Finetune(task="reconstruction").run(model, needs_of(model, x, None))
+    with pytest.raises(PassError, match="must be a share below 1"):
+        Finetune(smoothing=1.5).run(model, needs_of(model, x, labels()))
     with pytest.raises(PassError, match="distil them from a teacher"):
         Supervised(find_task(model, None, "embedding"))  # type: ignore[arg-type]
 
