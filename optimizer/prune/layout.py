@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,8 +113,3 @@ def is_product(mask: NDArray[np.bool_]) -> bool:
 def on_grid(span: Span, mask: NDArray[np.bool_], shape: Sequence[int]) -> NDArray[np.bool_]:
     """A mask over a span's axes, with all others of a tensor of `shape` as 1."""
     return mask.reshape([size if axis in span.axes else 1 for axis, size in enumerate(shape)])
-
-
-def unordered(span: Span) -> Span:
-    """The span as one whose axes were moved past each other."""
-    return replace(span, is_ordered=False)

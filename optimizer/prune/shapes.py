@@ -34,15 +34,15 @@ def shapes_at_one(model: Model) -> Mapping[str, Shape]:
         if value.shape is not None:
             value.shape = onnx_ir.Shape([_size(size, ones) for size in value.shape])
     common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(sized.ir)
-    return {str(value.name): tuple(value.shape.numpy()) for value in _values(sized.graph) if _is_static(value)}
+    return {
+        str(value.name): tuple(value.shape.numpy())
+        for value in _values(sized.graph)
+        if value.shape is not None and value.shape.is_static()
+    }
 
 
 def _size(size: int | onnx_ir.SymbolicDim, ones: set[str | None]) -> int | onnx_ir.SymbolicDim:
     return 1 if not isinstance(size, int) and size.value is not None and size.value in ones else size
-
-
-def _is_static(value: onnx_ir.Value) -> bool:
-    return value.shape is not None and value.shape.is_static()
 
 
 def _values(graph: onnx_ir.Graph) -> list[onnx_ir.Value]:

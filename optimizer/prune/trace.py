@@ -151,10 +151,9 @@ class Trace:
         return tuple(found)
 
     def freeze(self, value: onnx_ir.Value | None, reason: str) -> None:
-        """Let nothing of a value go."""
-        if value is not None:
-            for span in self.layouts.get(str(value.name), ()):
-                self.labels.freeze(span.ids, reason)
+        """Let nothing of a value go, nor, if it is a weight, by any other reader of it."""
+        for span in self.layout(value):
+            self.labels.freeze(span.ids, reason)
 
     def make(self, node: onnx_ir.Node, weight: onnx_ir.Value, axis: int, kind: Kind) -> None:
         """Note that a node makes the units along this axis of its weight."""

@@ -185,6 +185,28 @@ def test_softmax_over_channels_stops_them() -> None:
     assert groups.skipped["conv0"] == "Softmax compares its positions"
 
 
+def test_only_sizes_that_are_computed_with_are_fixed() -> None:
+    net = nets.Net(x=["batch", 3, 4, 4])
+    y, z = net.block("x", 3, 6), net.block("x", 3, 8)
+    batch = net.add("Shape", y, start=0, end=1)
+    wide = net.add("Expand", net.weight(1, 6, 1, 1), net.add("Concat", batch, net.numbers(6, 1, 1), axis=0))
+    channels = net.add("Cast", net.add("Shape", z, start=1, end=2), to=1)
+    y = net.add("Add", net.add("Add", y, wide), net.conv(net.add("Mul", z, channels), 8, 6))
+    groups = find_groups(net.model(net.head(y, 6)))
+    assert units(groups) == {"conv0": 6}
+    assert groups.skipped["conv3"].endswith("is its size")
+
+
+def test_a_weight_that_an_unknown_operator_reads_stays_whole() -> None:
+    net = nets.Net(x=[1, 3, 4, 4])
+    weight = net.weight(6, 3, 1, 1)
+    y = net.add("Relu", net.add("Conv", "x", weight))
+    net.weights["diagonal"] = np.array(0, np.int64)
+    cut = net.add("Trilu", weight, "diagonal")
+    model = net.model(net.add("Add", net.head(net.block(y, 6, 5), 5), net.add("ReduceSum", cut, net.numbers(0, 1, 2, 3))))
+    assert units(find_groups(model)) == {"conv3": 5}
+
+
 def test_a_free_axis_behind_the_first_is_refused() -> None:
     net = nets.Net(x=[1, 3, "height", 8])
     model = net.model(net.head(net.block("x", 3, 6), 6))

@@ -97,6 +97,15 @@ def tile(node: onnx_ir.Node, trace: Trace) -> None:
     )
 
 
+def sizes(node: onnx_ir.Node, trace: Trace) -> None:
+    """The sizes of some axes, as numbers; what goes along these axes would change what is computed with them."""
+    data, made = node.inputs[0], node.outputs[0]
+    axes = range(len(trace.shape(data)))[node.attributes.get_int("start", 0) : node.attributes.get_int("end", None)]
+    others = [axis for axis in range(len(trace.shape(data))) if axis not in axes]
+    trace.narrowed(data, others, f"{made.name!r} is its size")
+    trace.put(made, ())
+
+
 RULES: dict[str, Rule] = {
     "Identity": identity,
     "Reshape": reshape,
@@ -106,4 +115,5 @@ RULES: dict[str, Rule] = {
     "Transpose": transpose,
     "Expand": expand,
     "Tile": tile,
+    "Shape": sizes,
 }

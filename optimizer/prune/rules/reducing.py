@@ -61,10 +61,7 @@ def softmax(node: onnx_ir.Node, trace: Trace) -> None:
 
 def pool(node: onnx_ir.Node, trace: Trace) -> None:
     """Windows over the axes behind the second."""
-    layout = trace.narrowed(node.inputs[0], (0, 1), "it lies along an axis that is pooled")
-    for made in node.outputs:
-        if made.name:
-            trace.put(made, layout)
+    trace.put(node.outputs[0], trace.narrowed(node.inputs[0], (0, 1), "it lies along an axis that is pooled"))
 
 
 RULES: dict[str, Rule] = {

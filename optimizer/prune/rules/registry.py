@@ -21,6 +21,7 @@ def apply(node: onnx_ir.Node, trace: Trace) -> None:
     if rule is not None:
         try:
             rule(node, trace)
+            _check_all_told(node, trace)
             return
         except Unknown as error:
             why = f"{node.op_type} {error}"
@@ -30,6 +31,13 @@ def apply(node: onnx_ir.Node, trace: Trace) -> None:
         trace.freeze(value, reason)
     for made in node.outputs:
         trace.layouts[str(made.name)] = ()
+
+
+def _check_all_told(node: onnx_ir.Node, trace: Trace) -> None:
+    """Rules tell the labels of the outputs that networks use: raise Unknown where another one is read."""
+    for made in node.outputs:
+        if str(made.name) not in trace.layouts and (made.uses() or made.is_graph_output()):
+            raise Unknown(f"with its output {made.name!r}")
 
 
 def captured(node: onnx_ir.Node) -> list[onnx_ir.Value]:
