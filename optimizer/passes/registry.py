@@ -12,12 +12,13 @@ from ...ir.rewrites.widen import WidenWeights
 from ..distill.distill import Distill
 from ..prune.prune import Prune
 from ..quantize.quantize import Quantize
+from ..sparsify.sparsify import Sparsify
 from ..train.finetune import Finetune
 from .float16 import StoreFloat16
 
 PASSES: dict[str, type[Any]] = {
     kind.name: kind
-    for kind in (Canonicalize, FoldBatchNorm, Strip, WidenWeights, Quantize, StoreFloat16, Finetune, Distill, Prune)
+    for kind in (Canonicalize, FoldBatchNorm, Strip, WidenWeights, Quantize, StoreFloat16, Finetune, Distill, Prune, Sparsify)
 }
 
 

@@ -1,0 +1,1 @@
+"""Unstructured sparsity: single weights become zero and stay so to the shipped file."""
