@@ -183,7 +183,7 @@ def _gradients_differ(net: nn.Module, module: GraphModule, name: str, x: torch.T
     floor = 1e-4 * max(float(gradient.norm()) for _, gradient in pairs)
     worst = 0.0
     for key, parameter in module.trainable().items():
-        found = next((pair for pair in pairs if _is_same(pair[0], parameter)), None)
+        found = next((pair for pair in pairs if _is_same(pair[0], parameter)), None) or _first_rows(pairs, parameter)
         if found is None:
             print(f"  the source has no weight as {key} {list(parameter.shape)}", file=sys.stderr)
             return float("nan")
@@ -194,6 +194,16 @@ def _gradients_differ(net: nn.Module, module: GraphModule, name: str, x: torch.T
 
 def _is_same(theirs: torch.Tensor, ours: torch.Tensor) -> bool:
     return theirs.squeeze().shape == ours.squeeze().shape and torch.equal(theirs.squeeze(), ours.squeeze())
+
+
+def _first_rows(pairs: list[tuple[torch.Tensor, torch.Tensor]], ours: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """The rows of a table of places or kinds that are read for every sample: a graph holds only those."""
+    for theirs, gradient in pairs:
+        if theirs.dim() == 2 and theirs.shape[1] == ours.shape[-1] and len(theirs) >= ours.numel() // ours.shape[-1]:
+            rows = slice(ours.numel() // ours.shape[-1])
+            if _is_same(theirs[rows], ours):
+                return theirs[rows], gradient[rows]
+    return None
 
 
 def _weights(net: nn.Module) -> list[tuple[torch.Tensor, torch.Tensor]]:

@@ -198,7 +198,8 @@ def _reshape(graph: onnx_ir.Graph, node: onnx_ir.Node, way: _Way, search: _Searc
         steps.append(onnx_ir.node("Transpose", [steps[-1].outputs[0]], {"perm": order}))
     stamp(steps, MADE_BY)
     last = steps[-1].outputs[0]
-    last.type = made.type
+    for step in steps:
+        step.outputs[0].type = made.type
     onnx_ir.convenience.replace_nodes_and_values(graph, node, [node], steps, [node.outputs[0]], [last])
 
 

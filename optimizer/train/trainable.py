@@ -45,10 +45,12 @@ _OPERANDS: Mapping[str, tuple[int, ...]] = {
     "Unsqueeze": (0,),
     "Where": (1, 2),
 }
-WITHOUT_GRADIENT = frozenset(
-    ("And", "ArgMax", "ArgMin", "BitShift", "Ceil", "ConstantOfShape", "Equal", "Floor", "Greater", "GreaterOrEqual", "IsInf")
-    + ("IsNaN", "Less", "LessOrEqual", "NonZero", "Not", "OneHot", "Or", "Range", "Round", "Shape", "Sign", "Size", "Xor")
+_COMPARISONS = frozenset(
+    {"And", "Equal", "Greater", "GreaterOrEqual", "IsInf", "IsNaN", "Less", "LessOrEqual", "Not", "Or", "Xor"}
 )
+_STEPS = frozenset({"BitShift", "Ceil", "Floor", "Round", "Sign"})
+_PLACES = frozenset({"ArgMax", "ArgMin", "ConstantOfShape", "NonZero", "OneHot", "Range", "Shape", "Size"})
+WITHOUT_GRADIENT = _COMPARISONS | _STEPS | _PLACES
 # Below this a summand says that a place is masked, since its softmax is nothing.
 _MASKED = -50.0
 
@@ -71,7 +73,7 @@ def trainable(model: Model, known: Collection[str] = ()) -> tuple[str, ...]:
         if node.op_type in WITHOUT_GRADIENT and node.op_type not in known:
             blocked = blocked or node
             continue
-        carries.update(value for value in node.outputs if _is_float(value) or node.op_type == "QuantizeLinear")
+        carries.update(value for value in node.outputs if value.dtype is None or _is_float(value) or _is_simulated(node))
     reached = {value for value in graph.outputs if value in carries}
     for node in reversed(graph):
         if any(value in reached for value in node.outputs):
@@ -128,6 +130,11 @@ def _is_mask(node: onnx_ir.Node, value: onnx_ir.Value) -> bool:
 
 def _size(value: onnx_ir.Value) -> int:
     return 0 if value.const_value is None else int(value.const_value.size)
+
+
+def _is_simulated(node: onnx_ir.Node) -> bool:
+    """Whether its integers are floating-point numbers while it is trained."""
+    return node.op_type == "QuantizeLinear"
 
 
 def _is_float(value: onnx_ir.Value) -> bool:

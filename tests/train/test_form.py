@@ -205,7 +205,9 @@ ATTENTION = (
 def test_the_attention_of_one_sample_is_freed() -> None:
     source = model_of(*ATTENTION, [1, 5, 6])
     assert source.inputs[0].shape == (1, 5, 6)
-    assert check(source).inputs[0].shape == (None, 5, 6)
+    form = check(source)
+    assert form.inputs[0].shape == (None, 5, 6)
+    assert set(GraphModule(form).trainable()) == {"w", "out", "bias"}
 
 
 def test_a_class_token_of_one_sample_is_copied_for_each() -> None:
