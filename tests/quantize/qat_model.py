@@ -81,6 +81,11 @@ class Bench:
         """Samples [n, 3, 8, 8]."""
         return np.random.default_rng(5).normal(size=(SAMPLES, 3, 8, 8)).astype(np.float32)
 
+    @cached_property
+    def unseen(self) -> np.ndarray:
+        """Samples that are in no split."""
+        return np.random.default_rng(6).normal(size=(96, 3, 8, 8)).astype(np.float32)
+
     def split(self, name: str, start: int, stop: int) -> Split:
         """Some of the samples."""
         return Split(name, bind(open_dataset({"x": self.x}), self.base.inputs), tuple(range(start, stop)))
@@ -113,3 +118,11 @@ def tensors(model: Model, x: np.ndarray) -> dict[str, np.ndarray]:
     session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
     rows = [session.run(names, {"x": row[None]}) for row in x]
     return {name: np.concatenate([row[place] for row in rows]) for place, name in enumerate(names)}
+
+
+def answers(model: Model, runtime: str, x: np.ndarray) -> np.ndarray:
+    """What the lowered file answers to samples, one by one."""
+    profile = load("x86-64-vnni")
+    lowered = registry.get(runtime).lower(model, profile)
+    executor = registry.get(runtime).load(lowered.files, lowered.entry, 1)
+    return np.concatenate([executor.run({"x": row[None]})["y"] for row in x])
