@@ -130,6 +130,8 @@ class Pruning:
     def _reaching(self, choices: Choices, count: Callable[[Widths], float], share: float) -> Mapping[str, int]:
         """The widths at which `share` of the amount is gone; raises PassError where they cannot be."""
         options, whole = self._options, self._whole
+        if whole <= 0:
+            raise PassError(f"prune: this model has no {NAMES[options.of]} to remove; use another of.")
         found = reach(family_of(options.allocation, choices, self._cost), count, whole * (1 - options.amount * share))
         if found is None:
             most = 1 - count(choices.least) / whole

@@ -50,8 +50,10 @@ class Shape:
 
 def shape_of(node: onnx_ir.Node) -> Shape | None:
     """`Shape` of a Conv, or of a Gemm or MatMul with constant weights; None for others and where a size is free."""
+    if node.op_type not in ("Conv", "Gemm", "MatMul"):
+        return None
     data, weights = node.inputs[0], node.inputs[1]
-    if node.op_type not in ("Conv", "Gemm", "MatMul") or data is None or weights is None or not weights.is_initializer():
+    if data is None or weights is None or not weights.is_initializer():
         return None
     read, held = data.shape, sizes(weights)
     if read is None or any(not isinstance(size, int) for size in read[1:]):

@@ -1,0 +1,93 @@
+"""The time of layers: alone as in their model, interpolated, and remembered."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime
+import pytest
+from edgewright.core.store import StepStore
+from edgewright.device_profiles.loader import known, load
+from edgewright.ir.model import Model
+from edgewright.ir.rewrites.canonicalize import Canonicalize
+from edgewright.ir.statistics import macs
+from edgewright.optimizer.prune.groups import find_groups
+from edgewright.optimizer.prune.latency_model import Table, measured_latency, timed_runtimes
+from edgewright.optimizer.prune.single_layer import shape_of, single_layer
+from onnx import TensorProto, helper, numpy_helper
+
+
+@pytest.fixture(scope="module")
+def model():
+    random = np.random.default_rng(0)
+    shapes = {"w": (32, 8, 3, 3), "d": (32, 1, 3, 3), "v": (64, 32, 1, 1), "head": (64, 10)}
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"], pads=[1, 1, 1, 1], strides=[2, 2]),
+        helper.make_node("Relu", ["a"], ["ra"]),
+        helper.make_node("Conv", ["ra", "d"], ["b"], pads=[1, 1, 1, 1], group=32),
+        helper.make_node("Relu", ["b"], ["rb"]),
+        helper.make_node("Conv", ["rb", "v"], ["c"]),
+        helper.make_node("GlobalAveragePool", ["c"], ["p"]),
+        helper.make_node("Flatten", ["p"], ["f"]),
+        helper.make_node("MatMul", ["f", "head"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 8, 32, 32])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 10])],
+        [numpy_helper.from_array(random.normal(0, 0.1, shape).astype(np.float32), name) for name, shape in shapes.items()],
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    return Canonicalize().run(Model.from_bytes(proto.SerializeToString())).model
+
+
+def test_a_layer_alone_is_the_layer_with_other_channels(model):
+    nodes = {str(node.outputs[0].name): node for node in model.graph}
+    for name, inputs, outputs, expected in (
+        ("a", 8, 32, 16 * 16 * 32 * 8 * 9),
+        ("a", 8, 16, 16 * 16 * 16 * 8 * 9),
+        ("b", 24, 24, 16 * 16 * 24 * 9),
+        ("c", 16, 40, 16 * 16 * 16 * 40),
+        ("y", 32, 10, 320),
+    ):
+        shape = shape_of(nodes[name])
+        assert shape is not None
+        alone = single_layer(shape, inputs, outputs)
+        assert macs(alone) == expected
+        given = np.ones(shape.input_shape(inputs), np.float32)
+        (made,) = onnxruntime.InferenceSession(alone.to_bytes()).run(None, {"x": given})
+        assert made.shape[shape.axis] == outputs
+    assert shape_of(nodes["ra"]) is None
+
+
+def test_a_table_is_linear_between_its_points():
+    table = Table((8, 16), (10, 20, 40), ((1.0, 2.0, 4.0), (3.0, 6.0, 12.0)))
+    assert table.at(8, 10) == 1.0
+    assert table.at(12, 10) == 2.0
+    assert table.at(16, 30) == 9.0
+    assert table.at(8, 100) == 4.0
+
+
+def test_measured_latency(model, tmp_path):
+    profile = next((found for name in known() if timed_runtimes(found := load(name))), None)
+    if profile is None:
+        pytest.skip("no profile of this machine's kind")
+    groups = find_groups(model).groups
+    full = {group.name: group.units for group in groups}
+    store = StepStore(tmp_path)
+    found = measured_latency(model, groups, profile, timed_runtimes(profile)[:1], 8, store)
+    assert found.total(full) == pytest.approx(1.0)
+    half = {name: units // 2 for name, units in full.items()}
+    assert 0 < found.total(half) <= 1.0
+    assert found.neighbours(groups[0].name) == {group.name for group in groups}
+    for group in groups:
+        less = {**full, group.name: group.units // 2}
+        saved = found.of_group(group.name, full) - found.of_group(group.name, less)
+        assert saved == pytest.approx(1.0 - found.total(less))
+    again = measured_latency(model, groups, profile, timed_runtimes(profile)[:1], 8, store)
+    assert again.full_us == found.full_us
+
+
+def test_no_runtime_is_timed_for_another_machine():
+    assert timed_runtimes(None) == ()
+    assert timed_runtimes(load("raspberry-pi-4b")) == ()
