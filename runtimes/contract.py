@@ -99,9 +99,10 @@ class Runtime(Protocol):
     def lower(self, model: Model, profile: DeviceProfile) -> Lowered:
         """The runtime's file: same input and output names, types and layouts as `model`, batch fixed as in `model`.
 
-        The precision is in the model: DequantizeLinear of int8 initializers and QuantizeLinear/DequantizeLinear around
+        The precision is in the model: DequantizeLinear of int8 or int4 initializers and QuantizeLinear/DequantizeLinear around
         quantized operators, or float16 initializers under a Cast to float32. The integers and scales reach the file
-        unchanged. Raises LoweringError naming the operator that cannot be expressed.
+        unchanged; int4 is held in int8 where a kernel takes no other. Raises LoweringError naming the operator that cannot be
+        expressed.
         """
 
     def load(self, files: Mapping[str, bytes], entry: str, threads: int) -> Executor:
