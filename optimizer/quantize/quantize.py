@@ -138,8 +138,8 @@ class Quantize(Schedule):
         if self.mode == "qat" and given.training is not None:
             from .qat.training import train
 
-            result, told = train(model, result, plan, given.scheme, self, given.training)
-            notes = (*notes, *told)
+            trained = train(model, result, plan, given.scheme, self, given.training)
+            result, notes = trained.model, (*notes, *trained.notes)
         return PassResult(result, bool(made), notes)
 
     def _numbers(self, model: Model, plan: Plan, given: QuantizeNeeds) -> Numbers:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ....calibration.dataset import Split
@@ -27,10 +27,17 @@ if TYPE_CHECKING:
 _HELD_OUT = 10  # every tenth training sample judges where there is no search split
 
 
-def train(
-    base: Model, quantized: Model, plan: Plan, scheme: Scheme, options: Quantize, given: TrainingNeeds
-) -> tuple[Model, tuple[str, ...]]:
-    """`quantized`, which `insert` made of `base` by `plan`, with the integers that do best on search; and what to tell.
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """The model with the integers that did best, the simulation that computes with them, and what to tell."""
+
+    model: Model
+    simulation: Simulation
+    notes: tuple[str, ...]
+
+
+def train(base: Model, quantized: Model, plan: Plan, scheme: Scheme, options: Quantize, given: TrainingNeeds) -> Trained:
+    """`quantized`, which `insert` made of `base` by `plan`, with the integers that do best on search.
 
     The teacher is the user's, else the reference. The state before the first step competes too: where no other does better,
     its integers stay. Raises what `fit` raises, and ModelError for a graph that cannot be trained.
@@ -51,7 +58,7 @@ def train(
     notes = fitted.told(objective.metric)
     if result.to_bytes() == quantized.to_bytes():
         notes = (*notes, "training found no better integers, so those of calibration stay")
-    return result, notes
+    return Trained(result, simulation, notes)
 
 
 def _judged(given: TrainingNeeds) -> TrainingNeeds:
