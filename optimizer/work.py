@@ -120,7 +120,8 @@ class Work:
         answers = {split.name: self.evaluator.outputs(reference, split) for split in (splits.search, splits.accept)}
         search, accept = (prepare_exam(split, answers[split.name], output, gates) for split in (splits.search, splits.accept))
         notes += prepare.check_reference(answers["accept"][output], accept.labels, gates)
-        for note in notes:
+        # The report has the pipelines in a place of their own.
+        for note in (*notes, *(f"{variant.name}: {variant.text}" for variant in self.variants if variant.name)):
             self.progress.note(note)
         counts = {split.name: len(split) for split in (*splits.parts(), self._calib)}
         shared = Shared(
@@ -150,14 +151,13 @@ class Work:
         return replace(calib, indices=calib.indices[: self.recipe.calib_samples]) if self.trains else calib
 
     def _plan(self, splits: Splits) -> list[str]:
-        """What will be tried beside the plain model, and what it is trained on."""
-        told = [f"{variant.name}: {variant.text}" for variant in self.variants if variant.name]
-        if self.trains:
-            train = prepare.training_split(splits)
-            labels = "with labels" if train.data.has_labels else "without labels"
-            limit = f", for at most {self.recipe.budget}" if self.recipe.budget else ""
-            told.append(f"training: {len(train)} samples {labels}{limit}; accept is never trained on")
-        return told
+        """What is trained on, where anything is."""
+        if not self.trains:
+            return []
+        train = prepare.training_split(splits)
+        labels = "with labels" if train.data.has_labels else "without labels"
+        limit = f", for at most {self.recipe.budget}" if self.recipe.budget else ""
+        return [f"training: {len(train)} samples {labels}{limit}; accept is never trained on"]
 
     def _starts(self, splits: Splits, profiles: Sequence[DeviceProfile]) -> tuple[Start, ...]:
         """What each variant becomes; one that breaks is told of, and the others go on without it.

@@ -121,10 +121,11 @@ def _variants(report: CompileReport) -> list[dict[str, Any]]:
         {
             "name": words.printable(item.name),
             "pipeline": words.printable(item.pipeline),
-            "notes": sentences.variant_notes(item, report.model),
-            "parameters": words.quantity(item.parameters),
-            "macs": words.quantity(item.macs),
-            "seconds": words.seconds(item.seconds) if item.passes else words.NONE,
+            "passes": sentences.pass_lines(item),
+            "left": sentences.what_is_left(item, report.model),
+            "size": ""
+            if item.parameters is None
+            else f"{words.quantity(item.parameters)} parameters, {words.quantity(item.macs)} multiply-adds",
         }
         for item in report.variants
     ]

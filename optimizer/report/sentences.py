@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from . import words
@@ -105,11 +105,18 @@ def reason(candidate: Candidate) -> str:
     return told(candidate.why, candidate.verdicts) or "no reason was given"
 
 
-def variant_notes(item: VariantInfo, plain: ModelInfo) -> list[str]:
-    """What a variant's float model is beside the plain one, and what each of its passes did; or how it broke."""
+def pass_lines(item: VariantInfo) -> list[tuple[str, list[str]]]:
+    """Each pass of a variant with how long it took, and what it told."""
+    return [
+        (f"{words.printable(p.text)}, {words.seconds(p.seconds)}", [words.printable(note).rstrip(".") for note in p.notes])
+        for p in item.passes
+    ]
+
+
+def what_is_left(item: VariantInfo, plain: ModelInfo) -> str:
+    """What a variant's float model has of the plain one, or how it broke; empty where it is the plain one."""
     if item.why:
-        return [f"failed: {words.printable(item.why)}"]
-    lines = [f"{words.printable(p.text)}, {words.seconds(p.seconds)}: {_joined(p.notes)}" for p in item.passes]
+        return f"failed: {words.printable(item.why)}"
     left = [
         f"{ours / theirs:.0%} of the {what}".replace("%", " %")
         for what, ours, theirs in (
@@ -118,11 +125,7 @@ def variant_notes(item: VariantInfo, plain: ModelInfo) -> list[str]:
         )
         if ours is not None and theirs
     ]
-    return [*lines, *([f"leaves {' and '.join(left)}"] if left and item.passes else [])]
-
-
-def _joined(notes: Sequence[str]) -> str:
-    return "; ".join(words.printable(note).rstrip(".") for note in notes) or "done"
+    return f"leaves {' and '.join(left)}" if left and item.passes else ""
 
 
 def judged_text(target: TargetReport) -> str:

@@ -68,8 +68,10 @@ def _print_variants(report: CompileReport, console: Console) -> None:
     """Each pipeline beside the plain model: its text, what its passes did, or how it broke."""
     for item in report.variants:
         _paragraph(console, f"{item.name}: {item.pipeline}", style="bold")
-        for text in sentences.variant_notes(item, report.model):
-            _paragraph(console, text, 2)
+        for title, notes in sentences.pass_lines(item):
+            _paragraph(console, f"{title}: {'; '.join(notes) or 'done'}", 2)
+        if left := sentences.what_is_left(item, report.model):
+            _paragraph(console, left, 2)
     if report.variants:
         console.print()
 

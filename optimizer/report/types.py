@@ -222,11 +222,6 @@ class VariantInfo(Record):
     parameters: int | None = None
     macs: int | None = None
 
-    @property
-    def seconds(self) -> float:
-        """Wall time of all its passes."""
-        return sum(item.seconds or 0.0 for item in self.passes)
-
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> VariantInfo:
         """Inverse of `to_json`."""

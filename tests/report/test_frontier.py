@@ -70,7 +70,8 @@ def test_the_page_groups_candidates_and_tells_of_each_pipeline(trained: CompileR
         for name in ("plain", "safe", "small", "tiny")
     ]
     assert places == sorted(places)
-    assert "distill{epochs=30}, 6 min 52 s: top-1 on search 79.2 % after 30 epochs" in page
+    assert "<p>distill{epochs=30}, 6 min 52 s</p>" in page
+    assert "<li>top-1 on search 79.2 % after 30 epochs</li>" in page
     assert "leaves 43 % of the parameters and 50 % of the multiply-adds" in page
     assert "failed: finetune: the loss is not finite at the first step; lower lr." in page
     assert "Released: int8 (small) on ONNX Runtime" in page

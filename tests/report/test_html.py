@@ -10,9 +10,9 @@ from xml.etree import ElementTree
 
 import pytest
 from edgewright.optimizer.report.html import render
-from edgewright.optimizer.report.parts import Flip, Judgement, KeptFloat, Latency, MetricValue, OperatorTime, Speedup
+from edgewright.optimizer.report.parts import Flip, Judgement, KeptFloat, Latency, MetricValue, OperatorTime, PassInfo, Speedup
 from edgewright.optimizer.report.pictures import scatter
-from edgewright.optimizer.report.types import Candidate, CompileReport, DataInfo, ModelInfo, TargetReport
+from edgewright.optimizer.report.types import Candidate, CompileReport, DataInfo, ModelInfo, TargetReport, VariantInfo
 
 HOSTILE = "<script>alert('x')</script><img src=\"http://evil.example/a.png\" onerror=alert(1)>\"'&{{7*7}}${x}$\x1b[31m\n"
 VOID = {"meta", "br", "img", "hr", "link", "input"}
@@ -100,6 +100,10 @@ def _hostile() -> CompileReport:
         ledger=free,
         machine=free,
         notes=(HOSTILE,),
+        variants=(
+            VariantInfo(HOSTILE, HOSTILE, "", (PassInfo(HOSTILE, 1.0, (HOSTILE,)),), 1, 1),
+            VariantInfo("broken", HOSTILE, HOSTILE),
+        ),
     )
 
 
