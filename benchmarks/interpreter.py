@@ -146,19 +146,22 @@ def _ingested(subject: Subject, net: nn.Module, cache: Path | None) -> Model:
 
 
 def _give_statistics(net: nn.Module, subject: Subject) -> None:
-    """Statistics of samples, so that activations have the spread of a trained model's, and no two gains alike."""
-    generator = torch.Generator().manual_seed(1)
-    for part in net.modules():
-        if isinstance(part, (nn.modules.batchnorm._BatchNorm, nn.LayerNorm)) and part.weight is not None:
-            part.weight.data.uniform_(0.8, 1.2, generator=generator)
-            part.bias.data.normal_(0, 0.1, generator=generator)
-        if isinstance(part, nn.Linear) and not part.weight.any():
-            part.weight.data.normal_(0, 0.02, generator=generator)
+    """Statistics of samples, so that activations have the spread of a trained model's, and no two weights alike."""
+    _tell_apart(net)
     net.train()
     with torch.no_grad():
         for _ in range(20):
             net(subject.samples(16))
     net.eval()
+
+
+def _tell_apart(net: nn.Module) -> None:
+    """Weights that begin as zeros or ones get numbers of their own, by which they are found again in the graph."""
+    generator = torch.Generator().manual_seed(1)
+    for parameter in net.parameters():
+        if parameter.numel() > 1 and bool((parameter == parameter.flatten()[0]).all()):
+            noise = torch.rand(parameter.shape, generator=generator)
+            parameter.data.add_(0.2 * noise - 0.1)
 
 
 def _example(subject: Subject) -> dict[str, np.ndarray] | None:
@@ -183,12 +186,13 @@ def _gradients_differ(net: nn.Module, module: GraphModule, name: str, x: torch.T
     floor = 1e-4 * max(float(gradient.norm()) for _, gradient in pairs)
     worst = 0.0
     for key, parameter in module.trainable().items():
-        found = next((pair for pair in pairs if _is_same(pair[0], parameter)), None) or _first_rows(pairs, parameter)
+        same = next((value for weight, value in pairs if _is_same(weight, parameter)), None)
+        found = (parameter.grad, same) if same is not None else _rows(pairs, parameter, parameter.grad)
         if found is None:
             print(f"  the source has no weight as {key} {list(parameter.shape)}", file=sys.stderr)
             return float("nan")
-        difference = float((parameter.grad.squeeze() - found[1].squeeze()).norm())
-        worst = max(worst, difference / max(float(found[1].norm()), floor))
+        ours, theirs = (value.squeeze() for value in found)
+        worst = max(worst, float((ours - theirs).norm()) / max(float(theirs.norm()), floor))
     return worst
 
 
@@ -196,13 +200,19 @@ def _is_same(theirs: torch.Tensor, ours: torch.Tensor) -> bool:
     return theirs.squeeze().shape == ours.squeeze().shape and torch.equal(theirs.squeeze(), ours.squeeze())
 
 
-def _first_rows(pairs: list[tuple[torch.Tensor, torch.Tensor]], ours: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
-    """The rows of a table of places or kinds that are read for every sample: a graph holds only those."""
-    for theirs, gradient in pairs:
-        if theirs.dim() == 2 and theirs.shape[1] == ours.shape[-1] and len(theirs) >= ours.numel() // ours.shape[-1]:
-            rows = slice(ours.numel() // ours.shape[-1])
-            if _is_same(theirs[rows], ours):
-                return theirs[rows], gradient[rows]
+def _rows(
+    pairs: list[tuple[torch.Tensor, torch.Tensor]], ours: torch.Tensor, gradient: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """Gradients here and in the source of a table of places or kinds, of which a graph holds only the rows that it reads."""
+    rows, gradients = (value.detach().reshape(-1, ours.shape[-1]) for value in (ours, gradient))
+    for theirs, expected in pairs:
+        if theirs.dim() != 2 or theirs.shape[1] != rows.shape[1]:
+            continue
+        if torch.equal(theirs[: len(rows)], rows):
+            return gradients, expected[: len(rows)]
+        # One row that is read at every place.
+        if bool((rows == theirs[0]).all()):
+            return gradients.sum(0), expected[0]
     return None
 
 
