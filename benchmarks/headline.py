@@ -91,7 +91,7 @@ def compiled(
         preprocess=reference.preprocess,
         out=out / name,
         store=out / "store",
-        ledger=out / f"{name}.ledger.jsonl",
+        ledger=cache / f"{name}.ledger.jsonl",  # looks count whatever folder a run writes to
         progress=RichProgress(),
     )
     target: dict[str, Any] = json.loads(result.report_path.read_text("utf-8"))["targets"][0]
