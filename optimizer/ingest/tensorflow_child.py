@@ -39,6 +39,9 @@ def keras(path: Path, samples: Samples | None, trust: bool) -> Converted:
         raise ModelError(f"Keras cannot load {path}: {first_line(error)}; save the model again with this version.") from error
     try:
         with quiet():
+            if isinstance(model, library.Sequential):
+                # tf2onnx looks for outputs by names that a Sequential of Keras 3 does not have.
+                model = library.Model(model.inputs, model.outputs)
             proto, _ = tf2onnx.convert.from_keras(model, opset=_OPSET)
     except Exception as error:
         raise ModelError(f"tf2onnx cannot convert {path}: {first_line(error)}; export it to ONNX yourself.") from error

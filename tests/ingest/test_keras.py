@@ -37,6 +37,8 @@ model.save(f"{folder}/net.h5")
 model.save_weights(f"{folder}/net.weights.h5")
 convert = tf.lite.TFLiteConverter.from_keras_model(model)
 open(f"{folder}/net.tflite", "wb").write(convert.convert())
+row = [layers.Input((12, 12, 3)), layers.Conv2D(4, 3, activation="relu"), layers.Flatten(), layers.Dense(5)]
+keras.Sequential(row).save(f"{folder}/row.keras")
 z = layers.Input((4,))
 layered = keras.Model(z, layers.Lambda(lambda v: v * 2.0)(z))
 layered.save(f"{folder}/code.keras")
@@ -73,6 +75,13 @@ def test_a_keras_file(keras_model, capfd):
     assert folded["Conv"] == 2
     assert folded["HardSwish"] == folded["GlobalAveragePool"] == 1
     assert not {"Mul", "Add", "BatchNormalization"} & set(folded)
+
+
+def test_a_sequential_model(files):
+    found = ingest(files / "row.keras")
+    assert found.parity.ok
+    assert operators(found.model)["Conv"] == 1
+    assert found.model.outputs[0].shape == (None, 5)
 
 
 def test_legacy_hdf5_under_another_ending(files, keras_model, tmp_path, capfd):
