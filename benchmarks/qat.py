@@ -162,8 +162,9 @@ def _quantizer(node: Any) -> Any:
 
 
 def _in_layout(array: Array, kind: str, quantizer: Any) -> Array:
+    """Kernels hold images with the channels last; what is quantized first may be in the model's layout still."""
     shape = tuple(quantizer.outputs[0].shape.numpy())
-    is_channels_last = array.ndim == 4 and kind != "QUANTIZE"
+    is_channels_last = array.ndim == 4 and not (kind == "QUANTIZE" and array.shape == shape)
     return (array.transpose(0, 3, 1, 2) if is_channels_last else array).reshape(shape)
 
 

@@ -102,6 +102,12 @@ def test_pairs_of_products_cannot_saturate_whatever_training_does() -> None:
             assert (255 * np.sort(np.maximum(sign * rows, 0), axis=1)[:, -2:].sum(axis=1) <= 2**15 - 1).all()
 
 
+def test_weights_are_held_only_where_that_can_break_no_pair() -> None:
+    for options, expected in (("int8", 0), ("int4", 4)):
+        quantized, plan, scheme = bench().planned("onnxruntime", AVX2, OPTIONS[options])
+        assert len(simulate(bench().base, quantized, plan, scheme, remembers_swings=True).swings) == expected
+
+
 def test_a_bias_that_would_overflow_raises_its_channel_scale() -> None:
     quantized, plan, scheme = bench().planned("litert", VNNI, OPTIONS["int8"])
     simulation = simulate(bench().base, quantized, plan, scheme)

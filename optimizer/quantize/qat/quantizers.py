@@ -69,7 +69,9 @@ class LayerQuantizer(nn.Module):  # type: ignore[misc]
         super().__init__()
         self.largest, self.bias_unit = largest, bias_unit
         self.register_buffer("unit", unit)
-        self._axis, self._shape, self._is_pairwise = axis, tuple(shape), is_pairwise
+        # Narrow integers cannot exceed 16 bits in pairs.
+        self.is_pairwise = is_pairwise and 2 * largest > PAIR_LIMIT
+        self._axis, self._shape = axis, tuple(shape)
         self._input_scale = input_scale
         elements = int(np.prod(shape)) // scale.numel()
         self.scale = Scale(scale, elements, largest)
@@ -91,7 +93,7 @@ class LayerQuantizer(nn.Module):  # type: ignore[misc]
             least = torch.full_like(scale, _TINY)
             if bias is not None:
                 least = torch.maximum(least, self._least_for(bias, scale))
-            if self._is_pairwise:
+            if self.is_pairwise:
                 least = torch.maximum(least, self._least_for_pairs(weights, torch.maximum(scale, least)))
         return torch.where(scale >= least, scale, least)
 

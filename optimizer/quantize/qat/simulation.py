@@ -119,9 +119,11 @@ class _Builder:
         _attach(found)
         if remembers_swings:
             for name, quantizer in self.layers.items():
-                levels = found.levels(name)
-                swings[name] = Swings(levels)
-                quantizer.hold(torch.zeros(levels.shape, dtype=torch.bool), levels)
+                # Where pairs must be held back, integers follow the scale, so none can be held for good.
+                if not quantizer.is_pairwise:
+                    levels = found.levels(name)
+                    swings[name] = Swings(levels)
+                    quantizer.hold(torch.zeros(levels.shape, dtype=torch.bool), levels)
         return found
 
     def _activation(self, group: str) -> ActivationQuantizer:
