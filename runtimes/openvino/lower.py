@@ -19,6 +19,7 @@ from ..contract import Lowered
 from ..inputs import first_line
 from ..qdq import join_pairs, prepare
 from .compact import compact
+from .gathers import flatten_gathers
 
 ENTRY, WEIGHTS = "model.xml", "model.bin"
 # How OpenVINO marks what constant folding must leave alone: a float16 weight would become float32, an int4 one int8.
@@ -52,6 +53,7 @@ def convert(model: Model) -> tuple[Any, dict[str, str]]:
 
     ready = join_pairs(prepare(model))
     _in_float(ready.graph)
+    flatten_gathers(ready.graph)
     RemoveUnusedNodesPass()(ready.ir)
     _name_nodes(ready)
     try:
