@@ -118,7 +118,7 @@ def test_the_amount_goes_and_the_model_runs(trained, allocation, importance):
 
 def test_taylor_keeps_more_than_chance_and_repair_helps(trained):
     model = trained[0]
-    assert right(model, trained) > 0.9
+    assert right(model, trained) > 0.8
     plain = Prune(amount=0.4, importance="l2", allocation="uniform").run(model, without_data(model)).model
     taylor = Prune(amount=0.4, allocation="uniform").run(model, needs(trained)).model
     fitted = Prune(amount=0.4, allocation="uniform", reconstruct=True).run(model, needs(trained)).model
