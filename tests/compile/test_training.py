@@ -187,3 +187,14 @@ def others(digits: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) 
     model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 4
     onnx.save(model, folder / "other.onnx")
     return {"teacher": digits[0], "other": folder / "other.onnx"}
+
+
+def test_int8_that_is_trained_is_a_candidate_of_its_own(digits: tuple[Path, Path], tmp_path: Path) -> None:
+    options = {"precisions": "int8", "search_samples": 64}
+    result = _compile(digits, tmp_path, pipelines="qat: quantize{mode=qat,epochs=1,batch=128}", **options)
+    (target,) = result.report.targets
+    assert result.exit_code == 0
+    assert [item.key for item in target.candidates] == ["onnxruntime/float32", "onnxruntime/int8", "onnxruntime/int8/qat"]
+    trained = target.candidates[-1]
+    assert trained.pipeline.endswith("quantize{epochs=1,batch=128,mode=qat}")
+    assert any("epoch" in note for note in trained.notes)
