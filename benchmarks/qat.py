@@ -189,7 +189,7 @@ def exactness(job: Job, model: Model, simulation: Simulation, runtime: str, coun
             quantizer = simulation.activations[simulation.groups[name.removesuffix("/quantized")]]
             error = np.abs(quantizer.integers(values[name]).numpy() - integers.astype(np.int32))
             elements, equal, within = elements + error.size, equal + int((error == 0).sum()), within + int((error <= 1).sum())
-    shares = f"{equal / elements:10.5%}{within / elements:11.5%}" if elements else f"{'':21}"
+    shares = f"{equal / elements:12.5%}{within / elements:12.5%}" if elements else f"{'':24}"
     return f"{runtime:14}{tensors:8}{elements:11}{shares}{worst:16.5f}"
 
 
@@ -217,7 +217,7 @@ def main() -> None:
         reference, lost, back = (job.accuracy(item, runtime) for item in (job.base, before, found.model))
         share = (back - lost) / (reference - lost) if reference > lost else float("nan")
         won.append(f"{runtime:14}{reference:9.2%}{lost:9.2%}{back:9.2%}{share:10.0%}{seconds:10.0f}")
-    print(f"{'runtime':14}{'tensors':>8}{'elements':>11}{'equal':>10}{'within 1':>11}{'output within':>16}")
+    print(f"{'runtime':14}{'tensors':>8}{'elements':>11}{'equal':>12}{'within 1':>12}{'output within':>16}")
     print("\n".join(exact))
     what = f"int{args.bits} weights, one scale a {'layer' if args.granularity == 'tensor' else 'channel'}"
     print(f"\nResNet-8, {what}; {args.samples} images without labels, {args.epochs} epochs; {args.judged} test images")
