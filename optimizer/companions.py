@@ -14,7 +14,6 @@ from .distill.distill import Distill
 from .distill.students import in_place_of
 from .ingest.ingest import Ingested, ingest
 from .recipe import Recipe
-from .train.form import training_form
 from .train.user import UserCode
 from .variants import Variant
 
@@ -34,17 +33,18 @@ def gather(
 ) -> Company | None:
     """The company of these variants, or None where none of them needs any; `samples` are arrays [n, ...] by input.
 
-    Raises UsageError where something trains and torch is not installed, or a teacher or student is given that no pass learns
-    from; PassError where they do not fit; and what `ingest` and the user's code raise.
+    Raises UsageError where torch is not installed, or a teacher or student is given that no pass learns from; PassError where they do not fit; and what `ingest` and the user's code raise.
     """
     if not any(variant.passes or variant.trains_here for variant in variants):
         return None
-    if find_spec("torch") is None and any(variant.trains_here for variant in variants):
-        raise UsageError("training needs torch, which is not installed; pip install 'edgewright[torch]'.")
+    if find_spec("torch") is None:
+        raise UsageError("pipelines need torch, which is not installed; pip install 'edgewright[torch]'.")
     distils = any(isinstance(item, Distill) for variant in variants for item in variant.passes)
     for role in ("teacher", "student"):
         if getattr(recipe, role) is not None and not distils:
             raise UsageError(f"--{role} is given and no pipeline distils; add distill to one, or leave it out.")
+    from .train.form import training_form
+
     user = UserCode.load(recipe.loss, recipe.optimizer, recipe.augment)
     reference = training_form(ingested.model)
     given = (samples, recipe.trust, progress)
@@ -56,6 +56,7 @@ def gather(
 def _teacher(source: Any, student: Model, samples: Mapping[str, Any], trust: bool, progress: Progress) -> Model:
     """The teacher in training form; raises PassError where it takes or answers something else than `student`."""
     from .distill.teacher import Teacher
+    from .train.form import training_form
 
     model = training_form(ingest(source, samples=samples, trust=trust, progress=progress).model)
     Teacher(model, student)
@@ -64,4 +65,6 @@ def _teacher(source: Any, student: Model, samples: Mapping[str, Any], trust: boo
 
 def _student(source: Any, reference: Model, samples: Mapping[str, Any], trust: bool, progress: Progress) -> Model:
     """The student in training form, its inputs and outputs named as the reference's; raises PassError where they differ."""
+    from .train.form import training_form
+
     return in_place_of(reference, training_form(ingest(source, samples=samples, trust=trust, progress=progress).model))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -113,3 +115,9 @@ def test_what_training_is_asked_for_is_checked_at_once(more: dict[str, Any], wor
         _recipe(**more)
     for word in words:
         assert word in str(caught.value)
+
+
+def test_the_compiler_loads_no_torch_before_something_trains() -> None:
+    code = "import sys, edgewright.optimizer.compile; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
