@@ -33,7 +33,8 @@ def gather(
 ) -> Company | None:
     """The company of these variants, or None where none of them needs any; `samples` are arrays [n, ...] by input.
 
-    Raises UsageError where torch is not installed, or a teacher or student is given that no pass learns from; PassError where they do not fit; and what `ingest` and the user's code raise.
+    Raises UsageError where torch is not installed, or a teacher or student is given that no pass learns from; PassError where
+    they do not fit; and what `ingest` and the user's code raise.
     """
     if not any(variant.passes or variant.trains_here for variant in variants):
         return None
