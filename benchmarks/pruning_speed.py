@@ -67,7 +67,8 @@ def main() -> None:
     options = parser.parse_args()
     profile = profile_of_this_machine()
     print(f"{host_cpu().model}, profile {profile.name}, channels by {options.align}, allocation {options.allocation}")
-    print(f"{'model':<14}{'runtime':<13}{'MACs':>7}{'time':>7}  {'95 % bounds':<14}{'share':>6}")
+    bounds = "quartiles" if options.cpu_time else "95 % bounds"
+    print(f"{'model':<14}{'runtime':<13}{'MACs':>7}{'time':>7}  {bounds:<14}{'share':>6}")
     with tempfile.TemporaryDirectory() as folder:
         store = StepStore(options.store or Path(folder))
         for name in options.models:

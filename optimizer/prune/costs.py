@@ -20,11 +20,7 @@ _WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 
 
 class CostModel(Protocol):
-    """A cost as a function of the groups' widths; `unit` is what people call it."""
-
-    @property
-    def unit(self) -> str:
-        """Name of what is counted, in the plural."""
+    """A cost as a function of the groups' widths."""
 
     def total(self, widths: Widths) -> float:
         """Cost of the whole model."""
@@ -127,9 +123,8 @@ def layer_macs(node: onnx_ir.Node, extents: Extents) -> tuple[Product, ...]:
 class Counted:
     """The sum of products, as a cost model."""
 
-    def __init__(self, unit: str, products: Sequence[Product]) -> None:
-        """Named `unit`."""
-        self.unit = unit
+    def __init__(self, products: Sequence[Product]) -> None:
+        """Of these products."""
         self._fixed = sum(product.at({}) for product in products if not product.groups)
         self._products = [product for product in products if product.groups]
         self._by_group: dict[str, list[Product]] = {}
@@ -153,18 +148,4 @@ class Counted:
 def counted_macs(model: Model, groups: Sequence[Group]) -> Counted:
     """Multiply-accumulates, as `ir.statistics.macs` counts them."""
     extents = Extents(groups)
-    return Counted("multiply-accumulates", [product for node in model.graph for product in layer_macs(node, extents)])
-
-
-def counted_parameters(model: Model, groups: Sequence[Group]) -> Counted:
-    """Elements of all floating-point weights."""
-    extents = Extents(groups)
-    shaped = {
-        str(node.inputs[1].name): weight_extents(node, node.inputs[1], extents)
-        for node in model.graph
-        if node.op_type == "Conv" and node.inputs[1] is not None
-    }
-    weights = [
-        value for value in model.graph.initializers.values() if value.dtype is not None and value.dtype.is_floating_point()
-    ]
-    return Counted("parameters", [Product(1.0, shaped.get(str(value.name)) or extents.axes(value)) for value in weights])
+    return Counted([product for node in model.graph for product in layer_macs(node, extents)])

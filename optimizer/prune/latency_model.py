@@ -70,8 +70,6 @@ class LatencyModel:
     of those that have one. What is no layer (activations, pooling) takes nothing here.
     """
 
-    unit = "shares of the time"
-
     def __init__(self, layers: Sequence[_Layer], runtimes: Sequence[str], full: Widths) -> None:
         """Of these layers; `full` are the widths of the unpruned model."""
         self._layers, self._runtimes = layers, runtimes

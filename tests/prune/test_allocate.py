@@ -30,7 +30,7 @@ def chain(units, positions):
     for index, name in enumerate(names):
         read = Extent(3) if index == 0 else Extent(0, ((names[index - 1], 1),))
         products.append(Product(positions[index], (read, Extent(0, ((name, 1),)))))
-    return Counted("MACs", products)
+    return Counted(products)
 
 
 def test_counted_adds_products_and_knows_neighbours():
@@ -79,15 +79,13 @@ def test_isomorphic_takes_the_same_share_of_groups_alike_whatever_the_scale_of_o
 
 def test_latency_prunes_where_most_is_saved():
     same = {"a": [1.0] * 32, "b": [1.0] * 32}
-    cost = Counted("us", [Product(10.0, (Extent(0, (("a", 1),)),)), Product(1.0, (Extent(0, (("b", 1),)),))])
+    cost = Counted([Product(10.0, (Extent(0, (("a", 1),)),)), Product(1.0, (Extent(0, (("b", 1),)),))])
     widths = family_of("latency", choices(same), lambda: cost)(0.4)
     assert widths["a"] < 12 < widths["b"]
 
 
 def test_latency_looks_over_a_stair_that_a_single_step_does_not_go_down():
     class Stairs:
-        unit = "us"
-
         def total(self, widths):
             return sum(self.of_group(name, widths) for name in widths)
 
