@@ -31,7 +31,12 @@ _KINDS: Mapping[str, _Kind] = {
     "GRU": _Kind(3, (1, 0, 2), ("sigmoid", "tanh"), gru_step),
     "RNN": _Kind(1, (0,), ("tanh",), rnn_step),
 }
-_FUSED: Mapping[str, Callable[..., Any]] = {"LSTM": torch.lstm, "GRU": torch.gru, "RNN": torch.rnn_tanh, "RNN of relu": torch.rnn_relu}
+_FUSED: Mapping[str, Callable[..., Any]] = {
+    "LSTM": torch.lstm,
+    "GRU": torch.gru,
+    "RNN": torch.rnn_tanh,
+    "RNN of relu": torch.rnn_relu,
+}
 _DIRECTIONS = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
 
 
