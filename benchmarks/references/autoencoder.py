@@ -17,6 +17,7 @@ from benchmarks.references.reference import Arrays, Reference, take
 from benchmarks.references.training import Schedule, as_is, train
 
 DIGIT = 0
+_SEARCH = 400  # a metric of one's own is computed thousands of times a candidate
 _WIDTHS = (784, 128, 32, 8, 32, 128, 784)
 _CODE = 5  # the ReLU after the 8 units, which are linear
 
@@ -46,15 +47,17 @@ def load(cache: Path) -> Reference:
     schedule = Schedule(epochs=40, batch=64, peak=2e-3, weight_decay=1e-4)
     train(module, x, x, schedule, nn.BCELoss(), as_is, cache / "autoencoder.pt")
     gates = (f"{__name__}:separation >= 99% of reference",)
-    return Reference("autoencoder", module, {"x": x}, _thinned(parts["search"]), _thinned(parts["accept"]), gates, 0.97)
+    search = take(_thinned(parts["search"]), slice(_SEARCH))
+    return Reference("autoencoder", module, {"x": x}, search, _thinned(parts["accept"]), gates, 0.97)
 
 
 def separation(
     outputs: NDArray[Any], labels: NDArray[Any], inputs: Mapping[str, NDArray[Any]], columns: Mapping[str, NDArray[Any]]
 ) -> float:
-    """AUC of the mean squared error of what is rebuilt: the chance that another digit has a larger one than this digit."""
+    """AUC of the squared error of what is rebuilt: the chance that another digit has a larger one than this digit."""
     x = next(iter(inputs.values()))
-    error = np.square(outputs.astype(np.float32) - x).mean(axis=1)
+    difference = outputs - x
+    error = np.einsum("ij,ij->i", difference, difference)
     rank = np.empty(len(error))
     rank[np.argsort(error, kind="stable")] = np.arange(1, len(error) + 1)
     others = labels == 1
