@@ -46,9 +46,10 @@ _PIPELINES: Mapping[str, tuple[str, ...]] = {
     ),
     "spoken_digits": (
         f"int8-70: {_prune(0.7)},distill{{epochs=15}},fold-bn,quantize",
-        f"int4-70: {_prune(0.7)},distill{{epochs=15}},fold-bn,quantize{{mode=qat,bits=4,epochs=4}}",
+        f"int4-60: {_prune(0.6)},distill{{epochs=15}},fold-bn,quantize{{mode=qat,bits=4,epochs=8}}",
     ),
     "resnet20": (
+        "int4: quantize{bits=4}",
         f"int8-half: {_HALF},fold-bn,quantize",
         f"int4-half: {_HALF},fold-bn,quantize{{mode=qat,bits=4,epochs=2,augment=flip-shift}}",
     ),
