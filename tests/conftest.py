@@ -1,4 +1,4 @@
-"""A small CNN that really tells digits apart, as ONNX, and digits that it has not seen."""
+"""What all tests share: no test fails for being slow; a small CNN that really tells digits apart, and digits it has not seen."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from hypothesis import settings
 from onnx import TensorProto, helper, numpy_helper
+
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 def _features(x: np.ndarray, weights: np.ndarray) -> np.ndarray:
