@@ -1,4 +1,4 @@
-"""What all tests share: no test fails for being slow; a small CNN that really tells digits apart, and digits it has not seen."""
+"""What all tests share: none fails for being slow; a small CNN that really tells digits apart, and digits it has not seen."""
 
 from __future__ import annotations
 
