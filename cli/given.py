@@ -57,13 +57,14 @@ class Given:
     def training(self) -> TrainingNeeds:
         """What passes that train are given; without --data a split without samples."""
         from ..calibration.dataset import no_samples
+        from ..optimizer.train.form import training_form
         from ..optimizer.train.needs import TrainingNeeds
 
         train = no_samples("data") if self._source.data is None else self._split(self._start, None)
         return TrainingNeeds(
             train=train,
             search=None,
-            reference=self._start,
+            reference=training_form(self._start),
             seed=self._source.seed,
             progress=self._progress,
             profile=self._profile,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
+from onnx import helper
 
 pytest.importorskip("torch")
 
@@ -34,3 +36,13 @@ def test_data_are_for_training_and_for_calibration(edge, digits):
     told = json.loads(answer.out)
     assert [step["pass"] for step in told["passes"]] == ["prune{amount=0.3}", "finetune{epochs=1}", "fold-bn", "quantize"]
     assert told["operators"]["QuantizeLinear"] > 0
+
+
+def test_int8_of_a_model_for_one_sample_at_a_time_is_trained_in_batches(edge, digits, model):
+    nodes = [helper.make_node("Reshape", ["x", "shape"], ["flat"]), helper.make_node("Gemm", ["flat", "w"], ["y"])]
+    weights = np.random.default_rng(0).normal(0, 0.1, (64, 10)).astype(np.float32)
+    fixed = model(nodes, {"x": [1, 1, 8, 8]}, {"y": [1, 10]}, {"shape": np.array([1, 64]), "w": weights})
+    flags = ("--data", digits[1], "--labels", "y", "--profile", "x86-64-avx2", "--calib-samples", "32", "--json")
+    answer = edge("opt", fixed, "--pipeline", "quantize{mode=qat,epochs=1}", *flags)
+    assert answer.code == 0, answer
+    assert "1 epoch(s)" in " ".join(json.loads(answer.out)["passes"][0]["notes"])
