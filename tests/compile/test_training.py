@@ -13,7 +13,7 @@ import jsonschema
 import numpy as np
 import pytest
 from edgewright.core.artifact_read import open_artifact
-from edgewright.core.errors import DataError, EdgewrightError, PassError, UsageError
+from edgewright.core.errors import DataError, EdgewrightError, ModelError, PassError, UsageError
 from edgewright.optimizer import training
 from edgewright.optimizer.compile import CompileResult
 from edgewright.optimizer.report.terminal import report_text
@@ -198,3 +198,17 @@ def test_int8_that_is_trained_is_a_candidate_of_its_own(digits: tuple[Path, Path
     trained = target.candidates[-1]
     assert trained.pipeline.endswith("quantize{epochs=1,batch=128,mode=qat}")
     assert any("epoch" in note for note in trained.notes)
+
+
+def test_int8_that_cannot_be_trained_is_told_of_and_the_others_go_on(
+    digits: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise ModelError("the model cannot be trained: it has no floating-point weights; give the float model.")
+
+    monkeypatch.setattr("edgewright.optimizer.quantize.qat.training.simulate", refuse)
+    options = {"precisions": "int8", "search_samples": 64}
+    result = _compile(digits, tmp_path, pipelines="qat: quantize{mode=qat,epochs=1}", **options)
+    (target,) = result.report.targets
+    assert (result.exit_code, target.chosen) == (0, "onnxruntime/int8")
+    assert "cannot be trained" in next(item.why for item in target.candidates if item.variant == "qat")
