@@ -20,6 +20,7 @@ from ..ir.model import Model
 from ..ir.passes import Pass
 from ..ir.pipeline import Pipeline, pass_text
 from ..ir.verify import verify_weights
+from .distill.distill import Distill
 from .prune.prune import Prune
 from .purse import Purse
 from .train.needs import TrainingNeeds
@@ -49,6 +50,11 @@ def _weight(item: object) -> float:
     return _BESIDE_EPOCHS + float(getattr(item, "epochs", 0)) * steps
 
 
+def takes_student(item: Pass) -> bool:
+    """Whether a pass puts the user's student in the model's place; passes that only learn as `distill` does do not."""
+    return type(item) is Distill
+
+
 class Trainer:
     """Runs training passes; `given` is what all of them get, but for the budget, which `purse` hands out."""
 
@@ -72,9 +78,10 @@ class Trainer:
     def run(self, variant: Variant) -> tuple[Model, list[Step]]:
         """The reference after the variant's passes, and what each did; raises what a pass raises, ModelError for weights that
         are not finite."""
-        model, steps = self._given.reference, []
+        model, steps, student = self._given.reference, [], self._given.student
         for item in variant.passes:
-            model, step = self._pass(model, item, f"{variant.name}: {item.name}")
+            model, step = self._pass(model, item, f"{variant.name}: {item.name}", student)
+            student = None if takes_student(item) else student  # from then on the model is the student
             steps.append(step)
         return model, steps
 
@@ -84,7 +91,7 @@ class Trainer:
         with self._purse.part(_weight(item)) as budget:
             yield replace(self._given, budget=budget, profile=profile or self._given.profile)
 
-    def _pass(self, model: Model, item: Pass, title: str) -> tuple[Model, Step]:
+    def _pass(self, model: Model, item: Pass, title: str, student: Model | None) -> tuple[Model, Step]:
         profile = self._given.profile
         key = self._store.key(
             "train",
@@ -92,19 +99,19 @@ class Trainer:
             item=pass_text(item),
             profile=None if profile is None else repr(profile),
             code=code_digest(),
-            **self.known,
+            **{**self.known, "student": None if student is None else student.digest()},
         )
-        folder = self._store.step(key, lambda made: self._make(made, model, item, title))
+        folder = self._store.step(key, lambda made: self._make(made, model, item, title, student))
         told = json.loads((folder / "step.json").read_bytes())
         result = Model.from_bytes((folder / "model.onnx").read_bytes(), f"the result of {told['text']}")
         return result, Step(told["text"], told["seconds"], tuple(told["notes"]))
 
-    def _make(self, folder: Path, model: Model, item: Pass, title: str) -> None:
+    def _make(self, folder: Path, model: Model, item: Pass, title: str, student: Model | None) -> None:
         start = time.perf_counter()
         with self._given.progress.task(title):
             if item.needs is TrainingNeeds:
                 with self.needs(item) as given:
-                    result, (step,) = Pipeline([item]).run(model, {TrainingNeeds: given})
+                    result, (step,) = Pipeline([item]).run(model, {TrainingNeeds: replace(given, student=student)})
             else:
                 result, (step,) = Pipeline([item]).run(model)
         verify_weights(result)

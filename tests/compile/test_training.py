@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 from edgewright.core.artifact_read import open_artifact
 from edgewright.core.errors import DataError, EdgewrightError, ModelError, PassError, UsageError
+from edgewright.ir.passes import PassResult
 from edgewright.optimizer import training
 from edgewright.optimizer.compile import CompileResult
+from edgewright.optimizer.distill.distill import Distill
 from edgewright.optimizer.report.terminal import report_text
 
 pytest.importorskip("torch")
@@ -151,6 +153,11 @@ def test_a_training_file_of_its_own_is_all_trained_on(digits: tuple[Path, Path],
     [
         ({"pipelines": "finetune{epochs=1}", "labels": False}, DataError, ["no labels", "distil"]),
         ({"pipelines": "finetune{epochs=1}", "teacher": "teacher"}, UsageError, ["--teacher", "no pipeline distils"]),
+        ({"pipelines": "quantize{mode=qat,epochs=1}", "teacher": "other"}, PassError, ["the teacher's answer", "[4]", "[10]"]),
+        ({"pipelines": "quantize{bits=4}", "teacher": "teacher"}, UsageError, ["--teacher", "no pipeline distils"]),
+        ({"pipelines": "quantize{bits=4}", "budget": "10m"}, UsageError, ["--budget", "no pipeline trains"]),
+        ({"pipelines": "sparsify{epochs=1}", "student": "teacher"}, UsageError, ["--student", "no pipeline distils"]),
+        ({"pipelines": "prune,distill", "student": "teacher"}, UsageError, ["has prune before distill", "--student"]),
         ({"pipelines": "distill{epochs=1}", "teacher": "other"}, PassError, ["the teacher's answer", "[4]", "[10]"]),
         ({"pipelines": "distill{epochs=1}", "student": "other"}, PassError, ["the student's output", "[4]", "[10]"]),
         ({"pipelines": "finetune{epochs=1}", "loss": "numpy:no_such"}, UsageError, ["no_such"]),
@@ -212,3 +219,18 @@ def test_int8_that_cannot_be_trained_is_told_of_and_the_others_go_on(
     (target,) = result.report.targets
     assert (result.exit_code, target.chosen) == (0, "onnxruntime/int8")
     assert "cannot be trained" in next(item.why for item in target.candidates if item.variant == "qat")
+
+
+def test_a_student_takes_the_place_of_the_model_once(
+    digits: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bool] = []
+
+    def run(_: Any, model: Any, given: Any) -> PassResult:
+        seen.append(given.student is not None)
+        return PassResult(model, True)
+
+    monkeypatch.setattr(Distill, "run", run)
+    pipeline = "distill{epochs=1},distill{epochs=2},distill{epochs=1}"
+    _compile(digits, tmp_path, pipelines=pipeline, student=digits[0], precisions="float32", search_samples=64)
+    assert seen == [True, False, False]
