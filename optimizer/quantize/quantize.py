@@ -127,7 +127,7 @@ class Quantize(Schedule):
                     "of its first output."
                 )
         if self.mode == "weight-only":
-            result, made = store_weights(model, self.bits, self.ends)
+            result, made = store_weights(model, self.bits, self.ends, self.keep_float)
             notes: tuple[str, ...] = (f"{len(made)} weights stored as integers",)
         else:
             plan = make_plan(model, given.scheme, self.keep_float)

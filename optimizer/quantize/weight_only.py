@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import onnx_ir
 
@@ -15,10 +17,12 @@ _KINDS = {"Conv": 1, "ConvTranspose": 1, "Gemm": 1, "MatMul": 1}
 _LEAST_SIZE = 64
 
 
-def store_weights(model: Model, bits: WeightBits, ends: WeightBits) -> tuple[Model, list[onnx_ir.Node]]:
+def store_weights(
+    model: Model, bits: WeightBits, ends: WeightBits, keep_float: Collection[str] = ()
+) -> tuple[Model, list[onnx_ir.Node]]:
     """A copy of `model` whose weights are integers per channel under a DequantizeLinear, and the nodes that were made.
 
-    `bits` and `ends` as in `bits_by_layer`.
+    `bits` and `ends` as in `bits_by_layer`; layers in `keep_float` stay as they are.
     """
     result = model.clone()
     graph = result.graph
@@ -28,7 +32,7 @@ def store_weights(model: Model, bits: WeightBits, ends: WeightBits) -> tuple[Mod
     for node in list(graph):
         name = layer(node) if node.outputs else ""
         array = constant(stored.get(name))
-        if array is None:
+        if array is None or name in keep_float:
             continue
         axis = channel_axis(node, array.ndim)
         found = quantize_weights(array, axis, "int8", limit=largest_integer(widths[name]))

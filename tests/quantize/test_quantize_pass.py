@@ -137,6 +137,12 @@ def test_weight_only_keeps_float_arithmetic_and_a_quarter_of_the_bytes(model: Mo
     assert np.abs(run(result) - run(model)).max() < 0.01
 
 
+def test_weight_only_leaves_layers_in_float_where_asked(model: Model, needs: dict[str, QuantizeNeeds]) -> None:
+    result = Quantize(mode="weight-only", keep_float=("c1",)).run(model, needs["onnxruntime"]).model
+    assert "c1/weights" not in result.weights()
+    assert "c2/weights" in result.weights()
+
+
 def test_float16_is_storage(model: Model) -> None:
     result = StoreFloat16().run(model)
     assert {str(array.dtype) for name, array in result.model.weights().items() if name.startswith("w1")} == {"float16"}
