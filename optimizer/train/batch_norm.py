@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import onnx_ir
 import torch
 
-from .operators.reading import Operator
+from .operators.reading import Operator, decimal
 
 
 class Statistics(Protocol):
@@ -33,7 +33,7 @@ def batch_norm(owner: Statistics) -> Operator:
     """
 
     def make(node: onnx_ir.Node) -> Callable[..., Any]:
-        epsilon, own = node.attributes.get_float("epsilon", 1e-5), 1 - node.attributes.get_float("momentum", 0.9)
+        epsilon, own = decimal(node, "epsilon", 1e-5), 1 - decimal(node, "momentum", 0.9)
 
         def normalize(x: Any, scale: Any, bias: Any, mean: Any, variance: Any) -> Any:
             weight = owner.batch_weight

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx_ir
 import pytest
 import torch
 from edgewright.ir.model import Model
 from edgewright.optimizer.train.batch_norm import recalibrate
 from edgewright.optimizer.train.module import GraphModule
+from edgewright.optimizer.train.operators.reading import decimal
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
 
@@ -79,3 +81,10 @@ def test_one_element_a_channel_is_normalized_by_running_statistics(model: Model)
     x = torch.randn(1, 3, 1, 1)
     torch.testing.assert_close(module({"x": x})["y"], module.eval()({"x": x})["y"])
     torch.testing.assert_close(module.tensor("variance"), before, rtol=0, atol=0)
+
+
+def test_an_epsilon_is_the_number_that_the_source_had() -> None:
+    given = onnx_ir.node("BatchNormalization", [], {"epsilon": float(np.float32(0.001)), "momentum": float(np.float32(0.9))})
+    assert decimal(given, "epsilon", 1e-5) == 0.001
+    assert decimal(given, "momentum", 0.5) == 0.9
+    assert decimal(onnx_ir.node("BatchNormalization", []), "epsilon", 1e-5) == 1e-5

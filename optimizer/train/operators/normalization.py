@@ -9,11 +9,11 @@ import onnx_ir
 import torch
 from torch.nn import functional
 
-from .reading import Operator, is_read, listed, rank, unsupported
+from .reading import Operator, decimal, is_read, listed, rank, unsupported
 
 
 def _batch_norm(node: onnx_ir.Node) -> Callable[..., Any]:
-    epsilon = node.attributes.get_float("epsilon", 1e-5)
+    epsilon = decimal(node, "epsilon", 1e-5)
     return lambda x, scale, bias, mean, variance: functional.batch_norm(x, mean, variance, scale, bias, False, 0.0, epsilon)
 
 
@@ -21,7 +21,7 @@ def _layer_norm(node: onnx_ir.Node) -> Callable[..., Any]:
     if is_read(node, 1) or is_read(node, 2):
         raise unsupported(node, "its mean or deviation is read")
     axis = node.attributes.get_int("axis", -1)
-    epsilon = node.attributes.get_float("epsilon", 1e-5)
+    epsilon = decimal(node, "epsilon", 1e-5)
 
     def normalize(x: Any, scale: Any, bias: Any = None) -> Any:
         sizes = x.shape[axis:]
@@ -34,12 +34,12 @@ def _layer_norm(node: onnx_ir.Node) -> Callable[..., Any]:
 
 
 def _instance_norm(node: onnx_ir.Node) -> Callable[..., Any]:
-    epsilon = node.attributes.get_float("epsilon", 1e-5)
+    epsilon = decimal(node, "epsilon", 1e-5)
     return lambda x, scale, bias: functional.instance_norm(x, None, None, scale, bias, True, 0.0, epsilon)
 
 
 def _group_norm(node: onnx_ir.Node) -> Callable[..., Any]:
-    epsilon = node.attributes.get_float("epsilon", 1e-5)
+    epsilon = decimal(node, "epsilon", 1e-5)
     groups = node.attributes.get_int("num_groups", 1)
     return lambda x, scale, bias: functional.group_norm(x, groups, scale, bias, epsilon)
 

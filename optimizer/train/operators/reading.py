@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import onnx_ir
 import torch
 from numpy.typing import NDArray
@@ -48,6 +49,14 @@ def number(node: onnx_ir.Node, place: int) -> float | None:
     """The one number of the constant input at `place`, or None where it is computed, left out or has several."""
     found = array(node, place)
     return float(found.item()) if found is not None and found.size == 1 else None
+
+
+def decimal(node: onnx_ir.Node, name: str, otherwise: float) -> float:
+    """The shortest decimal that the attribute's float32 stands for: 0.001, which the source computed with, not 0.0010000000475.
+
+    In a deep network with batch statistics the difference grows to percents of a gradient.
+    """
+    return float(str(np.float32(node.attributes.get_float(name, otherwise))))
 
 
 def rank(node: onnx_ir.Node, place: int = 0) -> int:
