@@ -70,6 +70,8 @@ def _product(graph: onnx_ir.Graph, node: onnx_ir.Node) -> None:
     if made is None or node.attributes.get_float("beta", 1.0) != 1.0:
         return
     data, weights, bias = made
+    if bias is not None and node.attributes.get_float("alpha", 1.0) != 1.0:
+        return  # QGemm takes the bias to stand at alpha times the product of the scales
     after = _quantized(node)
     inputs: list[onnx_ir.Value | None] = [*data.inputs, *weights.inputs, bias]
     if after is not None:

@@ -143,6 +143,14 @@ def test_what_would_change_an_answer_is_left_alone() -> None:
     assert not [kind for kind in kinds if kind.startswith("QLinear") or kind == "QGemm"]
 
 
+def test_a_product_that_is_scaled_keeps_its_bias() -> None:
+    n = Network([1, 16])
+    scaled = n.layer("Gemm", n.around("x", 0.03, 120), (8, 16), 0.03, transB=1, alpha=0.5)
+    model = n.model(n.around(scaled, 0.02, 128), [1, 8])
+    short = RUNTIME.lower(model, PROFILE).files["model.onnx"]
+    assert np.array_equal(answers(short, [1, 16]), answers(model.to_bytes(), [1, 16]))
+
+
 def test_integer_operators_lead_back_to_the_layers() -> None:
     model = everything()
     lowered = RUNTIME.lower(model, PROFILE)
