@@ -185,23 +185,24 @@ def _spool(scratch: Path, data: Split) -> list[str]:
 
 def _run_child(scratch: Path, model: Path, advance: Callable[[int], None]) -> None:
     """Run the child to its end, an advance for each line that it writes; raises what it refuses."""
-    child = subprocess.Popen(
-        child_command(f"{__package__}.keras_step_child", str(scratch)),
-        env={**os.environ, **_ENVIRONMENT},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=(scratch / "stderr").open("wb"),
-    )
-    try:
-        for _ in child.stdout or ():
-            advance(1)
-        code = child.wait()
-    finally:
-        if child.poll() is None:
-            child.kill()
-            child.wait()
-        if child.stdout is not None:
-            child.stdout.close()
+    command = child_command(f"{__package__}.keras_step_child", str(scratch))
+    with (
+        (scratch / "stderr").open("wb") as said,
+        subprocess.Popen(
+            command,
+            env={**os.environ, **_ENVIRONMENT},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=said,
+        ) as child,
+    ):
+        try:
+            for _ in child.stdout or ():
+                advance(1)
+            code = child.wait()
+        finally:
+            if child.poll() is None:
+                child.kill()
     try:
         answer = json.loads((scratch / "failure.json").read_bytes())
     except (OSError, ValueError):
@@ -210,5 +211,5 @@ def _run_child(scratch: Path, model: Path, advance: Callable[[int], None]) -> No
         kinds: Mapping[str, type[EdgewrightError]] = {"DataError": DataError}
         raise kinds.get(answer["kind"], ModelError)(answer["error"])
     if code != 0:
-        said = (scratch / "stderr").read_text("utf-8", "replace").strip().splitlines()
-        raise ModelError(f"TFMOT died on {model} (code {code}, {said[-1] if said else 'silently'}); drop --keras-step.")
+        last = (scratch / "stderr").read_text("utf-8", "replace").strip().splitlines()
+        raise ModelError(f"TFMOT died on {model} (code {code}, {last[-1] if last else 'silently'}); drop --keras-step.")
