@@ -158,3 +158,21 @@ def _inline(svg: str, name: str, description: str) -> str:
     head = f'<svg class="picture" role="img" aria-label="{escape(description)}"'
     body = re.sub(r'^<svg\b([^>]*?) width="[^"]*"', r"<svg\1", re.sub(r'^(<svg\b[^>]*?) height="[^"]*"', r"\1", body))
     return body.replace("<svg", head, 1).strip()
+
+
+def draw_key(figure: Any, handles: list[Any], width: float, height: float, bottom: float) -> None:
+    """One row of a key, `bottom` above the lower edge of a figure of `width` times `height`, all in points."""
+    figure.add_artist(
+        figure.legend(
+            handles=handles,
+            loc="lower left",
+            bbox_to_anchor=(56 / width, bottom / height),
+            ncols=len(handles),
+            frameon=False,
+            fontsize=10,
+            handletextpad=0.1,
+            columnspacing=0.9,
+            borderaxespad=0,
+            borderpad=0.1,
+        )
+    )

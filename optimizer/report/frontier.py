@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from .canvas import INK, QUIET, Point, draw_margin, drawn, inside, limits_of, points_of, signed, svg_of, title_of
+from .canvas import INK, QUIET, Point, draw_key, draw_margin, drawn, inside, limits_of, points_of, signed, svg_of, title_of
 from .types import TargetReport
 from .words import Unit, is_lower_better, percent, printable, runtime_title, unit_of, variant_title
 
@@ -85,7 +85,7 @@ class _Picture:
         title = title_of(self.points[0].judgement, self.unit)
         axes.text(0, 1.01, title, transform=axes.transAxes, va="bottom", ha="left", fontsize=11)
         for row, handles in enumerate(keys):
-            self._key(figure, handles, len(keys) - 1 - row)
+            draw_key(figure, handles, self.width, self.height, 2 + _ROW * (len(keys) - 1 - row))
 
     def _y(self, point: Point) -> float:
         return inside(drawn(point.judgement.measured, self.unit.factor), self.limits)
@@ -170,22 +170,6 @@ class _Picture:
             [handle(_SHAPES.get(name, "D"), runtime_title(name), **_fill("int8", QUIET)) for name in runtimes],
             [handle("o", printable(name), **_fill(name, QUIET)) for name in precisions],
         ]
-
-    def _key(self, figure: Any, handles: list[Any], row: int) -> None:
-        figure.add_artist(
-            figure.legend(
-                handles=handles,
-                loc="lower left",
-                bbox_to_anchor=(56 / self.width, (2 + _ROW * row) / self.height),
-                ncols=len(handles),
-                frameon=False,
-                fontsize=10,
-                handletextpad=0.1,
-                columnspacing=0.9,
-                borderaxespad=0,
-                borderpad=0.1,
-            )
-        )
 
 
 def _ends(shares: Sequence[float]) -> tuple[float, float]:

@@ -10,6 +10,7 @@ from .canvas import (
     OTHER,
     QUIET,
     Point,
+    draw_key,
     draw_margin,
     drawn,
     inside,
@@ -213,19 +214,7 @@ def _key(figure: Any, points: list[Point], width: int, height: int) -> None:
         [handle("o", COLOURS.get(name, OTHER), runtime_title(name)) for name in runtimes],
     ]
     for line, handles in enumerate(rows):
-        legend = figure.legend(
-            handles=handles,
-            loc="lower left",
-            bbox_to_anchor=(56 / width, (22 - 20 * line) / height),
-            ncols=len(handles),
-            frameon=False,
-            fontsize=10,
-            handletextpad=0.1,
-            columnspacing=0.9,
-            borderaxespad=0,
-            borderpad=0.1,
-        )
-        figure.add_artist(legend)
+        draw_key(figure, handles, width, height, 22 - 20 * line)
 
 
 def _description(target: TargetReport, points: list[Point]) -> str:
