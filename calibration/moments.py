@@ -19,6 +19,7 @@ from ..ir.model import Model, constant
 from .collect import stream
 from .dataset import Split
 
+MOMENT_SAMPLES = 128  # as many as moments are usually taken from
 # Beyond this the covariance outgrows what rounding is worth: 2304**2 float32 are 21 MB a layer.
 _MOST_INPUTS = 2304
 _PATCHES_A_SAMPLE = 64

@@ -72,19 +72,27 @@ class Given:
 
     def _quantize(self, passes: Sequence[Any], model: Model) -> Any:
         from ..calibration.collect import collect
+        from ..calibration.dataset import Split
+        from ..calibration.moments import MOMENT_SAMPLES, collect_moments
         from ..optimizer.quantize.quantize import QuantizeNeeds
+        from ..optimizer.quantize.rounding import Rounder
         from ..runtimes import registry
 
         if self._profile is None:
             raise UsageError("quantize needs a target: add --profile NAME (and --runtime NAME).")
         scheme = registry.get(self._source.runtime).scheme(self._profile)
-        if not any(map(calibrates, passes)):
-            return QuantizeNeeds(scheme, None)
         if self._source.data is None:
-            raise UsageError("quantize needs samples to calibrate with: add --data FILE, or use quantize{mode=weight-only}.")
-        statistics = collect(model, self._split(model, self._source.calib_samples), progress=self._progress)
+            if any(item.mode != "weight-only" for item in passes):
+                raise UsageError(
+                    "quantize needs samples to calibrate with: add --data FILE, or use quantize{mode=weight-only}."
+                )
+            return QuantizeNeeds(scheme, None)
+        split = self._split(model, self._source.calib_samples)
+        statistics = collect(model, split, progress=self._progress)
+        first = Split(split.name, split.data, split.indices[:MOMENT_SAMPLES])
+        rounder = Rounder(collect_moments(model, first, progress=self._progress))
         is_trained = any(item.mode == "qat" for item in passes)
-        return QuantizeNeeds(scheme, statistics, training=self.training if is_trained else None)
+        return QuantizeNeeds(scheme, statistics, rounder, self.training if is_trained else None)
 
     @cached_property
     def _profile(self) -> DeviceProfile | None:
@@ -106,20 +114,14 @@ class Given:
         return Split("data", bound, tuple(range(len(bound) if limit is None else min(limit, len(bound)))))
 
 
-def calibrates(item: Pass) -> bool:
-    """Whether a pass must be given statistics of the very model that it begins with."""
-    from ..optimizer.quantize.quantize import Quantize
-
-    return isinstance(item, Quantize) and item.mode != "weight-only"
-
-
 def stages(pipeline: Pipeline) -> list[Pipeline]:
-    """The pipeline cut before each pass that calibrates."""
+    """The pipeline cut before each pass that is given statistics of the very model that it begins with."""
     from ..ir.pipeline import Pipeline
+    from ..optimizer.quantize.quantize import Quantize
 
     parts: list[list[Pass]] = [[]]
     for item in pipeline.passes:
-        if calibrates(item) and parts[-1]:
+        if isinstance(item, Quantize) and parts[-1]:
             parts.append([])
         parts[-1].append(item)
     return [Pipeline(part) for part in parts]

@@ -15,7 +15,7 @@ from ..calibration.bind import bind, check_labels
 from ..calibration.classes import check_same_classes
 from ..calibration.collect import collect
 from ..calibration.dataset import Dataset, Split, read_column, read_labels
-from ..calibration.moments import collect_moments, from_arrays, to_arrays
+from ..calibration.moments import MOMENT_SAMPLES, collect_moments, from_arrays, to_arrays
 from ..calibration.opening import open_dataset
 from ..calibration.preprocess import Preprocessing
 from ..calibration.splits import Splits, make_splits
@@ -49,7 +49,6 @@ _PARITY_SAMPLES = 8
 _DEFAULT_ACCEPT = 3000
 _LEAST_ACCEPT = 400
 _MOST_FOR_SLICES = 10
-_MOMENT_SAMPLES = 128
 
 
 def open_data(recipe: Recipe) -> Dataset:
@@ -180,7 +179,7 @@ def training_split(splits: Splits) -> Split:
 
 def calibrate(store: StepStore, base: Model, split: Split, progress: Progress) -> Calibration:
     """Statistics of every float tensor over `split`, and the moments that rounding goes by over its first samples."""
-    first = Split(split.name, split.data, split.indices[:_MOMENT_SAMPLES])
+    first = Split(split.name, split.data, split.indices[:MOMENT_SAMPLES])
     cpu = host_cpu()
     known = {
         "model": base.digest(),

@@ -15,6 +15,7 @@ from ...core.errors import PassError
 from ...ir.model import Model, constant, initializer
 from ...runtimes.contract import OperatorRule, Scheme
 from .bits import WeightBits, largest_integer, stored_type
+from .correction import mean_output_error
 from .integers import (
     Affine,
     affine,
@@ -24,7 +25,7 @@ from .integers import (
     quantize_weights,
 )
 from .plan import Plan, activations, layer, result_of, weight_of
-from .rounding import Rounder, mean_error
+from .rounding import Rounder
 
 
 @dataclass(frozen=True)
@@ -204,8 +205,13 @@ class _Inserter:
         )
         node.replace_input_with(rule.weights, result)
         if bias is not None:
-            shift = self._weight_shift(node, array, found.dequantize(), axis) if self.numbers.correct_bias else None
+            shift = self._shift(node, found.dequantize() - array, axis)
             self._bias(node, bias if shift is None else bias - shift, given, found.scales)
+
+    def _shift(self, node: onnx_ir.Node, error: NDArray[Any], axis: int) -> NDArray[Any] | None:
+        if not self.numbers.correct_bias:
+            return None
+        return mean_output_error(node, error, axis, self.numbers.rounder, self.numbers.means)
 
     def _bias(self, node: onnx_ir.Node, bias: NDArray[Any], given: Affine, weight_scales: NDArray[Any]) -> None:
         name = layer(node)
@@ -217,27 +223,6 @@ class _Inserter:
         ]
         like = onnx_ir.Value(name="", shape=onnx_ir.Shape(integers.shape))
         node.replace_input_with(2, self._node("DequantizeLinear", parts, f"{name}/bias/dequantized", like, 0))
-
-    def _weight_shift(self, node: onnx_ir.Node, weights: NDArray[Any], rounded: NDArray[Any], axis: int) -> NDArray[Any] | None:
-        """Mean output error [channels] that the rounded weights make, from the mean of what they are multiplied with."""
-        moments = self.numbers.rounder.moments(layer(node)) if self.numbers.rounder is not None else None
-        if moments is not None:
-            return mean_error(np.moveaxis(rounded - weights, axis, 0).reshape(weights.shape[axis], -1), moments)
-        mean = self.numbers.means.get(str(node.inputs[0].name)) if node.inputs[0] is not None else None
-        if mean is None:
-            return None
-        error = rounded - weights
-        if node.op_type == "Conv":
-            groups = node.attributes.get_int("group", 1)
-            inputs = mean.reshape(groups, 1, -1)
-            summed = error.reshape(groups, weights.shape[0] // groups, weights.shape[1], -1).sum(axis=3)
-            if inputs.shape[2] != weights.shape[1]:
-                return None
-            return np.asarray((summed * inputs).sum(axis=2).reshape(-1))
-        if node.op_type == "Gemm":
-            by_output = error if node.attributes.get_int("transB", 0) else error.T
-            return np.asarray(by_output @ mean) if mean.shape == (by_output.shape[1],) else None
-        return None
 
 
 def channel_axis(node: onnx_ir.Node, rank: int) -> int:

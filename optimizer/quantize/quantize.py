@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -17,18 +17,18 @@ from ...ir.passes import PassResult, stamp
 from ...runtimes.contract import Scheme
 from ..train.needs import TrainingNeeds
 from ..train.schedule import Schedule
-from .bits import bits_by_layer, weights_by_layer
+from .bits import WeightBits, bits_by_layer, weights_by_layer
 from .insert import Numbers, insert
-from .plan import Plan, layer, make_plan
+from .plan import layer, make_plan
 from .rounding import Rounder
-from .weight_only import store_weights
+from .weight_only import storable, store_weights
 
 
 @dataclass(frozen=True)
 class QuantizeNeeds:
-    """The target's scheme, and what calibration saw of this very model's tensors (None for `mode=weight-only`).
+    """The target's scheme, and what calibration saw of this very model's tensors (`mode=weight-only` does without, too).
 
-    `training`: what `mode=qat` trains with.
+    `rounder` knows the moments of what layers read; `training`: what `mode=qat` trains with.
     """
 
     scheme: Scheme
@@ -72,8 +72,9 @@ class Quantize(Schedule):
     `granularity`: a weight scale for each output channel (where the target allows it) or one a layer.
     `ranges`: how activation ranges are set from the statistics; `weights`: how weight scales are ("mse": by
     the least error of the weights or, with bits=4 and where the inputs' moments are known, of the layer's output); `rounding`:
-    whether errors of rounded weights cancel in the output (where the inputs' moments are known); `correct_bias`: take the mean
-    error of rounded weights out of the bias; `keep_float`: layers (by first output's name) that stay in float.
+    whether errors of rounded weights cancel in the output (with a scale a channel, where the inputs' moments are known);
+    `correct_bias`: take the mean error of rounded weights out of the bias (where the inputs' moments or means are known);
+    `keep_float`: layers (by first output's name) that stay in float. mode=weight-only has no activations to set `ranges` of.
     """
 
     name: ClassVar[str] = "quantize"
@@ -105,6 +106,13 @@ class Quantize(Schedule):
                 if getattr(self, name) != getattr(type(self), name):
                     told = name.replace("_", "-")
                     raise PassError(f"quantize: {told} is an option of training; add mode=qat, or leave it out.")
+        if self.mode == "weight-only" and self.ranges != type(self).ranges:
+            raise PassError(
+                f"quantize: ranges={self.ranges} is of activations, which mode=weight-only leaves in float; leave ranges out, "
+                "or use mode=static."
+            )
+        if self.ends < self.bits:
+            raise PassError(f"quantize: ends={self.ends} is an option of bits={self.ends}; add that, or leave ends out.")
         for name, holds in (
             ("temperature", 0 < self.temperature < math.inf),
             ("teacher_weight", 0 < self.teacher_weight <= 1),
@@ -127,11 +135,13 @@ class Quantize(Schedule):
                     "of its first output."
                 )
         if self.mode == "weight-only":
-            result, made = store_weights(model, self.bits, self.ends, self.keep_float)
+            bits = bits_by_layer(model, storable(model), self.bits, self.ends)
+            result, made = store_weights(model, self._numbers((), bits, given), self.keep_float)
             notes: tuple[str, ...] = (f"{len(made)} weights stored as integers",)
         else:
             plan = make_plan(model, given.scheme, self.keep_float)
-            result, made = insert(model, given.scheme, plan, self._numbers(model, plan, given))
+            bits = bits_by_layer(model, weights_by_layer(model, given.scheme), self.bits, self.ends)
+            result, made = insert(model, given.scheme, plan, self._numbers(plan.tensors, bits, given))
             notes = (f"{len(plan.nodes)} nodes in int8, {len(plan.kept)} kept in float",)
         stamp(made, self.name)
         result = Model(common.RemoveUnusedNodesPass()(result.ir).model)
@@ -142,13 +152,12 @@ class Quantize(Schedule):
             result, notes = trained.model, (*notes, *trained.notes)
         return PassResult(result, bool(made), notes)
 
-    def _numbers(self, model: Model, plan: Plan, given: QuantizeNeeds) -> Numbers:
+    def _numbers(self, quantized: Iterable[str], bits: Mapping[str, WeightBits], given: QuantizeNeeds) -> Numbers:
+        """What integers are chosen from; `quantized` are the activations that get ranges."""
         seen: Mapping[str, TensorStatistics] = given.statistics or {}
-        known = {name: seen[name] for name in plan.tensors if name in seen}
-        ranges = {name: range_of(entry, self.ranges) for name, entry in known.items()}
-        means = {name: entry.channel_means for name, entry in known.items() if entry.channel_means is not None}
+        ranges = {name: range_of(seen[name], self.ranges) for name in quantized if name in seen}
+        means = {name: entry.channel_means for name, entry in seen.items() if entry.channel_means is not None}
         rounder = given.rounder if self.rounding == "compensated" else None
-        bits = bits_by_layer(model, weights_by_layer(model, given.scheme), self.bits, self.ends)
         return Numbers(ranges, means, self.weights, rounder, self.correct_bias, bits, self.granularity == "channel")
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import onnx
 import pytest
-from onnx import helper
+from onnx import helper, numpy_helper
 
 pytest.importorskip("torch")
 
@@ -46,3 +47,18 @@ def test_int8_of_a_model_for_one_sample_at_a_time_is_trained_in_batches(edge, di
     answer = edge("opt", fixed, "--pipeline", "quantize{mode=qat,epochs=1}", *flags)
     assert answer.code == 0, answer
     assert "1 epoch(s)" in " ".join(json.loads(answer.out)["passes"][0]["notes"])
+
+
+@pytest.mark.parametrize("mode", ["static", "weight-only"])
+def test_data_let_errors_of_rounded_weights_cancel(edge, digits, mode):
+    flags = ("--data", digits[1], "--labels", "y", "--profile", "arm64-linux", "--calib-samples", "32")
+    made = []
+    for rounding in ("compensated", "nearest"):
+        answer = edge(
+            "opt", digits[0], "--pipeline", f"quantize{{mode={mode},rounding={rounding}}}", *flags, "--out", "out/m.onnx"
+        )
+        assert answer.code == 0, answer
+        tensors = onnx.load("out/m.onnx").graph.initializer
+        made.append({item.name: numpy_helper.to_array(item) for item in tensors if item.name.endswith("/weights")})
+    assert made[0].keys() == made[1].keys()
+    assert any((made[0][name] != made[1][name]).any() for name in made[0])

@@ -15,6 +15,7 @@ from edgewright.calibration.opening import open_dataset
 from edgewright.core.errors import PassError
 from edgewright.device_profiles.loader import load
 from edgewright.ir.model import Model
+from edgewright.ir.rewrites.widen import WidenWeights
 from edgewright.optimizer.passes.registry import parse
 from edgewright.optimizer.quantize.bits import bits_by_layer, largest_integer, stored_type, weights_by_layer
 from edgewright.optimizer.quantize.integers import quantize_weights
@@ -121,6 +122,21 @@ def test_weights_only(model: Model, needs: dict[str, QuantizeNeeds], ends: int) 
     made = parse(f"quantize{{mode=weight-only,bits=4,ends={ends}}}").run(model, {QuantizeNeeds: needs["litert"]})[0]
     kinds = types(made)
     assert kinds == {"stem": f"int{ends}", "left": "int4", "one": f"int{ends}", "two": f"int{ends}"}
+
+
+@pytest.mark.parametrize("runtime", registry.NAMES)
+def test_weights_only_with_one_scale_a_layer_run_as_what_they_stand_for(
+    model: Model, needs: dict[str, QuantizeNeeds], runtime: str
+) -> None:
+    made = Quantize(mode="weight-only", bits=4, ends=4, granularity="tensor").run(model, needs[runtime]).model
+    assert made.weights()["left/scale"].shape == ()
+    profile = load("x86-64-vnni")
+    answers = []
+    for item in (made, WidenWeights().run(made).model):
+        lowered = registry.get(runtime).lower(item, profile)
+        executor = registry.get(runtime).load(lowered.files, lowered.entry, 1)
+        answers.append([executor.run({"x": row[None]})["one"] for row in X[:8]])
+    np.testing.assert_allclose(answers[0], answers[1], atol=1e-5)
 
 
 @settings(max_examples=30, deadline=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from edgewright.calibration.bind import bind
 from edgewright.calibration.collect import collect
 from edgewright.calibration.dataset import Split
+from edgewright.calibration.moments import collect_moments
 from edgewright.calibration.opening import open_dataset
 from edgewright.core.errors import PassError
 from edgewright.device_profiles.loader import load
@@ -21,6 +23,7 @@ from edgewright.ir.verify import operators
 from edgewright.optimizer.passes.float16 import StoreFloat16
 from edgewright.optimizer.passes.registry import parse
 from edgewright.optimizer.quantize.quantize import Quantize, QuantizeNeeds
+from edgewright.optimizer.quantize.rounding import Rounder
 from edgewright.runtimes import registry
 from onnx import TensorProto, helper, numpy_helper
 
@@ -71,6 +74,14 @@ def needs(model: Model) -> dict[str, QuantizeNeeds]:
 def run(model: Model) -> np.ndarray:
     session = onnxruntime.InferenceSession(model.to_bytes(), providers=["CPUExecutionProvider"])
     return np.concatenate([session.run(None, {"x": row[None]})[0] for row in X[:32]])
+
+
+def layer_outputs(model: Model, name: str) -> np.ndarray:
+    """What the layer `name` gives for all samples."""
+    shown = model.clone()
+    shown.graph.outputs.append(next(node.outputs[0] for node in shown.graph if node.outputs[0].name == name))
+    session = onnxruntime.InferenceSession(shown.to_bytes(), providers=["CPUExecutionProvider"])
+    return np.concatenate([session.run([name], {"x": row[None]})[0] for row in X])
 
 
 @pytest.mark.parametrize("runtime", registry.NAMES)
@@ -141,6 +152,95 @@ def test_weight_only_leaves_layers_in_float_where_asked(model: Model, needs: dic
     result = Quantize(mode="weight-only", keep_float=("c1",)).run(model, needs["onnxruntime"]).model
     assert "c1/weights" not in result.weights()
     assert "c2/weights" in result.weights()
+
+
+@pytest.mark.parametrize("runtime", registry.NAMES)
+def test_weight_only_with_one_scale_a_layer(model: Model, needs: dict[str, QuantizeNeeds], runtime: str) -> None:
+    result = Quantize(mode="weight-only", granularity="tensor").run(model, needs[runtime]).model
+    scales = {name: array.shape for name, array in result.weights().items() if name.endswith("/scale")}
+    assert scales == {"c1/scale": (), "c2/scale": ()}
+    lowered = registry.get(runtime).lower(result, load("x86-64-vnni"))
+    executor = registry.get(runtime).load(lowered.files, lowered.entry, 1)
+    answers = np.concatenate([executor.run({"x": row[None]})["y"] for row in X[:32]])
+    np.testing.assert_allclose(answers, run(result), atol=1e-5)
+    assert np.abs(answers - run(model)).max() < 0.02
+
+
+def test_weight_only_scales_reach_the_largest_weight_where_asked(model: Model, needs: dict[str, QuantizeNeeds]) -> None:
+    largest = np.abs(model.weights()["w1"].reshape(8, -1)).max(axis=1)
+    reach = {
+        how: parse(f"quantize{{mode=weight-only,bits=4,ends=4,weights={how}}}")
+        .run(model, {QuantizeNeeds: needs["litert"]})[0]
+        .weights()["c1/scale"]
+        * 7
+        for how in ("max", "mse")
+    }
+    np.testing.assert_allclose(reach["max"], largest, rtol=1e-6)
+    assert (reach["mse"] < largest * 0.99).any()
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_weight_only_errors_cancel_where_moments_are_known(model: Model, needs: dict[str, QuantizeNeeds], bits: Any) -> None:
+    data = bind(open_dataset({"x": X}), model.inputs)
+    rounder = Rounder(collect_moments(model, Split("calib", data, tuple(range(64)))))
+    given = replace(needs["onnxruntime"], statistics=None, rounder=rounder)
+
+    def error(**options: Any) -> tuple[float, float]:
+        """Mean square of the second layer's error, and largest mean of a channel's."""
+        made = Quantize(mode="weight-only", bits=bits, ends=bits, keep_float=("c1",), **options).run(model, given).model
+        difference = layer_outputs(WidenWeights().run(made).model, "c2") - layer_outputs(model, "c2")
+        return float((difference**2).mean()), float(np.abs(difference.mean(axis=(0, 2, 3))).max())
+
+    (best, shift), (nearest, _), (_, uncorrected) = error(), error(rounding="nearest"), error(correct_bias=False)
+    assert best < 0.9 * nearest
+    assert shift < 0.5 * uncorrected
+
+
+def test_weight_only_moves_a_bias_by_known_means(model: Model, needs: dict[str, QuantizeNeeds]) -> None:
+    moved, kept = (
+        Quantize(mode="weight-only", correct_bias=on).run(model, needs["onnxruntime"]).model.weights() for on in (True, False)
+    )
+    assert np.array_equal(kept["b1"], model.weights()["b1"])
+    assert "b1" not in moved
+    difference = np.abs(moved["c1/bias"] - model.weights()["b1"])
+    assert 0 < difference.max() < 0.01
+
+
+def test_weight_only_leaves_a_scaled_bias_alone(needs: dict[str, QuantizeNeeds]) -> None:
+    weights = {"w": RNG.normal(0, 0.4, (8, 8)).astype(np.float32), "b": RNG.normal(0, 0.4, 8).astype(np.float32)}
+    graph = helper.make_graph(
+        [helper.make_node("Gemm", ["x", "w", "b"], ["y"], beta=0.5)],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 8])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 8])],
+        [numpy_helper.from_array(array, name) for name, array in weights.items()],
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    scaled = Model.from_bytes(proto.SerializeToString())
+    data = bind(open_dataset({"x": RNG.normal(1, 1, (32, 8)).astype(np.float32)}), scaled.inputs)
+    rounder = Rounder(collect_moments(scaled, Split("calib", data, tuple(range(32)))))
+    made = Quantize(mode="weight-only").run(scaled, replace(needs["onnxruntime"], rounder=rounder)).model.weights()
+    assert "y/weights" in made
+    assert np.array_equal(made["b"], weights["b"])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "quantize{mode=weight-only,ranges=entropy}",
+            "ranges=entropy is of activations, which mode=weight-only leaves in float",
+        ),
+        ("quantize{mode=weight-only,epochs=2}", "epochs is an option of training; add mode=qat, or leave it out"),
+        ("quantize{mode=weight-only,ends=4}", "ends=4 is an option of bits=4; add that, or leave ends out"),
+        ("quantize{ends=4}", "ends=4 is an option of bits=4; add that, or leave ends out"),
+        ("quantize{mode=qat,ends=4}", "ends=4 is an option of bits=4; add that, or leave ends out"),
+        ("quantize{damping=0.1}", "damping is an option of training; add mode=qat, or leave it out"),
+    ],
+)
+def test_an_option_that_would_change_nothing_is_refused(text: str, words: str) -> None:
+    with pytest.raises(PassError, match=words):
+        parse(text)
 
 
 def test_float16_is_storage(model: Model) -> None:
