@@ -113,7 +113,7 @@ def files_of_this_machine(labels: list[str]) -> dict[str, NDArray[Any]]:
 def _candidates() -> Iterator[Path]:
     roots = [Path(sysconfig.get_paths()["purelib"]), Path(sysconfig.get_paths()["stdlib"]), Path("/usr/share")]
     for root in roots:
-        yield from sorted(path for ending in ENDINGS for path in root.rglob(f"*{ending}"))
+        yield from sorted(path for path in root.rglob("*") if path.suffix in ENDINGS)
 
 
 def _features(data: bytes) -> NDArray[np.int32]:
