@@ -34,7 +34,7 @@ $(VENV)/.demo: $(VENV)/.python pyproject.toml constraints.txt CMakeLists.txt $(w
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.demo
-	$(PIP) -e '.[compiler,torch,tensorflow,tfmot,demo,dev]'
+	$(PIP) -e '.[compiler,torch,tensorflow,tfmot,agent,publish,server,demo,dev]'
 	touch $@
 
 # torchvision has no build for a machine without CUDA; its models need none of its own requirements.

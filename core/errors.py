@@ -93,6 +93,30 @@ class StoreError(EdgewrightError):
     code = "E-STORE"
 
 
+class NetworkError(EdgewrightError):
+    """A server cannot be reached, answers with an error, or sends more or slower than is allowed."""
+
+    code = "E-NETWORK"
+
+
+class VerificationError(EdgewrightError):
+    """Metadata or a download is not what its signers said, is expired, or is older than what was seen before."""
+
+    code = "E-VERIFY"
+
+
+class ProtocolError(EdgewrightError):
+    """A message between device and server is malformed, too large, or not allowed."""
+
+    code = "E-PROTOCOL"
+
+
+class AgentError(EdgewrightError):
+    """A device's data folder is unusable, or the device is not enrolled."""
+
+    code = "E-AGENT"
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     """Sentence for an unknown name that offers the nearest known one."""
     names = sorted(known)
