@@ -31,7 +31,7 @@ class Shared:
 @dataclass(frozen=True)
 class Target:
     """One profile, its trials and what was decided; `operators` are (name, type, microseconds) of what was chosen;
-    `ram_bytes` is memory by candidate, of those that were measured here."""
+    `ram_bytes` is memory by candidate, of those that were measured here; `compressed_bytes` what their files are sent as."""
 
     profile: DeviceProfile
     trials: tuple[Trial, ...]
@@ -40,6 +40,7 @@ class Target:
     seconds: float
     operators: Sequence[tuple[str, str, float]] = ()
     ram_bytes: Mapping[str, int] = field(default_factory=dict)
+    compressed_bytes: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -133,6 +133,7 @@ def _candidate(trial: Trial, target: Target, shared: Shared, accept_outputs: Out
         measured_on=trial.measured_on,
         split=exam.split.name if verdicts else None,
         size_bytes=None if built is None else built.size_bytes,
+        compressed_bytes=target.compressed_bytes.get(trial.key),
         ram_bytes=target.ram_bytes.get(trial.key),
         latency_ms=None if latency is None else Latency(latency.p50_ms, latency.p90_ms, latency.p99_ms),
         speedup=None if ratio is None else Speedup(1 / ratio.ratio, 1 / ratio.high, 1 / ratio.low),

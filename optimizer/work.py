@@ -22,6 +22,7 @@ from ..runtimes.bench.memory import peak_memory_bytes
 from . import prepare
 from .build import Builder, Built, Calibration
 from .companions import Company
+from .download import compressed_bytes
 from .evaluate import Evaluator, Outputs
 from .exam import Exam, prepare_exam
 from .gates.ledger import Ledger
@@ -233,7 +234,8 @@ class Work:
             ram_bytes(chosen)
         known = {key: size for key, size in ram.items() if size < sys.maxsize}
         operators = self._operators(kit, decision, threads)
-        return Target(profile, tuple(trials), decision, threads, time.perf_counter() - start, operators, known)
+        sent = {trial.key: compressed_bytes(self.store, trial.built) for trial in trials if trial.built is not None}
+        return Target(profile, tuple(trials), decision, threads, time.perf_counter() - start, operators, known, sent)
 
     def _ram_bytes(self, kit: Kit, built: Built, threads: int) -> int:
         """Memory that loading and running adds to a fresh process; a candidate that fails there comes last."""

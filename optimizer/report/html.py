@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
+from ...core.compression import METHOD
 from . import marks, pictures, sentences, words
 from .frontier import frontier
 from .parts import Judgement, Latency, OperatorTime
@@ -89,6 +90,7 @@ def _target(index: int, target: TargetReport, report: CompileReport) -> dict[str
         "pictures": [_markup(pictures.scatter(target, *size)) for size in _SCATTER]
         if any(candidate.latency_ms for candidate in target.candidates) or not _has_variants(target)
         else [],
+        "sent_as": METHOD if any(candidate.compressed_bytes for candidate in target.candidates) else "",
         "rows": _rows(target),
         "metric": _metric(target),
         "remarks": _remarks(target),
@@ -156,6 +158,7 @@ def _row(target: TargetReport, number: int, candidate: Candidate, largest: int) 
         "verdict": sentences.standing(candidate),
         "sign": _STATUS_SIGN[sentences.standing(candidate)],
         "size": words.size(candidate.size_bytes),
+        "compressed": words.size(candidate.compressed_bytes),
         "smaller": words.smaller(target, candidate) if _has_variants(target) else words.NONE,
         "bar": _markup(marks.bar(candidate.size_bytes / largest if candidate.size_bytes and largest else None, 56.0)),
         "latency": [words.short_milliseconds(value) for value in (latency.p50, latency.p90, latency.p99)],

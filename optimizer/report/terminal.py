@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...core.compression import METHOD
 from . import sentences, words
 from .columns import Column, table_of
 from .parts import Judgement
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 PIPED_WIDTH = 100
+_COMPRESSIBLE = 2 / 3  # of a file's bytes: trained weights, whatever their precision, take more
 _STYLES = {"passed": "green", "failed": "red", "undecided": "yellow"}
 _NAME_WIDTH = 14
 _GATE_WIDTH = 24
@@ -87,6 +89,8 @@ def _print_target(target: TargetReport, report: CompileReport, console: Console)
         note = sentences.tried_note(target, report)
         if note:
             _paragraph(console, note, 2)
+        if any(map(_is_compressible, target.candidates)):
+            _paragraph(console, f"zipped: what a download takes ({METHOD})", 2)
     for candidate in sentences.judged_on_accept(target):
         console.print()
         _paragraph(console, f"{words.candidate_title(candidate)}, judged on accept:")
@@ -108,6 +112,7 @@ def _print_target(target: TargetReport, report: CompileReport, console: Console)
 def _table(target: TargetReport, width: int) -> Table:
     candidates = target.candidates
     heads = _heads(candidates)
+    zips = any(map(_is_compressible, candidates))
     leads = [words.leading(candidate) for candidate in candidates]
     metrics = {words.metric_title(judgement.metric) for judgement in leads if judgement}
     is_mixed = len(metrics) > 1
@@ -118,18 +123,25 @@ def _table(target: TargetReport, width: int) -> Table:
         Column("precision", [words.printable(candidate.precision) for candidate in candidates], limit=9),
         Column("size", [words.size(candidate.size_bytes) for candidate in candidates], 1, is_figure=True),
         *([Column("smaller", [words.smaller(target, item) for item in candidates], 0, is_figure=True)] if heads else []),
-        Column("p50 ms", [words.p50(candidate.latency_ms) for candidate in candidates], 2, is_figure=True),
-        Column("speed-up", [words.times(candidate.speedup) for candidate in candidates], 3, is_figure=True),
-        Column("95 % interval", [_interval(candidate) for candidate in candidates], 6, is_figure=True),
+        *([Column("zipped", [words.size(item.compressed_bytes) for item in candidates], 2, is_figure=True)] if zips else []),
+        Column("p50 ms", [words.p50(candidate.latency_ms) for candidate in candidates], 3, is_figure=True),
+        Column("speed-up", [words.times(candidate.speedup) for candidate in candidates], 4, is_figure=True),
+        Column("95 % interval", [_interval(candidate) for candidate in candidates], 7, is_figure=True),
         Column(f"{metric} (ref.)", [_values(item, is_mixed=is_mixed) for item in leads], 0, is_figure=True),
-        Column("change (bound)", [_change(item) for item in leads], 4, is_figure=True),
-        Column("n", [words.count(item.n if item else None) for item in leads], 5, is_figure=True),
-        Column("judged on", [candidate.measured_on or words.NONE for candidate in candidates], 7),
+        Column("change (bound)", [_change(item) for item in leads], 5, is_figure=True),
+        Column("n", [words.count(item.n if item else None) for item in leads], 6, is_figure=True),
+        Column("judged on", [candidate.measured_on or words.NONE for candidate in candidates], 8),
         Column("verdict", verdicts),
     ]
     styles = ["bold" if candidate.key == target.chosen else "" for candidate in candidates]
     last_styles = [_STYLES.get(sentences.standing(item), "") for item in candidates]
     return table_of(columns, width, styles, last_styles, heads=heads)
+
+
+def _is_compressible(candidate: Candidate) -> bool:
+    """Whether a download is so much smaller than the file, as zeros and shared weights make it, that it must be told."""
+    size, compressed = candidate.size_bytes, candidate.compressed_bytes
+    return bool(size) and compressed is not None and compressed < _COMPRESSIBLE * (size or 0)
 
 
 def _heads(candidates: Sequence[Candidate]) -> dict[int, str]:

@@ -33,7 +33,7 @@ class Candidate(Record):
 
     `variant` tells two candidates of the same runtime and precision apart. `split` names the data that judged it. `missing`
     gives the reason for each field that could not be had ("latency_ms": "no such board here"). Of `flips` the first
-    `MAX_FLIPS` are kept; `flips_total` counts all.
+    `MAX_FLIPS` are kept; `flips_total` counts all. `compressed_bytes` is what a download of the files costs: zlib, level 9.
     """
 
     runtime: str
@@ -44,6 +44,7 @@ class Candidate(Record):
     measured_on: MeasuredOn | None = None
     split: str | None = None
     size_bytes: int | None = None
+    compressed_bytes: int | None = None
     ram_bytes: int | None = None
     latency_ms: Latency | None = None
     speedup: Speedup | None = None
@@ -93,7 +94,17 @@ def _as_json(value: Any) -> Mapping[str, Any]:
     return cast(Mapping[str, Any], value if isinstance(value, Mapping) else value.to_json())
 
 
-_OUTCOME = ("runtime", "precision", "size_bytes", "ram_bytes", "latency_ms", "speedup", "metrics", "verdicts")
+_OUTCOME = (
+    "runtime",
+    "precision",
+    "size_bytes",
+    "compressed_bytes",
+    "ram_bytes",
+    "latency_ms",
+    "speedup",
+    "metrics",
+    "verdicts",
+)
 
 
 @dataclass(frozen=True)

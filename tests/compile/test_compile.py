@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,9 @@ def test_the_report_fits_its_schema_and_says_what_was_tried(released: tuple[Comp
         (runtime, precision) for runtime in ("onnxruntime", "litert") for precision in ("float32", "float16", "int8")
     }
     assert "<html" in (folder / "out" / "report.html").read_text("utf-8")
+    model = open_artifact(result.artifacts[REMOTE]).files
+    assert target["compressed_bytes"] == sum(len(zlib.compress(data, 9)) for data in model.values())
+    assert all(0 < item["compressed_bytes"] < item["size_bytes"] for item in target["candidates"])
     assert target["size_bytes"] < 0.5 * next(c["size_bytes"] for c in target["candidates"] if c["precision"] == "float32")
 
 

@@ -30,6 +30,11 @@ def refused(build: Any) -> Any:
 
 
 @pytest.fixture(scope="session")
+def trained(build: Any) -> Any:
+    return build.example_trained()
+
+
+@pytest.fixture(scope="session")
 def schema() -> Any:
     path = HERE.parents[1] / "docs" / "schema" / "report.schema.json"
     if not path.exists():

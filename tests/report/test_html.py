@@ -64,6 +64,7 @@ def _hostile() -> CompileReport:
         HOSTILE,
         split=HOSTILE,
         size_bytes=10,
+        compressed_bytes=18,
         latency_ms=Latency(1.0, 2.0, 3.0),
         metrics={HOSTILE: MetricValue(1.0, 1.0)},
         verdicts=(judgement,),
@@ -182,6 +183,15 @@ def test_missing_numbers_are_dashes_with_their_reason() -> None:
     assert "latency, speed-up, verdict: not measured" in words
 
 
+def test_what_a_download_costs_stands_beneath_the_size(example: CompileReport) -> None:
+    cells = Page(render(example)).words
+    assert cells.count("Compressed, as for a download: zlib, level 9.") == len(example.targets)
+    place = cells.index("4.82 MB")
+    assert cells[place + 1] == "4.28 MB compressed"
+    unknown = "".join(Page(render(_report(Candidate("litert", "int8", "failed", size_bytes=3)))).words)
+    assert "compressed" not in unknown
+
+
 @pytest.mark.parametrize("value", [0.0, 5e-324, 1e-9, 1.0, 5947260756577362.0, 1.7e308, -1.7e308])
 def test_numbers_of_any_size_are_shown(value: float) -> None:
     judgement = Judgement("auc", "failed", "auc >= -0.01", None, value, 1.0, value, -value, value, value, value / 3, n=10**40)
@@ -190,6 +200,7 @@ def test_numbers_of_any_size_are_shown(value: float) -> None:
         "int8",
         "failed",
         size_bytes=10**400,
+        compressed_bytes=10**400,
         latency_ms=Latency(abs(value), abs(value), math.inf),
         speedup=Speedup(abs(value), abs(value), abs(value)),
         verdicts=(judgement,),

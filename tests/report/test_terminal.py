@@ -213,6 +213,25 @@ def test_no_figure_is_cut(width: int) -> None:
     assert max(map(len, text.splitlines())) <= width
 
 
+@pytest.mark.parametrize("width", [80, 100])
+def test_compressed_sizes_are_shown_where_they_say_something(trained: CompileReport, width: int) -> None:
+    assert "zipped" not in report_text(trained, Path("d"), width)
+    (target,) = trained.targets
+    sparse = [
+        replace(item, variant="sparse", compressed_bytes=round((item.size_bytes or 0) * 0.52))
+        for item in target.candidates
+        if not item.variant
+    ]
+    report = replace(trained, targets=(replace(target, candidates=(*target.candidates, *sparse)),))
+    lines = report_text(report, Path("d"), width).splitlines()
+    assert max(map(len, lines)) <= width
+    head = next(line for line in lines if line.startswith("  runtime"))
+    assert head.split()[2:5] == ["size", "smaller", "zipped"]
+    last = [line for line in lines if line.startswith("  LiteRT        int8")][-1]
+    assert last[: head.index("zipped") + len("zipped")].endswith("4.76 MB     74 %  2.48 MB")
+    assert "  zipped: what a download takes (zlib, level 9)" in lines
+
+
 def test_microseconds_are_readable() -> None:
     assert "5.1 us" in report_text(_report(_judged("search", latency_ms=Latency(0.00512))), Path("d"), 80)
 
