@@ -112,7 +112,7 @@ def _chosen(group: Group, share: float, rng: np.random.Generator) -> list[int]:
 def pruned_by(model: Model, groups: Groups, amount: float) -> tuple[Keep, Model]:
     """What is kept, and the model, when at least `amount` of the multiply-accumulates is gone, and little more."""
     # Most of the work grows with the square of the width, some with the width.
-    low, high = 0.0, (1 - amount) ** 0.5 + _RANGE
+    low, high = 0.0, min(1.0, (1 - amount) ** 0.5 + _RANGE)
     whole = macs(model) or 1
     best: tuple[Keep, Model] | None = None
     for _ in range(_STEPS):
