@@ -1,0 +1,145 @@
+"""What the agent's loop needs from the outside, as protocols: where artifacts come from, who assigns them, who runs them.
+
+The loop knows nothing of HTTP, signatures or inference. A test stands simulators here; on a device `fleet.trust.source`,
+`fleet.agent.server` and `fleet.serve.supervisor` do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from ..protocol.assignment import Assignment
+    from ..protocol.offer import Offer
+    from ..protocol.report import Answer, Report
+
+
+@dataclass(frozen=True)
+class Offered:
+    """A trusted target: its name in the repository, the SHA-256 and bytes of the file, and what its signers say of it."""
+
+    name: str
+    sha256: str
+    length: int
+    offer: Offer
+
+
+class Source(Protocol):
+    """A signed repository, by network, folder or tar."""
+
+    def refresh(self) -> None:
+        """Learn what is signed now; raises NetworkError, VerificationError or StoreError and then knows what it knew before."""
+        ...
+
+    def offers(self) -> Sequence[Offered]:
+        """All trusted artifacts, by the metadata last verified; empty when there are none yet."""
+        ...
+
+    def fetch(self, offered: Offered, have: Mapping[str, str]) -> str:
+        """Path of the whole, verified and durable file on the device's disk; resumes what was begun.
+
+        `have` maps the SHA-256 of artifacts that are on the disk to their paths, for deltas. Raises NetworkError,
+        VerificationError or StoreError.
+        """
+        ...
+
+    def forget(self, sha256: str) -> None:
+        """Remove what was downloaded of this file; nothing there is fine."""
+        ...
+
+
+class Server(Protocol):
+    """Who says what this device shall run, and hears how it went."""
+
+    def assignment(self) -> Assignment:
+        """What shall run; the last one known when it did not change. Raises NetworkError or ProtocolError."""
+        ...
+
+    def report(self, report: Report) -> Answer:
+        """Tell a state; the answer may take the deployment back. Raises NetworkError or ProtocolError."""
+        ...
+
+    def send_telemetry(self, frames: bytes) -> int:
+        """Send frames; the highest sequence that the server has now. Raises NetworkError or ProtocolError."""
+        ...
+
+
+class Telemetry(Protocol):
+    """Windows of counts that wait on the disk to be sent."""
+
+    def send(self, server: Server) -> None:
+        """Send what waits; raises NetworkError, ProtocolError or StoreError, and then keeps what was not taken."""
+        ...
+
+
+@dataclass(frozen=True)
+class Generation:
+    """A process that runs one artifact: `number` rises with every start of a model's worker, `sha256` is the artifact's."""
+
+    model: str
+    number: int
+    sha256: str
+    pid: int
+
+
+@dataclass(frozen=True)
+class Health:
+    """What a worker told of its artifact's test vectors: how many samples it ran, in what time, and why it failed."""
+
+    passed: bool
+    why: str
+    samples: int
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What a worker counted since its start.
+
+    `latency_counts` has one count below each of the rising `latency_edges_ms`, then one above the last: one more than edges.
+    `confidence` are counts in the artifact's own bins of confidence, `confidence_reference` the counts of compile time in the
+    same bins; both are empty where the artifact has no such bins. `crashes` counts ends of the process that nobody asked for.
+    """
+
+    requests: int
+    errors: int
+    crashes: int = 0
+    latency_edges_ms: tuple[float, ...] = ()
+    latency_counts: tuple[int, ...] = (0,)
+    confidence: tuple[int, ...] = ()
+    confidence_reference: tuple[int, ...] = ()
+
+
+class Serving(Protocol):
+    """Worker processes: at most one a model is public, one more may be private while it is tried."""
+
+    def start(self, model: str, artifact: Path, sha256: str) -> Generation:
+        """A worker on a private socket, loaded and warmed up, not yet public.
+
+        Raises VerificationError when the file is not the one that `sha256` names, RuntimeFailure when it cannot be run.
+        """
+        ...
+
+    def check(self, generation: Generation) -> Health:
+        """The artifact's test vectors through the worker; raises RuntimeFailure when the worker does not answer."""
+        ...
+
+    def publish(self, generation: Generation) -> None:
+        """Let it take over the model's public socket; the generation before it answers what it began, and ends."""
+        ...
+
+    def stop(self, generation: Generation) -> None:
+        """End a worker; one that is gone is fine."""
+        ...
+
+    def running(self, model: str) -> Generation | None:
+        """The public generation of a model, or None."""
+        ...
+
+    def statistics(self, generation: Generation) -> Statistics:
+        """Counts since the start of the generation, over restarts of its process; raises RuntimeFailure when it is gone."""
+        ...
