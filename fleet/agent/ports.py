@@ -13,18 +13,8 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from ..protocol.assignment import Assignment
-    from ..protocol.offer import Offer
+    from ..protocol.offered import Offered
     from ..protocol.report import Answer, Report
-
-
-@dataclass(frozen=True)
-class Offered:
-    """A trusted target: its name in the repository, the SHA-256 and bytes of the file, and what its signers say of it."""
-
-    name: str
-    sha256: str
-    length: int
-    offer: Offer
 
 
 class Source(Protocol):
