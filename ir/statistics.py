@@ -41,7 +41,7 @@ class Statistics:
 
 
 def statistics(model: Model) -> Statistics:
-    """Figures of `model`; a free first axis counts as 1."""
+    """Figures of `model`; a free first axis counts as 1, and so does the batch where it lies elsewhere."""
     parameters = weight_bytes = 0
     for value in model.graph.initializers.values():
         tensor = value.const_value
@@ -112,11 +112,26 @@ def peak_activation_bytes(model: Model) -> int | None:
 
 
 def _shape(value: onnx_ir.Value | None) -> list[int] | None:
-    """Sizes with a free first axis as 1, or None when another is free."""
+    """Sizes with a free first axis as 1, and the batch wherever it lies; None when another axis is free."""
     if value is None or value.shape is None:
         return None
-    sizes = [1 if axis == 0 and not isinstance(size, int) else size for axis, size in enumerate(value.shape)]
-    return None if any(not isinstance(size, int) for size in sizes) else [int(size) for size in sizes if isinstance(size, int)]
+    batches = _batches(value)
+    sizes: list[int] = []
+    for axis, size in enumerate(value.shape):
+        if isinstance(size, int):
+            sizes.append(size)
+        elif axis == 0 or size.value in batches:
+            sizes.append(1)
+        else:
+            return None
+    return sizes
+
+
+def _batches(value: onnx_ir.Value) -> set[str]:
+    """Names of the free first axes of the graph's inputs: attention is often laid out with the batch second."""
+    inputs = value.graph.inputs if isinstance(value.graph, onnx_ir.Graph) else ()
+    shapes = [item.shape for item in inputs if item.shape is not None and len(item.shape) > 0]
+    return {first.value for first in (shape[0] for shape in shapes) if isinstance(first, onnx_ir.SymbolicDim) and first.value}
 
 
 def _bytes(value: onnx_ir.Value) -> int | None:

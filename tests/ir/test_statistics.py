@@ -20,6 +20,8 @@ def parse(body):
         ("(float[1,3,4,4] x, float[3,5,2,2] w) => (float[1,5,5,5] y) { y = ConvTranspose(x, w) }", 3 * 4 * 4 * 5 * 4),
         ("(float[N,6] x, float[5,6] w) => (float[N,5] y) { y = Gemm<transB=1>(x, w) }", 30),
         ("(float[2,3,6] x, float[6,5] w) => (float[2,3,5] y) { y = MatMul(x, w) }", 2 * 3 * 6 * 5),
+        ("(float[N,7,6] x, float[6,5] w) => (float[7,N,5] y) { t = Transpose<perm=[1,0,2]>(x) y = MatMul(t, w) }", 7 * 6 * 5),
+        ("(float[N,7,T] x, float[5,7] w) => (float[N,5,T] y) { y = MatMul(w, x) }", None),
         ('(float[2,3] x, float[3,5] w) => (float[2,5] y) { y = Einsum<equation="ij,jk->ik">(x, w) }', 30),
         ('(float[2,3] x) => (float[3,2] y) { y = Einsum<equation="ij->ji">(x) }', 0),
         ('(float[2,3] x, float[3,5] w) => (float[2,5] y) { y = Einsum<equation="...j,jk->...k">(x, w) }', None),
