@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-# Upper edges of the latency bins in seconds, about 1.33 apart: 10 microseconds to 10 seconds; beyond lies a last bin.
-LATENCY_EDGES_S: tuple[float, ...] = tuple(1e-5 * 10 ** (step / 8) for step in range(49))
+# Upper edges of the latency bins, a third apart: 0.01 ms to 10 s; beyond lies a last bin.
+LATENCY_EDGES_MS: tuple[float, ...] = tuple(round(0.01 * 10 ** (step / 8), 6) for step in range(49))
 
 
 @dataclass(frozen=True)
 class Generation:
-    """One worker process and the artifact that it serves: `sha256` of the file, `number` rising by model."""
+    """A process that runs one artifact: `number` rises with every start of a model's worker, `sha256` is the artifact's.
+
+    A worker that crashed and was started again keeps its number; its `pid` is another.
+    """
 
     model: str
     number: int
@@ -22,63 +25,68 @@ class Generation:
 
 @dataclass(frozen=True)
 class Health:
-    """Outcome of the artifact's test vectors, run through a worker's own request path.
-
-    `why` is one sentence. The latencies are seconds of one request by itself, None where nothing ran.
-    """
+    """What a worker told of its artifact's test vectors: how many samples it ran, in what time, and why it failed."""
 
     passed: bool
     why: str
-    samples: int = 0
-    p50_s: float | None = None
-    p99_s: float | None = None
+    samples: int
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> Health:
+        """Inverse of `dataclasses.asdict`; the value comes from a worker of this very package."""
+        return Health(bool(value["passed"]), str(value["why"]), int(value["samples"]), value["p50_ms"], value["p99_ms"])
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """Counts of one generation since it started; of a worker that crashed, those before the crash are told as far as known.
+    """What a worker counted since its start.
 
-    `latency` counts successful requests in the bins of `LATENCY_EDGES_S` (one more than edges), `confidence` holds the counts
-    of the artifact's own bins by output. `dropped` requests were answered, but not counted in `confidence`: the queue was full.
-    `crashes` are ends of the worker that nobody asked for.
+    `latency_counts` has one count below each of the rising `latency_edges_ms`, then one above the last: one more than edges.
+    `confidence` are counts in the artifact's own bins of confidence, `confidence_reference` the counts of compile time in the
+    same bins; both are empty where the artifact has no such bins. `crashes` counts ends of the process that nobody asked for;
+    what a crashed process had counted after it was last asked is lost.
     """
 
-    requests: int = 0
-    errors: int = 0
-    latency: tuple[int, ...] = ()
-    confidence: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    dropped: int = 0
+    requests: int
+    errors: int
     crashes: int = 0
+    latency_edges_ms: tuple[float, ...] = ()
+    latency_counts: tuple[int, ...] = (0,)
+    confidence: tuple[int, ...] = ()
+    confidence_reference: tuple[int, ...] = ()
 
-    def quantile_s(self, share: float) -> float | None:
-        """Upper edge of the bin that holds the given share of latencies, in seconds; None before the first success."""
-        total = sum(self.latency)
-        reached = 0
-        for edge, count in zip((*LATENCY_EDGES_S, float("inf")), self.latency, strict=False):
-            reached += count
-            if total and reached >= share * total:
-                return edge
-        return None
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON object with the fields."""
-        return {
-            "requests": self.requests,
-            "errors": self.errors,
-            "latency": list(self.latency),
-            "confidence": {name: list(counts) for name, counts in self.confidence.items()},
-            "dropped": self.dropped,
-            "crashes": self.crashes,
-        }
+    def __add__(self, other: Statistics) -> Statistics:
+        """Counts of two lives of one generation."""
+        return Statistics(
+            self.requests + other.requests,
+            self.errors + other.errors,
+            self.crashes + other.crashes,
+            other.latency_edges_ms or self.latency_edges_ms,
+            _sums(self.latency_counts, other.latency_counts),
+            _sums(self.confidence, other.confidence),
+            other.confidence_reference or self.confidence_reference,
+        )
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> Statistics:
-        """Inverse of `to_json`; the value comes from a worker of this very package."""
+        """Inverse of `dataclasses.asdict`; the value comes from a worker of this very package."""
         return Statistics(
-            requests=int(value["requests"]),
-            errors=int(value["errors"]),
-            latency=tuple(map(int, value["latency"])),
-            confidence={str(name): tuple(map(int, counts)) for name, counts in value["confidence"].items()},
-            dropped=int(value["dropped"]),
-            crashes=int(value["crashes"]),
+            int(value["requests"]),
+            int(value["errors"]),
+            int(value["crashes"]),
+            tuple(map(float, value["latency_edges_ms"])),
+            tuple(map(int, value["latency_counts"])),
+            tuple(map(int, value["confidence"])),
+            tuple(map(int, value["confidence_reference"])),
         )
+
+
+def _sums(one: tuple[int, ...], two: tuple[int, ...]) -> tuple[int, ...]:
+    size = max(len(one), len(two))
+    return tuple(a + b for a, b in zip(_padded(one, size), _padded(two, size), strict=True))
+
+
+def _padded(counts: tuple[int, ...], size: int) -> tuple[int, ...]:
+    return counts + (0,) * (size - len(counts))
