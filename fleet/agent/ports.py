@@ -7,13 +7,14 @@ The loop knows nothing of HTTP, signatures or inference. A test stands simulator
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from ..protocol.offered import Offered
+from ..serve.generation import Generation, Health, Statistics
+
 if TYPE_CHECKING:
     from ..protocol.assignment import Assignment
-    from ..protocol.offered import Offered
     from ..protocol.report import Answer, Report
 
 
@@ -63,45 +64,6 @@ class Telemetry(Protocol):
     def send(self, server: Server) -> None:
         """Send what waits; raises NetworkError, ProtocolError or StoreError, and then keeps what was not taken."""
         ...
-
-
-@dataclass(frozen=True)
-class Generation:
-    """A process that runs one artifact: `number` rises with every start of a model's worker, `sha256` is the artifact's."""
-
-    model: str
-    number: int
-    sha256: str
-    pid: int
-
-
-@dataclass(frozen=True)
-class Health:
-    """What a worker told of its artifact's test vectors: how many samples it ran, in what time, and why it failed."""
-
-    passed: bool
-    why: str
-    samples: int
-    p50_ms: float | None = None
-    p99_ms: float | None = None
-
-
-@dataclass(frozen=True)
-class Statistics:
-    """What a worker counted since its start.
-
-    `latency_counts` has one count below each of the rising `latency_edges_ms`, then one above the last: one more than edges.
-    `confidence` are counts in the artifact's own bins of confidence, `confidence_reference` the counts of compile time in the
-    same bins; both are empty where the artifact has no such bins. `crashes` counts ends of the process that nobody asked for.
-    """
-
-    requests: int
-    errors: int
-    crashes: int = 0
-    latency_edges_ms: tuple[float, ...] = ()
-    latency_counts: tuple[int, ...] = (0,)
-    confidence: tuple[int, ...] = ()
-    confidence_reference: tuple[int, ...] = ()
 
 
 class Serving(Protocol):

@@ -1,0 +1,184 @@
+"""The agent's loop: ask what shall run, choose among what is signed, go on with each model's update, tell, sleep.
+
+A poll goes in this order: telemetry is sent; the repository is refreshed; the server is asked; ends that could not be told are
+told; updates begin; and who has nothing on its way says what it runs. Any of these may fail: the device goes on with what it
+has, and the next poll comes sooner or later by full jitter, so that devices which lost the network together do not come back
+together.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import ParamSpec
+
+from ...core.errors import EdgewrightError, NetworkError, ProtocolError
+from ..protocol.assignment import Assignment, Wanted
+from .choose import Device, choose
+from .effects import Patience, Tools, jittered
+from .ports import Server, Telemetry
+from .update import ModelUpdates
+
+log = logging.getLogger("edgewright.agent")
+Given = ParamSpec("Given")
+
+
+class Stopped(BaseException):
+    """The process was asked to end. It passes every handler of errors: what it interrupts is safe against worse."""
+
+
+@dataclass(frozen=True)
+class Rhythm:
+    """Seconds between polls, on average; the first comes within `first_s`; after failures the waits grow to `longest_s`."""
+
+    poll_s: float = 300.0
+    first_s: float = 10.0
+    longest_s: float = 3600.0
+
+
+class Agent:
+    """All models of one device. `device` says what artifacts fit, `telemetry` what waits to be sent."""
+
+    def __init__(
+        self,
+        tools: Tools,
+        server: Server,
+        device: Device,
+        rhythm: Rhythm | None = None,
+        telemetry: Telemetry | None = None,
+    ) -> None:
+        self._tools, self._server, self._device = tools, server, device
+        self._rhythm, self._telemetry = rhythm or Rhythm(), telemetry
+        self.models: dict[str, ModelUpdates] = {}
+        self._assignment = Assignment()
+        self._remarks: dict[str, str] = {}  # why nothing is done for a model
+        self._told: dict[str, tuple[str | None, str]] = {}  # what the server knows of an idle model
+        self._failures = 0  # polls in a row
+
+    def run(self) -> None:
+        """Recover, then poll and update until the process is asked to end; SIGTERM and SIGINT return from here."""
+        clock = self._tools.clock
+        with _until_stopped():
+            try:
+                self.recover()
+                poll_at = clock.monotonic() + self._tools.chance.uniform(0.0, self._rhythm.first_s)
+                while True:
+                    if clock.monotonic() >= poll_at:
+                        poll_at = clock.monotonic() + self.poll()
+                    wait = self.step()
+                    left = max(0.0, poll_at - clock.monotonic())
+                    clock.sleep(left if wait is None else min(wait, left))
+            finally:
+                self._end_workers()
+
+    def recover(self) -> None:
+        """Let every model that is on the disk run, and settle what was interrupted."""
+        for name in self._tools.disk.names("models"):
+            if self._tried(self._open, name):
+                self._tried(self.models[name].recover)
+
+    def poll(self) -> float:
+        """One round with the outside; seconds until the next."""
+        if self._telemetry is not None:
+            self._tried(self._telemetry.send, self._server)
+        self._tried(self._tools.source.refresh)
+        is_well = self._tried(self._ask)
+        for wanted in self._assignment.models.values():
+            self._tried(self._attend, wanted)
+        for model in self.models.values():
+            is_well &= self._tried(self._say, model)
+        self._failures = 0 if is_well else self._failures + 1
+        return self._next_poll()
+
+    def step(self) -> float | None:
+        """Go on with every update: the seconds until one of them wants to go on, or None when none is on its way."""
+        waits: list[float | None] = []
+        for model in self.models.values():
+            try:
+                waits.append(model.step())
+            except EdgewrightError as error:
+                log.error("%s: %s", model.model, error)
+                waits.append(self._tools.patience.base_s)
+        return min((wait for wait in waits if wait is not None), default=None)
+
+    def _next_poll(self) -> float:
+        rhythm, chance = self._rhythm, self._tools.chance
+        if self._failures:
+            patience = Patience(base_s=rhythm.poll_s / 2, longest_s=rhythm.longest_s)
+            return jittered(patience, chance, self._failures)
+        return chance.uniform(0.0, 2 * rhythm.poll_s)
+
+    def _ask(self) -> None:
+        self._assignment = self._server.assignment()
+
+    def _attend(self, wanted: Wanted) -> None:
+        """Begin what is wanted of a model, or end what is not wanted any more."""
+        model = self.models.get(wanted.model) or self._open(wanted.model)
+        on_its_way = model.record.update
+        if on_its_way is not None:
+            if wanted.sha256 is not None and wanted.sha256 != on_its_way.target.sha256:
+                model.withdraw(f"{wanted.sha256[:12]} is assigned now")
+            return
+        self._tried(model.serve)
+        choice = choose(wanted, self._tools.source.offers(), self._device, model.record, model.current)
+        self._remarks[wanted.model] = choice.why
+        if choice.offered is not None:
+            model.begin(choice.offered, wanted.attempt, wanted.deadline_s)
+        elif choice.refused is not None:
+            model.refuse(choice.refused, wanted.attempt, choice.why)
+
+    def _say(self, model: ModelUpdates) -> None:
+        """Tell the end of an update that nobody heard of; tell what runs where nothing is on its way and it is news."""
+        model.tell_end()
+        news = (model.running, self._remarks.get(model.model, ""))
+        if model.record.update is None and self._told.get(model.model) != news:
+            self._tools.reporter.tell(model.model, "Idle", model.running, why=news[1])
+            self._told[model.model] = news
+
+    def _open(self, name: str) -> ModelUpdates:
+        self.models[name] = ModelUpdates(name, self._tools)
+        return self.models[name]
+
+    def _end_workers(self) -> None:
+        for name in self.models:
+            generation = self._tools.serving.running(name)
+            if generation is not None:
+                self._tools.serving.stop(generation)
+
+    @staticmethod
+    def _tried(work: Callable[Given, object], *given: Given.args, **named: Given.kwargs) -> bool:
+        """Whether it ended well; a failure that was foreseen is logged, and the device goes on."""
+        try:
+            work(*given, **named)
+        except (NetworkError, ProtocolError) as error:
+            log.warning("%s", error)
+        except EdgewrightError as error:
+            log.error("%s", error)
+        else:
+            return True
+        return False
+
+
+@contextmanager
+def _until_stopped() -> Iterator[None]:
+    """End the block, quietly, at the first SIGTERM or SIGINT; further ones wait for what is tidied up."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        for one in before:
+            signal.signal(one, signal.SIG_IGN)
+        raise Stopped
+
+    before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)}
+    for one in before:
+        signal.signal(one, stop)
+    try:
+        yield
+    except Stopped:
+        log.info("the agent ends because it was asked to.")
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
