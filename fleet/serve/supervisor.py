@@ -143,7 +143,7 @@ class Supervisor:
         try:
             worker.last = Statistics.from_json(self._ask(worker, {"do": "statistics"}, self._settings.answer_s))
         except RuntimeFailure:
-            if not worker.is_wanted:
+            if not (worker.is_wanted and worker.is_public):
                 raise
         total = worker.known + worker.last
         return replace(total, crashes=worker.crashes)

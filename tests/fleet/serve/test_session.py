@@ -1,0 +1,132 @@
+"""The session inside an application: switches by itself, loses no call, frees what it left, survives a bad artifact."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from edgewright.core.errors import AgentError, ArtifactError, ProtocolError, RuntimeFailure
+from edgewright.fleet.disk import RealDisk, replace_link
+from edgewright.fleet.serve.session import Session
+from tiny_artifact import answer
+
+Build = Callable[..., Path]
+X = np.arange(4, dtype=np.float32)[None]
+
+
+def put(data: Path, slot: str, artifact: Path) -> None:
+    """What the agent does: fill a slot, then switch the link."""
+    folder = data / "models/m/slots" / slot
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "new").write_bytes(artifact.read_bytes())
+    (folder / "new").rename(folder / "artifact.ewa")
+    replace_link(RealDisk(data), f"slots/{slot}", "models/m/current")
+
+
+def wait_for(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+class Observer:
+    """Keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.offered: list[tuple[float, float]] = []
+        self.failed: list[str] = []
+
+    def offer(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any], latency_s: float) -> None:
+        assert latency_s > 0
+        self.offered.append((float(inputs["x"].sum()), float(outputs["y"].sum())))
+
+    def fail(self, kind: str) -> None:
+        self.failed.append(kind)
+
+
+def test_a_session_of_an_artifact_answers_and_counts(build: Build) -> None:
+    observer = Observer()
+    with Session("m", artifact=build(1.0), observer=observer) as session:
+        many = np.arange(12, dtype=np.float32).reshape(3, 4)
+        for x in (X, many):
+            np.testing.assert_array_equal(session.run({"x": x})["y"], answer(x, 1.0))
+        with pytest.raises(RuntimeFailure, match="float64"):
+            session.run({"x": X.astype(np.float64)})
+        found = session.statistics()
+        assert (found.requests, found.errors, sum(found.latency_counts)) == (3, 1, 2)
+        assert observer.offered == [(float(x.sum()), float(answer(x, 1.0).sum())) for x in (X, many)]
+        assert observer.failed == ["runtime"]
+    with pytest.raises(RuntimeFailure, match="closed"):
+        session.run({"x": X})
+
+
+def test_switches_of_the_agent_are_followed_without_a_failed_call(build: Build, tmp_path: Path) -> None:
+    put(tmp_path, "a", build(0.0))
+    is_over = threading.Event()
+    seen: set[float] = set()
+    failures: list[str] = []
+    with Session("m", data_dir=tmp_path, look_every_s=0.01) as session:
+
+        def load() -> None:
+            while not is_over.is_set():
+                try:
+                    seen.add(float((session.run({"x": X})["y"] - answer(X, 0.0))[0, 0]))
+                except Exception as error:
+                    failures.append(repr(error))
+
+        threads = [threading.Thread(target=load) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        old = weakref.ref(session._model)
+        # The slot that the link names is filled again after two switches: another file under the same name.
+        for offset, slot in ((10.0, "b"), (20.0, "a"), (30.0, "b")):
+            put(tmp_path, slot, build(offset))
+            wait_for(lambda: offset in seen)  # noqa: B023
+        is_over.set()
+        for thread in threads:
+            thread.join()
+        gc.collect()
+        assert failures == []
+        assert seen == {0.0, 10.0, 20.0, 30.0}
+        assert old() is None
+
+
+def test_a_bad_artifact_leaves_the_old_one_in_use(build: Build, tmp_path: Path) -> None:
+    put(tmp_path, "a", build(1.0))
+    with Session("m", data_dir=tmp_path, look_every_s=0.01) as session:
+        before = session.sha256
+        bad = tmp_path / "bad.ewa"
+        bad.write_bytes(build(2.0).read_bytes()[:-1])
+        put(tmp_path, "b", bad)
+        wait_for(lambda: session.trouble is not None)
+        assert "cannot be trusted" in str(session.trouble)
+        np.testing.assert_array_equal(session.run({"x": X})["y"], answer(X, 1.0))
+        os.unlink(tmp_path / "models/m/current")
+        time.sleep(0.05)
+        assert session.sha256 == before
+        put(tmp_path, "b", build(3.0))
+        wait_for(lambda: session.sha256 != before)
+        assert session.trouble is None
+        assert session.sha256.startswith(session.version)
+        np.testing.assert_array_equal(session.run({"x": X})["y"], answer(X, 3.0))
+
+
+def test_what_cannot_be_opened_is_told(build: Build, tmp_path: Path) -> None:
+    with pytest.raises(AgentError, match="no artifact of 'm'"):
+        Session("m", data_dir=tmp_path)
+    with pytest.raises(AgentError, match="one of them"):
+        Session("m")
+    with pytest.raises(ProtocolError):
+        Session("../m", data_dir=tmp_path)
+    (tmp_path / "x.ewa").write_bytes(b"PK")
+    with pytest.raises(ArtifactError):
+        Session("m", artifact=tmp_path / "x.ewa")
