@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from ...core.clock import Clock
 from ...core.errors import AgentError, NetworkError, ProtocolError, RuntimeFailure, StoreError, VerificationError
 from ..disk import Disk
+from ..protocol.report import Result
 from ..serve.generation import Generation
 from . import slots
 from .health import Policy, judge_trial, judge_vectors
@@ -109,15 +110,10 @@ class Effects:
         return Event("aborted", "the server took the deployment back", is_lasting=True) if aborts else _DONE
 
     def _report(self, update: Update) -> bool:
-        running = self._tools.serving.running(self._model)
-        answer = self._tools.reporter.tell(
-            self._model,
-            update.progress.state,
-            None if running is None else running.sha256,
-            update.target.sha256,
-            update.progress.result,
-            update.progress.why,
-        )
+        generation = self._tools.serving.running(self._model)
+        running, progress = None if generation is None else generation.sha256, update.progress
+        result, why = true_end(progress.result, progress.why, update.target.sha256, running)
+        answer = self._tools.reporter.tell(self._model, progress.state, running, update.target.sha256, result, why)
         return answer.is_aborted
 
     def _again(self, tries: int) -> float | None:
@@ -261,6 +257,16 @@ class Effects:
         if self._trial is not None:
             self._tools.serving.stop(self._trial[0])
             self._trial = None
+
+
+def true_end(result: Result | None, why: str, target: str, running: str | None) -> tuple[Result | None, str]:
+    """The result to tell and its reason: success is told only while the new version is what runs."""
+    if result != "SUCCESSFUL" or running == target:
+        return result, why
+    return (
+        "FAILED_UNABLE_TO_ROLLBACK" if running is None else "FAILED_ROLLBACK_COMPLETE",
+        "it was committed, and did not start again",
+    )
 
 
 def jittered(patience: Patience, chance: random.Random, tries: int) -> float:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from ...core.errors import RuntimeFailure, VerificationError
 from ..protocol.offered import Offered
 from . import slots
-from .effects import Effects, Tools
+from .effects import Effects, Tools, true_end
 from .journal import Failure, Journal, Record, SlotRecord, Target, Untold, Update
 from .machine import EFFECTS, Event, Progress, advance, begin
 from .slots import Slot
@@ -19,6 +19,7 @@ from .slots import Slot
 log = logging.getLogger("edgewright.agent")
 
 _MAY_SERVE = ("Download", "ArtifactCommit_Leave", "ArtifactFailure", "Cleanup")  # elsewhere the update says who serves
+_ROLLBACK = ("ArtifactRollback", "ArtifactRollbackReboot", "ArtifactVerifyRollbackReboot")
 _BEFORE_COMMIT = ("Download", "ArtifactInstall", "ArtifactReboot", "ArtifactVerifyReboot")
 _MAY_BE_WITHDRAWN = ("Download", "ArtifactVerifyReboot")
 
@@ -31,7 +32,7 @@ class ModelUpdates:
         self.model, self._tools = model, tools
         self._journal = Journal(tools.disk, model)
         if self._journal.was_damaged:
-            log.warning("%s: a record of the journal was damaged, and the one before it is used.", model)
+            log.info("%s: a record of the journal was torn, and the one before it is used.", model)
         self._effects = Effects(model, tools, self._journal)
         self._done = 0  # effects of this state
         self._since = tools.clock.monotonic()
@@ -61,6 +62,9 @@ class ModelUpdates:
         """
         if self.record.update is not None:
             self._happened(Event("restarted", f"the agent was restarted in {self.record.update.progress.state}"))
+        while self.record.update is not None and self.record.update.progress.state in _ROLLBACK:
+            if self.step():
+                return  # the loop tries again
         self.serve()
 
     def serve(self) -> None:
@@ -114,8 +118,8 @@ class ModelUpdates:
         """Tell the end of an update that could not be told before; raises NetworkError or ProtocolError."""
         untold = self.record.untold
         if untold is not None:
-            reporter = self._tools.reporter
-            reporter.tell(self.model, untold.state, self.running, untold.sha256, untold.result, untold.why)
+            result, why = true_end(untold.result, untold.why, untold.sha256, self.running)
+            self._tools.reporter.tell(self.model, untold.state, self.running, untold.sha256, result, why)
             self._journal.write(replace(self.record, untold=None))
 
     def step(self) -> float | None:

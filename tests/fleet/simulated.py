@@ -1,23 +1,25 @@
 """A clock that a test moves, and a disk in memory that knows what is durable and can lose power at any moment.
 
-The disk keeps the log of all that changed it. `power_cuts(log[:n])` gives the disks that may be found after power was lost right
-then, by what POSIX promises and no more: what was synced is there; of each file's writes since its last sync any may be missing,
-cut short or zeros; of the changes of names whose folder was not synced since, any may be missing, as long as those kept do not
-rest on one that is not (changes of the same entry happen in order, a rename is atomic).
+The disk keeps the log of all that changed it. `power_cuts(log[:n])` gives the disks that may be found after power was lost
+right then, by what POSIX promises and no more: what was synced is there; of each file's writes since its last sync any may be
+missing, cut short or zeros; of the changes of names whose folder was not synced since, any may be missing, as long as those
+kept do not rest on one that is not (changes of the same entry happen in order, a rename is atomic).
 """
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import itertools
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from edgewright.core.errors import StoreError
 
 _ROOT = 0
+_UNIT = 64  # bytes that are written whole or not; less than a sector, so that small files can be torn
 
 
 class SimulatedClock:
@@ -172,19 +174,23 @@ class SimulatedDisk:
     # Inside
 
     def _find(self, path: str, follow: bool = True, depth: int = 0) -> _Node | None:
-        parts = [part for part in PurePosixPath(path).parts if part != "."]
-        node, here = self._nodes[_ROOT], PurePosixPath(".")
+        inode = self._inode_of(path, follow, depth)
+        return None if inode is None else self._nodes[inode]
+
+    def _inode_of(self, path: str, follow: bool = True, depth: int = 0) -> int | None:
+        parts = [part for part in path.split("/") if part not in ("", ".")]
+        inode = _ROOT
         for index, part in enumerate(parts):
-            if node.kind != "folder" or part not in node.entries:
+            folder = self._nodes[inode]
+            if folder.kind != "folder" or part not in folder.entries:
                 return None
-            node = self._nodes[node.entries[part]]
+            inode = folder.entries[part]
+            node = self._nodes[inode]
             if node.kind == "link" and (follow or index < len(parts) - 1):
                 if depth > 8:
                     return None
-                rest = PurePosixPath(*parts[index + 1 :])
-                return self._find(str(here / node.target / rest), follow, depth + 1)
-            here = here / part
-        return node
+                return self._inode_of("/".join([*parts[:index], node.target, *parts[index + 1 :]]), follow, depth + 1)
+        return inode
 
     def _file(self, path: str) -> _Node:
         node = self._find(path)
@@ -193,8 +199,9 @@ class SimulatedDisk:
         return node
 
     def _inode(self, path: str) -> int:
-        node = self._find(path)
-        return next(inode for inode, other in self._nodes.items() if other is node)
+        inode = self._inode_of(path)
+        assert inode is not None
+        return inode
 
     def _entry(self, path: str) -> tuple[int, str]:
         pure = PurePosixPath(path)
@@ -245,6 +252,12 @@ class SimulatedDisk:
                 del data[op.offset :]
             data[op.offset : op.offset + len(op.data)] = op.data
 
+    def copy(self) -> SimulatedDisk:
+        """Another disk with the same content, and an empty log."""
+        disk = SimulatedDisk()
+        disk._nodes, disk._next = copy.deepcopy(self._nodes), self._next
+        return disk
+
     def identity(self) -> str:
         """Digest of all that can be reached from the data folder."""
         found = hashlib.sha256()
@@ -259,22 +272,30 @@ class SimulatedDisk:
         return found.hexdigest()
 
 
-def replay(log: Sequence[Op]) -> SimulatedDisk:
-    """The disk after a log: what a process finds that was killed while the machine lived on."""
-    disk = SimulatedDisk()
+def after_kill(log: Sequence[Op], base: SimulatedDisk | None = None) -> SimulatedDisk:
+    """The disk after a log: what a process finds that was killed while the machine lived on, still not durable."""
+    disk = SimulatedDisk() if base is None else base.copy()
     for op in log:
         disk.apply(op)
+    disk.log = list(log)
     return disk
 
 
-def power_cuts(log: Sequence[Op], source: random.Random, limit: int = 64) -> Iterator[SimulatedDisk]:
-    """Disks that may be found when power was lost after this log: up to `limit` distinct ones, all when there are no more."""
+def power_cuts(
+    log: Sequence[Op], source: random.Random, limit: int = 64, base: SimulatedDisk | None = None
+) -> Iterator[SimulatedDisk]:
+    """Disks that may be found when power was lost after this log: up to `limit` distinct ones, all when there are no more.
+
+    `base` is what the disk had, durably, before the log.
+    """
     pending = [op for index, op in enumerate(log) if _is_pending(op, log[index + 1 :])]
-    kept_names = list(_kept([op for op in pending if op.entries], source, limit))
-    data = [op for op in pending if not op.entries]
+    names_kept = _kept([op for op in pending if op.entries], source, limit)
+    torn = _torn([op for op in pending if not op.entries], source, limit)
+    both = list(itertools.product(names_kept, torn))
+    source.shuffle(both)
     seen: set[str] = set()
-    for names, changes in itertools.product(kept_names, _torn(data, source)):
-        disk = SimulatedDisk()
+    for names, changes in both:
+        disk = SimulatedDisk() if base is None else base.copy()
         lost = {id(op) for op in pending if op.entries} - names
         for op in log:
             if op.kind == "create" and id(op) in lost:
@@ -323,24 +344,30 @@ def _kept(ops: Sequence[Op], source: random.Random, limit: int) -> Iterator[froz
     yield from sorted(found, key=lambda kept: sorted(index for index, op in enumerate(ops) if id(op) in kept))
 
 
-def _torn(ops: Sequence[Op], source: random.Random) -> Iterator[dict[int, Op | None]]:
+def _torn(ops: Sequence[Op], source: random.Random, limit: int) -> Iterator[dict[int, Op | None]]:
     """What may have become of writes that were not synced: by the id of the change, another in its place, or none."""
     yield {}
     if not ops:
         return
     yield {id(op): None for op in ops}
-    yield {id(ops[-1]): None}
-    yield {id(ops[-1]): _cut(ops[-1])}
-    yield {id(op): _cut(op) for op in ops}
     yield {id(op): _zeros(op) for op in ops}
-    yield {id(ops[0]): None}
-    for _ in range(3 if len(ops) > 1 else 1):
-        yield {id(op): source.choice([None, op, _cut(op), _zeros(op)]) for op in ops}
+    last = ops[-1]
+    yield {id(last): None}
+    yield from ({id(last): _cut(last, units)} for units in range(1, min(limit, -(-len(last.data) // _UNIT))))
+    for _ in range(limit):
+        yield {id(op): source.choice([None, op, _patchy(op, source), _patchy(op, source), _zeros(op)]) for op in ops}
 
 
-def _cut(op: Op) -> Op:
-    return Op(op.kind, op.inode, offset=op.offset, data=op.data[: len(op.data) // 2])
+def _cut(op: Op, units: int) -> Op:
+    return replace(op, data=op.data[: units * _UNIT])
 
 
 def _zeros(op: Op) -> Op:
-    return Op(op.kind, op.inode, offset=op.offset, data=bytes(len(op.data)))
+    return replace(op, data=bytes(len(op.data)))
+
+
+def _patchy(op: Op, source: random.Random) -> Op:
+    """The write up to some unit, some units of it zeros, as where blocks were given to the file and not yet written."""
+    kept = op.data[: source.randint(0, -(-len(op.data) // _UNIT)) * _UNIT]
+    pieces = [kept[at : at + _UNIT] for at in range(0, len(kept), _UNIT)]
+    return replace(op, data=b"".join(piece if source.random() < 0.7 else bytes(len(piece)) for piece in pieces))

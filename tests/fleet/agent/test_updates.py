@@ -226,6 +226,20 @@ def test_a_rotten_artifact_is_never_served(world: World) -> None:
     assert world.running() == world.current() == artifact(2)
 
 
+def test_a_version_that_rots_before_its_success_is_told_is_no_success(world: World) -> None:
+    new = world.repository.publish(artifact(2))
+    world.server.deaf_in = {"ArtifactCommit_Leave"}
+    world.settle()
+    world.disk.write(f"models/{MODEL}/current/artifact.ewa", b"rotten")
+    world.server.deaf_in = set()
+    world.server.reports.clear()
+    world.restart().recover()
+    world.agent.poll()
+    (end,) = [report for report in world.server.reports if report.result]
+    assert (end.result, end.target) == ("FAILED_ROLLBACK_COMPLETE", new.sha256)
+    assert end.running not in (None, new.sha256)
+
+
 def test_both_artifacts_rotten_are_downloaded_again(world: World) -> None:
     world.repository.publish(artifact(2))
     world.settle()

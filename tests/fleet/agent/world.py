@@ -28,11 +28,11 @@ from simulated import SimulatedClock
 
 MODEL = "digits"
 DEVICE = Device("x86_64", frozenset({"avx2", "fma"}), {"onnxruntime": "1.20"}, 4 << 30)
-PIECE = 100
+PIECE = 64
 
 
 def artifact(version: int, word: str = "good") -> bytes:
-    return f"{word} {version} ".encode() + bytes(range(256))
+    return f"{word} {version} ".encode() + bytes(range(256)) * 2
 
 
 def offered(data: bytes, model: str = MODEL, **changes: object) -> Offered:
