@@ -13,7 +13,7 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -31,12 +31,16 @@ JSON_BYTES = "inference-header-content-length"
 
 @dataclass(frozen=True)
 class Response:
-    """Status and body of an answer; of the pieces' bytes the first `json_bytes` are JSON, None where all are of one kind."""
+    """Status and body of an answer; of the pieces' bytes the first `json_bytes` are JSON, None where all are of one kind.
+
+    `after` is called when the answer was sent; it never raises.
+    """
 
     status: int
     pieces: Sequence[bytes | memoryview] = field(repr=False)
     kind: str = "application/json"
     json_bytes: int | None = None
+    after: Callable[[], None] | None = None
 
 
 def refused(status: int, sentence: str) -> Response:
@@ -125,7 +129,11 @@ class Connection:
             return False
         answer = self._host.handle(head, body)
         keeps = head.keeps and not (self._host.is_draining and not self._host.has_successor)
-        self._send(answer, keeps)
+        try:
+            self._send(answer, keeps)
+        finally:
+            if answer.after is not None:
+                answer.after()
         return keeps
 
     def _head(self, deadline: float) -> bytes | None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ...core.errors import unknown
 from ...core.executor import TensorSpec
 from . import tensors
-from .refusal import Refusal
+from .refusal import Mismatch, Refusal
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -93,7 +93,7 @@ def parse(body: memoryview, json_bytes: int | None, inputs: Sequence[TensorSpec]
         name = item.get("name")
         spec = next((spec for spec in inputs if spec.name == name), None)
         if spec is None:
-            raise Refusal(400, unknown("model input", str(name)[:80], [spec.name for spec in inputs]))
+            raise Mismatch(unknown("model input", str(name)[:80], [spec.name for spec in inputs]))
         if name in found:
             raise Refusal(400, f"the input {name!r} is given twice.")
         where = f"input {name!r}"
@@ -203,7 +203,7 @@ def _wanted(request: Mapping[str, Any], outputs: Sequence[TensorSpec]) -> dict[s
     for item in _listed(request, "outputs"):
         name = item.get("name")
         if not isinstance(name, str) or name not in names:
-            raise Refusal(400, unknown("model output", str(name)[:80], names))
+            raise Mismatch(unknown("model output", str(name)[:80], names))
         parameters = _parameters(item, f"output {name!r}")
         if parameters.get("classification") is not None:
             raise Refusal(400, f"output {name!r}: classification is an extension that is not served; rank the scores.")
@@ -239,7 +239,7 @@ def _check(spec: TensorSpec, datatype: str, shape: tuple[int, ...]) -> None:
     """Type and shape against the model's; the batch may be any multiple of a fixed one."""
     wanted = tensors.datatype_of(spec.dtype)
     if datatype != wanted:
-        raise Refusal(400, f"the input {spec.name!r} is {wanted}, and {datatype} was sent.")
+        raise Mismatch(f"the input {spec.name!r} is {wanted}, and {datatype} was sent.")
     batch = spec.shape[0] if spec.shape else None
     fits = len(shape) == len(spec.shape) and all(
         size in (None, given) for size, given in zip(spec.shape[1:], shape[1:], strict=True)
@@ -248,16 +248,15 @@ def _check(spec: TensorSpec, datatype: str, shape: tuple[int, ...]) -> None:
         fits = 1 <= shape[0] <= max(MAX_SAMPLES, batch or 1) and shape[0] % (batch or 1) == 0
     if not fits:
         told = describe(spec)["shape"]
-        raise Refusal(
-            400,
-            f"the input {spec.name!r} has shape {told}, and {list(shape)} was sent; at most {MAX_SAMPLES} samples at once.",
+        raise Mismatch(
+            f"the input {spec.name!r} has shape {told}, and {list(shape)} was sent; at most {MAX_SAMPLES} samples at once."
         )
 
 
 def _check_all(found: Mapping[str, NDArray[Any]], inputs: Sequence[TensorSpec]) -> None:
     missing = [spec.name for spec in inputs if spec.name not in found]
     if missing:
-        raise Refusal(400, f"the inputs {missing} are missing.")
+        raise Mismatch(f"the inputs {missing} are missing.")
     samples = {array.shape[0] for array in found.values() if array.ndim}
     if len(samples) > 1:
         raise Refusal(400, f"the inputs have {sorted(samples)} samples; give each the same number.")

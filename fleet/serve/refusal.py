@@ -12,3 +12,11 @@ class Refusal(ProtocolError):
         """Hold the status beside the sentence."""
         super().__init__(sentence)
         self.status = status
+
+
+class Mismatch(Refusal):
+    """A request in order that asks for other inputs or outputs than the model has: application and model do not fit."""
+
+    def __init__(self, sentence: str) -> None:
+        """A Refusal with 400."""
+        super().__init__(400, sentence)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import unquote
 
@@ -20,8 +21,8 @@ from .connection import JSON_BYTES, Response, refused
 from .head import Head
 from .model import LoadedModel, Runner
 from .observer import Observer
-from .refusal import Refusal
-from .tally import Durations, Tally
+from .refusal import Mismatch, Refusal
+from .tally import Durations, ErrorKind, Tally
 
 _SMALL_BODY = 64 << 10
 
@@ -30,12 +31,12 @@ class Service:
     """One model behind the protocol. Any number of threads."""
 
     def __init__(
-        self, model: LoadedModel, tally: Tally, runner: Runner | None = None, observer: Observer | None = None
+        self, model: LoadedModel, tally: Tally, runner: Runner | None = None, observers: Sequence[Observer] = ()
     ) -> None:
-        """`runner` stands in front of the model (batches), `observer` is told of every request."""
+        """`runner` stands in front of the model (batches), `observers` are told of every request when it was answered."""
         self._model, self._tally = model, tally
         self._runner: Runner = runner or model
-        self._observer = observer
+        self._observers = tuple(observers)
         self._limits = oip.limits(model.inputs)
         self._model_paths = {("v2", "models", model.name), ("v2", "models", model.name, "versions", model.version)}
 
@@ -59,8 +60,8 @@ class Service:
         self._tally.begin()
         try:
             response = self._answer(head, body)
-        except Refusal:
-            self._fail("request")
+        except Refusal as error:
+            self._fail("mismatch" if isinstance(error, Mismatch) else "request")
             raise
         except RuntimeFailure as error:
             self._fail("runtime")
@@ -82,17 +83,19 @@ class Service:
         done = time.perf_counter()
         answer = oip.form(self._model.name, self._model.version, ask, ran.outputs)
         kind = "application/json" if answer.json_bytes is None else "application/octet-stream"
-        response = Response(200, answer.pieces, kind, answer.json_bytes)
         seconds = Durations(ran.queue_s, parsed - start, ran.infer_s, time.perf_counter() - done)
         self._tally.succeed(seconds, samples, ran.executions)
-        if self._observer is not None:
-            self._observer.offer(ask.inputs, ran.outputs, seconds.request)
-        return response
 
-    def _fail(self, kind: Any) -> None:
+        def after() -> None:
+            for observer in self._observers:
+                observer.offer(ask.inputs, ran.outputs, seconds.request)
+
+        return Response(200, answer.pieces, kind, answer.json_bytes, after)
+
+    def _fail(self, kind: ErrorKind) -> None:
         self._tally.fail(kind)
-        if self._observer is not None:
-            self._observer.fail(kind)
+        for observer in self._observers:
+            observer.fail(kind)
 
     def _told(self, method: str, parts: tuple[str, ...]) -> Response:
         """Everything but inference."""

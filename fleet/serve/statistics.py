@@ -7,10 +7,15 @@ from .tally import Counted
 
 
 def statistics_of(counted: Counted, confidence: tuple[int, ...] = (), confidence_reference: tuple[int, ...] = ()) -> Statistics:
-    """Statistics of one process. What a client sent wrongly is no error of the model's, and is not counted as one."""
+    """Statistics of one process.
+
+    A client that breaks the protocol says nothing of the model, and is not counted. One that asks in order for what the model
+    does not have is an error: so shows a new version that the device's applications do not fit.
+    """
+    errors = sum(count for kind, count in counted.errors.items() if kind != "request")
     return Statistics(
-        requests=counted.requests + counted.errors["runtime"] + counted.errors["internal"],
-        errors=counted.errors["runtime"] + counted.errors["internal"],
+        requests=counted.requests + errors,
+        errors=errors,
         latency_edges_ms=LATENCY_EDGES_MS,
         latency_counts=counted.latency,
         confidence=confidence,

@@ -10,9 +10,10 @@ from typing import Literal
 
 from .generation import LATENCY_EDGES_MS
 
-# `request`: the client sent what is not served; `runtime`: the runtime failed; `internal`: a mistake of this program.
-ErrorKind = Literal["request", "runtime", "internal"]
-ERROR_KINDS: tuple[ErrorKind, ...] = ("request", "runtime", "internal")
+# `request`: the client broke the protocol; `mismatch`: it asks for another model's inputs or outputs; `runtime`: the runtime
+# failed; `internal`: a mistake of this program.
+ErrorKind = Literal["request", "mismatch", "runtime", "internal"]
+ERROR_KINDS: tuple[ErrorKind, ...] = ("request", "mismatch", "runtime", "internal")
 
 
 @dataclass(frozen=True)

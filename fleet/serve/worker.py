@@ -29,6 +29,8 @@ from ...core.errors import ArtifactError, EdgewrightError, VerificationError
 from .batching import Batches
 from .channel import Channel
 from .check import check
+from .confidence import ConfidenceCounts
+from .generation import Statistics
 from .model import LoadedModel, Runner
 from .orders import Orders
 from .server import Server
@@ -70,7 +72,8 @@ class Worker:
         """Put batches in front of the model where they are asked for and its file takes them."""
         self._model, self._tally = model, Tally()
         runner: Runner = Batches(model, orders.batch, orders.wait_ms) if orders.batch > 1 and model.is_batch_free else model
-        self._service = Service(model, self._tally, runner)
+        self._confidence = ConfidenceCounts(model)
+        self._service = Service(model, self._tally, runner, [self._confidence])
         self._server = Server(self._service.handle, self._service.bound)
         self._private = socket.socket(fileno=orders.private)
 
@@ -92,12 +95,15 @@ class Worker:
             elif message["do"] == "check":
                 answer = asdict(check(self._model, Service(self._model, Tally())))
             elif message["do"] == "statistics":
-                answer = asdict(statistics_of(self._tally.read()))
+                answer = asdict(self._statistics())
             elif message["do"] == "drain":
                 is_done = self._server.drain(sockets[0] if sockets else None, float(message["seconds"]))
                 channel.send({"answer": is_done})
                 return
             channel.send({"answer": answer})
+
+    def _statistics(self) -> Statistics:
+        return statistics_of(self._tally.read(), self._confidence.counts, self._confidence.reference)
 
 
 def _end_with_supervisor(handle: int) -> None:

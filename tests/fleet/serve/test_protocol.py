@@ -171,6 +171,7 @@ def test_metrics_count_requests_samples_and_errors(build: Callable[..., Path]) -
             client.infer({"x": np.zeros((1, 4), np.float32)})
             with pytest.raises(Exception, match="unknown model input"):
                 client.infer({"z": np.zeros((1, 4), np.float32)})
+            assert client.ask("POST", "/v2/models/a%20%22b%22%5Cc/infer", b"{")[0] == 400
             status, fields, body = client.ask("GET", "/metrics")
         assert server.drain(None, 5.0)
     assert (status, fields["content-type"].split(";")[0]) == (200, "text/plain")
@@ -181,6 +182,7 @@ def test_metrics_count_requests_samples_and_errors(build: Callable[..., Path]) -
         f"edgewright_inference_samples_total{{{labels}}} 4",
         f"edgewright_inference_executions_total{{{labels}}} 4",
         f'edgewright_inference_errors_total{{{labels},kind="request"}} 1',
+        f'edgewright_inference_errors_total{{{labels},kind="mismatch"}} 1',
         f'edgewright_inference_request_seconds_bucket{{{labels},le="+Inf"}} 2',
         f"edgewright_inference_request_seconds_count{{{labels}}} 2",
     ):

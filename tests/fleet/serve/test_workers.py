@@ -80,6 +80,15 @@ def test_a_generation_is_private_until_it_is_published(supervisor: Supervisor, b
     # Of the test vectors none is a client's request.
     assert (found.requests, found.errors, found.crashes, sum(found.latency_counts)) == (2, 0, 0, 2)
     assert len(found.latency_counts) == len(found.latency_edges_ms) + 1
+    assert sum(found.confidence) == 2
+    assert found.confidence_reference == (2, 3, 4, 5, 0)
+    with client(supervisor) as asked:
+        # Who breaks the protocol says nothing of the model; who asks for another model's inputs does.
+        assert asked.ask("POST", "/v2/models/m/infer", b"{")[0] == 400
+        with pytest.raises(ProtocolError, match="unknown model input"):
+            asked.infer({"z": X})
+    found = supervisor.statistics(generation)
+    assert (found.requests, found.errors) == (3, 1)
     supervisor.stop(generation)
     assert supervisor.running("m") is None
     assert not is_there(generation.pid)
