@@ -43,7 +43,7 @@ _VERSIONED = re.compile(r"([1-9][0-9]{0,8})\.([a-z]+)\.json")
 class Chain:
     """Verified metadata that belong together: what a device sees that reads the repository now.
 
-    `timestamp` is None where the one in the folder is not signed by the current root's keys: a rotation was cut short.
+    `timestamp` is None where what the one in the folder names does not hold by the current root: a rotation was cut short.
     """
 
     root: Metadata[Root]
@@ -118,19 +118,16 @@ class Repository:
     def load(self) -> Chain:
         """What is published now; raises UsageError where there is no repository, VerificationError where the chain is broken.
 
-        Where the timestamp does not verify because a rotation was cut between root and timestamp, the newest snapshot that
-        verifies stands in for the one that it names.
+        Where it holds by the root before the newest one only, a rotation was cut between root and timestamp: then the newest
+        snapshot that holds by the newest root stands in for the one that the timestamp names.
         """
-        root = self._root()
+        roots = self._roots()
         try:
-            timestamp = self._delegated(Timestamp, self._read("timestamp.json"), root, Timestamp.type)
+            return self._chain(roots[-1])
         except VerificationError:
-            return self._newest(root)
-        named = timestamp.signed.snapshot_meta
-        data = self._read(f"{named.version}.snapshot.json")
-        _check(lambda: named.verify_length_and_hashes(data), f"{named.version}.snapshot.json")
-        snapshot, targets = self._snapshot(root, named.version)
-        return Chain(root, timestamp, snapshot, targets)
+            if len(roots) < 2 or not self._holds(roots[-2]):
+                raise
+        return self._newest(roots[-1])
 
     def versions(self, role: str) -> list[int]:
         """Versions of a role's metadata that have a file, also those that nothing refers to."""
@@ -145,12 +142,13 @@ class Repository:
             return 0
         return version if version < 10**9 else 0
 
-    def _root(self) -> Metadata[Root]:
-        """The newest root, each verified by the one before it and by itself (TUF 5.3)."""
+    def _roots(self) -> list[Metadata[Root]]:
+        """All roots, each verified by the one before it and by itself (TUF 5.3)."""
         if not (self.metadata / "1.root.json").is_file():
             raise UsageError(f"{self.folder} is no repository; make one with `edgewright repo init {self.folder}`.")
         current = self._parse(Root, self._read("1.root.json"), "1.root.json")
         self._verify(current, current, Root.type)
+        roots = [current]
         while (self.metadata / f"{current.signed.version + 1}.root.json").is_file():
             name = f"{current.signed.version + 1}.root.json"
             newer = self._parse(Root, self._read(name), name)
@@ -159,7 +157,24 @@ class Repository:
             self._verify(current, newer, Root.type)
             self._verify(newer, newer, Root.type)
             current = newer
-        return current
+            roots.append(current)
+        return roots
+
+    def _chain(self, root: Metadata[Root]) -> Chain:
+        """What the timestamp names, verified from this root on (TUF 5.4 to 5.6)."""
+        timestamp = self._delegated(Timestamp, self._read("timestamp.json"), root, Timestamp.type)
+        named = timestamp.signed.snapshot_meta
+        data = self._read(f"{named.version}.snapshot.json")
+        _check(lambda: named.verify_length_and_hashes(data), f"{named.version}.snapshot.json")
+        snapshot, targets = self._snapshot(root, named.version)
+        return Chain(root, timestamp, snapshot, targets)
+
+    def _holds(self, root: Metadata[Root]) -> bool:
+        try:
+            self._chain(root)
+        except VerificationError:
+            return False
+        return True
 
     def _newest(self, root: Metadata[Root]) -> Chain:
         for version in reversed(self.versions(Snapshot.type)):

@@ -45,7 +45,7 @@ class Draft:
         self.root: Root = _copy(chain.root)
         self.snapshot: Snapshot = _copy(chain.snapshot)
         self.targets: dict[str, Targets] = {role: _copy(metadata) for role, metadata in chain.targets.items()}
-        self.renewed: set[str] = set()
+        self.renewed: set[str] = set() if chain.timestamp is not None else {Timestamp.type}
         self.files: dict[str, bytes] = {}
 
     def delegator(self, role: str) -> Root | Targets:
@@ -215,22 +215,32 @@ def _remove_cut_off(repository: Repository) -> None:
 
 
 def _write(early: Mapping[Path, bytes], finals: list[tuple[Path, bytes]]) -> None:
-    """Write what nothing refers to yet, and take it back when that fails; then what refers to it."""
+    """Write what nothing refers to yet, then what refers to it; a failure before that is seen takes everything back."""
     made: list[Path] = []
     try:
         for path, data in early.items():
             _make_folder(path.parent)
-            is_new = not path.exists()
-            write_atomic(path, data)
-            if is_new:
+            if not path.exists():
                 made.append(path)
+            write_atomic(path, data)
+        for path, data in finals:
+            write_atomic(path, data)
     except BaseException:
-        for path in reversed(made):
-            with contextlib.suppress(OSError):
-                path.unlink()
+        if not any(_holds(path, data) for path, data in finals):
+            for path in reversed(made):
+                with contextlib.suppress(OSError):
+                    path.unlink()
         raise
-    for path, data in finals:
-        write_atomic(path, data)
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    """Whether the file has come to be, or may have: a rename can succeed before what follows it fails."""
+    try:
+        return path.read_bytes() == data
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
 
 
 def _make_folder(folder: Path) -> None:
