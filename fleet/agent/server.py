@@ -1,0 +1,154 @@
+"""The control plane as the agent sees it: signed requests, and nothing that cannot be lost or said twice.
+
+The last assignment is kept on the disk, so that a device without a network goes on with what it was told. The device's clock
+may be wrong: where the server refuses a signature for its time, the difference to the server's clock is remembered for
+signing, and used for nothing else.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import logging
+
+from ...core.artifact_json import Fields
+from ...core.errors import ArtifactError, EdgewrightError, NetworkError, ProtocolError
+from ..disk import Disk, write_durable
+from ..http import Answer as HttpAnswer
+from ..http import Http
+from ..protocol.assignment import Assignment, Wanted
+from ..protocol.enrolment import NewKey, proof_text
+from ..protocol.message import MAX_MESSAGE_BYTES, decode
+from ..protocol.report import Answer, Report
+from ..protocol.signature import sign
+from .identity import KEY, NEXT_KEY, DeviceKey, Identity, load_key, make_key
+
+log = logging.getLogger("edgewright.agent")
+
+_ASSIGNMENT, _REPORTS = "assignment.json", "reports.log"
+_MAX_LOG_BYTES = 1 << 20
+_CLOCK = "clock"  # the word with which the server refuses a signature for its time
+
+
+class ControlServer:
+    """The agent's `Server` over HTTP. Every method raises NetworkError, or ProtocolError when the server refuses."""
+
+    def __init__(self, disk: Disk, http: Http, identity: Identity, key: DeviceKey) -> None:
+        self._disk, self._http, self._identity, self._key = disk, http, identity, key
+        self._offset_s = 0.0  # server's clock minus ours
+        self._etag: str | None = None
+
+    def assignment(self) -> Assignment:
+        """What shall run; the last one known when it did not change."""
+        known = self._disk.size(_ASSIGNMENT) is not None
+        answer = self._ask("GET", "/v1/assignment", etag=self._etag if known else None)
+        if answer.status == 304:
+            return Assignment.decode(self._disk.read(_ASSIGNMENT))
+        assignment = Assignment.decode(answer.body)
+        write_durable(self._disk, _ASSIGNMENT, assignment.encode())
+        self._etag = answer.etag
+        return assignment
+
+    def known_assignment(self) -> Assignment:
+        """The last one known, without asking; empty before the first."""
+        return Assignment() if self._disk.size(_ASSIGNMENT) is None else Assignment.decode(self._disk.read(_ASSIGNMENT))
+
+    def report(self, report: Report) -> Answer:
+        """Tell a state; the answer may take the deployment back."""
+        return Answer.decode(self._ask("POST", "/v1/reports", report.encode()).body)
+
+    def send_telemetry(self, frames: bytes) -> int:
+        """Send frames; the highest sequence of this boot's that the server has now."""
+        answer = self._ask("POST", "/v1/telemetry", frames, "application/octet-stream")
+        return decode(answer.body, "the answer to telemetry", lambda read: read.count("sequence"))
+
+    def replace_key(self) -> None:
+        """Give the device a new key: made durable, told to the server, and only then used.
+
+        An answer that was lost is found out by the next call: the server then knows the new key only.
+        """
+        fresh = load_key(self._disk, NEXT_KEY) or make_key(self._disk, NEXT_KEY)
+        proof = fresh.sign(proof_text(self._identity.device, fresh.public))
+        try:
+            self._ask("POST", "/v1/key", NewKey(fresh.public, proof).encode())
+        except ProtocolError:
+            old, self._key = self._key, fresh
+            try:
+                self._ask("GET", "/v1/assignment")
+            except EdgewrightError:
+                self._key = old
+                raise
+        self._key = fresh
+        self._disk.rename(NEXT_KEY, KEY)
+        self._disk.sync(".")
+
+    def _ask(
+        self, method: str, path: str, body: bytes = b"", kind: str = "application/json", etag: str | None = None
+    ) -> HttpAnswer:
+        answer = self._once(method, path, body, kind, etag)
+        if answer.status == 401 and _reason(answer)[0] == _CLOCK and self._learn_offset(answer):
+            answer = self._once(method, path, body, kind, etag)
+        if answer.status not in (200, 304):
+            raise refusal(answer, f"answer {method} {path}")
+        return answer
+
+    def _once(self, method: str, path: str, body: bytes, kind: str, etag: str | None) -> HttpAnswer:
+        url = self._identity.server + path
+        now = self._http.clock.now() + self._offset_s
+        fields = sign(method, url, body, self._identity.device, now, self._key.sign)
+        if method == "GET":
+            return self._http.get(url, max_bytes=MAX_MESSAGE_BYTES, headers=fields, etag=etag)
+        fields["Content-Type"] = kind
+        # Reports and telemetry count once, and a key is replaced by itself: each may be sent again.
+        return self._http.post(url, body, max_bytes=MAX_MESSAGE_BYTES, headers=fields, attempts=self._http.limits.attempts)
+
+    def _learn_offset(self, answer: HttpAnswer) -> bool:
+        try:
+            told = email.utils.parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
+        except (TypeError, ValueError):
+            return False
+        self._offset_s = told - self._http.clock.now()
+        log.info("the server's clock is %.0f s ahead of this device's; requests are signed with its time.", self._offset_s)
+        return True
+
+
+class NoServer:
+    """A device that asks nobody: it follows the newest of each model that fits, and what it would tell goes into a log."""
+
+    def __init__(self, disk: Disk, models: tuple[str, ...]) -> None:
+        self._disk = disk
+        self._assignment = Assignment({model: Wanted(model) for model in models})
+
+    def assignment(self) -> Assignment:
+        """The newest of each model."""
+        return self._assignment
+
+    def report(self, report: Report) -> Answer:
+        """Append a line to the log, of which about the last megabyte is kept."""
+        line = report.encode() + b"\n"
+        size = self._disk.size(_REPORTS) or 0
+        if size + len(line) > _MAX_LOG_BYTES:
+            kept = self._disk.read(_REPORTS)[-_MAX_LOG_BYTES // 2 :].partition(b"\n")[2]
+            write_durable(self._disk, _REPORTS, kept)
+            size = len(kept)
+        self._disk.write_range(_REPORTS, size, line)
+        return Answer()
+
+    def send_telemetry(self, frames: bytes) -> int:
+        """Raise NetworkError: nobody takes them, so they stay on the disk."""
+        raise NetworkError("this device has no server, so its telemetry stays on its disk; export it from there.")
+
+
+def refusal(answer: HttpAnswer, doing: str) -> ProtocolError:
+    """The error for an answer that is none of those hoped for, in the server's words where it has some."""
+    _, why = _reason(answer)
+    return ProtocolError(f"the server does not {doing} (status {answer.status}{': ' + why if why else ''}); ask who runs it.")
+
+
+def _reason(answer: HttpAnswer) -> tuple[str, str]:
+    """Code and sentence of a refusal."""
+    try:
+        read = Fields(json.loads(answer.body), "the refusal")
+        return read.text("code"), read.text("error").rstrip(".")[:500]
+    except (ArtifactError, ValueError):
+        return "", ""

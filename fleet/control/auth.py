@@ -1,0 +1,63 @@
+"""Whether a request comes from the device that it names: pure but for the look at the store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from ...core.clock import Clock
+from ...core.errors import ProtocolError
+from ..protocol.enrolment import NewKey, proof_text
+from ..protocol.signature import MAX_SKEW_S, read_claim
+from .store import Store
+
+
+class NotSigned(ProtocolError):
+    """A request without a valid signature; `code` is what the device may act on."""
+
+    def __init__(self, sentence: str, code: str = "signature") -> None:
+        super().__init__(sentence)
+        self.refusal = code
+
+
+class NotAllowed(ProtocolError):
+    """A request of a device that may not speak any more."""
+
+
+def authenticate(
+    store: Store, clock: Clock, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes
+) -> str:
+    """Name of the device that signed; raises NotSigned or NotAllowed.
+
+    The time is looked at last, so that only who has the key learns that its clock is wrong.
+    """
+    try:
+        claim = read_claim(method, path, query, headers, body)
+    except ProtocolError as error:
+        raise NotSigned(str(error)) from error
+    known = store.device(claim.device)
+    if known is None or not _is_signed(known.public_key, claim.signature, claim.signed):
+        raise NotSigned("the request is not signed by a key that this server knows; enrol the device.")
+    if known.is_revoked:
+        raise NotAllowed("this device was revoked; ask who runs the server, and enrol anew with a fresh token and key.")
+    if abs(claim.created - clock.now()) > MAX_SKEW_S:
+        raise NotSigned(
+            "the request was signed at another time than now; set the clock, or sign with the server's time.", "clock"
+        )
+    return claim.device
+
+
+def check_new_key(device: str, new: NewKey) -> None:
+    """Raise NotSigned unless who asks has the new key too."""
+    if not _is_signed(new.public_key, new.proof, proof_text(device, new.public_key)):
+        raise NotSigned("the new key does not prove itself; sign its text with it.")
+
+
+def _is_signed(public_key: bytes, signature: bytes, data: bytes) -> bool:
+    try:
+        Ed25519PublicKey.from_public_bytes(public_key).verify(signature, data)
+    except (InvalidSignature, ValueError):
+        return False
+    return True

@@ -1,0 +1,269 @@
+"""What the control plane knows, in a database: SQLite in a folder, one transaction a request.
+
+The state of a model on a device is what the device said last, in the order of its own starts and its own numbers: a report
+that comes twice or late changes nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, func, insert, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy.exc import SQLAlchemyError
+
+from ...core.canonical import digest
+from ...core.clock import Clock
+from ...core.errors import ProtocolError, StoreError, UsageError
+from ..protocol.assignment import Assignment, Wanted
+from ..protocol.enrolment import Enrolment, device_name
+from ..protocol.offer import check_model
+from ..protocol.report import Report
+from .tables import ASSIGNMENTS, BOOTS, DEVICES, METADATA, REPORTS, STATES, TOKENS
+
+FILE = "control.sqlite"
+
+
+@dataclass(frozen=True)
+class Known:
+    """A device's key [32 bytes] that signs now, and whether it may still speak."""
+
+    public_key: bytes
+    is_revoked: bool
+
+
+class Refused(ProtocolError):
+    """A request that is understood and not allowed."""
+
+
+class Store:
+    """All tables. Safe for several threads; every method raises StoreError when the database cannot be used."""
+
+    def __init__(self, folder: Path, clock: Clock) -> None:
+        """Open the database in `folder`, or make it."""
+        self._clock = clock
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"cannot use {folder} for the control plane: {error.strerror}; choose a writable folder."
+            ) from error
+        self._engine: Engine = create_engine(f"sqlite:///{folder / FILE}", connect_args={"timeout": 30})
+        event.listen(self._engine, "connect", _set_up)
+        event.listen(self._engine, "begin", _begin)
+        with self._transaction() as connection:
+            METADATA.create_all(connection)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    # Devices
+
+    def make_token(self, valid_s: float) -> str:
+        """A new secret, good once within `valid_s` seconds; the database keeps its digest only."""
+        secret, now = secrets.token_urlsafe(24), self._clock.now()
+        with self._transaction() as connection:
+            connection.execute(
+                insert(TOKENS).values(secret_sha256=digest(secret.encode()), made_at=now, expires_at=now + valid_s)
+            )
+        return secret
+
+    def enrol(self, request: Enrolment) -> str:
+        """Name of the device; the same token and key give the same again. Raises Refused."""
+        name, now = device_name(request.public_key), self._clock.now()
+        key = digest(request.secret.encode())
+        with self._transaction() as connection:
+            token = connection.execute(select(TOKENS).where(TOKENS.c.secret_sha256 == key)).first()
+            if token is None:
+                raise Refused("the token is unknown; ask for a new one.")
+            if token.used_by == name:
+                return name
+            if token.used_by is not None:
+                raise Refused("the token was used by another device; ask for a new one.")
+            if token.expires_at < now:
+                raise Refused("the token is expired; ask for a new one.")
+            if connection.execute(select(DEVICES.c.device).where(DEVICES.c.device == name)).first() is not None:
+                raise Refused("this key is enrolled already, with another token; make a new data folder for a new device.")
+            connection.execute(update(TOKENS).where(TOKENS.c.secret_sha256 == key).values(used_by=name, used_at=now))
+            connection.execute(
+                insert(DEVICES).values(
+                    device=name, public_key=request.public_key, facts=json.dumps(dict(request.facts)), enrolled_at=now
+                )
+            )
+        return name
+
+    def device(self, name: str) -> Known | None:
+        """What is needed to verify a device's signature, or None for one that never enrolled."""
+        with self._transaction() as connection:
+            row = connection.execute(select(DEVICES.c.public_key, DEVICES.c.revoked_at).where(DEVICES.c.device == name)).first()
+        return None if row is None else Known(row.public_key, row.revoked_at is not None)
+
+    def replace_key(self, name: str, public_key: bytes) -> None:
+        """From now on `public_key` signs for the device."""
+        with self._transaction() as connection:
+            connection.execute(update(DEVICES).where(DEVICES.c.device == name).values(public_key=public_key))
+
+    def revoke(self, name: str) -> None:
+        """Refuse the device from now on; raises UsageError for one that is unknown."""
+        with self._transaction() as connection:
+            self._check_known(connection, name)
+            connection.execute(update(DEVICES).where(DEVICES.c.device == name).values(revoked_at=self._clock.now()))
+
+    def devices(self) -> list[dict[str, Any]]:
+        """Every device with its facts, and its models: what is assigned, what the device says."""
+        with self._transaction() as connection:
+            found = connection.execute(select(DEVICES).order_by(DEVICES.c.enrolled_at, DEVICES.c.device)).all()
+            assigned = connection.execute(select(ASSIGNMENTS)).mappings().all()
+            states = connection.execute(select(STATES)).mappings().all()
+        return [_told(row._mapping, assigned, states) for row in found]
+
+    # Assignments
+
+    def assign(self, name: str, wanted: Wanted) -> None:
+        """Assign a model; a repeat raises the attempt, so that what failed is tried again. Raises UsageError, ProtocolError."""
+        check_model(wanted.model)
+        with self._transaction() as connection:
+            self._check_known(connection, name)
+            before = connection.execute(
+                select(ASSIGNMENTS).where(ASSIGNMENTS.c.device == name, ASSIGNMENTS.c.model == wanted.model)
+            ).first()
+            values = {
+                "sha256": wanted.sha256,
+                "name": wanted.name,
+                "attempt": wanted.attempt if before is None else max(before.attempt + 1, wanted.attempt),
+                "deadline_s": wanted.deadline_s,
+                "is_aborted": False,
+            }
+            connection.execute(
+                upsert(ASSIGNMENTS)
+                .values(device=name, model=wanted.model, **values)
+                .on_conflict_do_update(index_elements=["device", "model"], set_=values)
+            )
+
+    def abort(self, name: str, model: str) -> None:
+        """Take the deployment of a model back, wherever it is before its commit; raises UsageError for an unknown one."""
+        with self._transaction() as connection:
+            done = connection.execute(
+                update(ASSIGNMENTS).where(ASSIGNMENTS.c.device == name, ASSIGNMENTS.c.model == model).values(is_aborted=True)
+            )
+            if done.rowcount == 0:
+                raise UsageError(f"nothing of {model!r} is assigned to {name!r}; `edgewright control devices` lists what is.")
+
+    def assignment(self, name: str) -> Assignment:
+        """What the device shall run; what was taken back is not in it."""
+        with self._transaction() as connection:
+            connection.execute(update(DEVICES).where(DEVICES.c.device == name).values(seen_at=self._clock.now()))
+            rows = connection.execute(
+                select(ASSIGNMENTS).where(ASSIGNMENTS.c.device == name, ASSIGNMENTS.c.is_aborted.is_(False))
+            ).all()
+        return Assignment({row.model: Wanted(row.model, row.sha256, row.name, row.attempt, row.deadline_s) for row in rows})
+
+    # Reports
+
+    def take(self, report: Report) -> bool:
+        """Take a report, once; whether the deployment that it is about was taken back."""
+        now = self._clock.now()
+        values = {
+            "model": report.model,
+            "running": report.running,
+            "target": report.target,
+            "state": report.state,
+            "result": report.result,
+            "why": report.why,
+        }
+        with self._transaction() as connection:
+            place = _boot_place(connection, report.device, report.boot)
+            connection.execute(
+                upsert(REPORTS)
+                .values(
+                    device=report.device, boot=report.boot, sequence=report.sequence, at=report.at, received_at=now, **values
+                )
+                .on_conflict_do_nothing()
+            )
+            known = connection.execute(
+                select(STATES.c.boot_place, STATES.c.sequence).where(
+                    STATES.c.device == report.device, STATES.c.model == report.model
+                )
+            ).first()
+            if known is None or (known.boot_place, known.sequence) < (place, report.sequence):
+                fresh = {**values, "boot_place": place, "sequence": report.sequence, "received_at": now}
+                connection.execute(
+                    upsert(STATES)
+                    .values(device=report.device, **fresh)
+                    .on_conflict_do_update(index_elements=["device", "model"], set_=fresh)
+                )
+            assigned = connection.execute(
+                select(ASSIGNMENTS.c.is_aborted).where(
+                    ASSIGNMENTS.c.device == report.device, ASSIGNMENTS.c.model == report.model
+                )
+            ).first()
+        return bool(assigned is not None and assigned.is_aborted)
+
+    @staticmethod
+    def _check_known(connection: Connection, name: str) -> None:
+        if connection.execute(select(DEVICES.c.device).where(DEVICES.c.device == name)).first() is None:
+            raise UsageError(f"no device is called {name!r}; `edgewright control devices` lists them.")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            cause = getattr(error, "orig", None) or error
+            raise StoreError(
+                f"the control plane's database cannot be used ({cause}); look at its folder and its disk."
+            ) from error
+
+
+def _set_up(connection: Any, record: object) -> None:
+    """Readers beside a writer, and a commit that a power cut leaves whole; transactions begin in `_begin`."""
+    connection.isolation_level = None
+    with contextlib.closing(connection.cursor()) as cursor:
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=NORMAL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+
+
+def _begin(connection: Connection) -> None:
+    """Who reads first and writes then must hold the lock from the start, or SQLite refuses the write."""
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _boot_place(connection: Connection, device: str, boot: str) -> int:
+    """Place of a start among the device's, in the order of arrival."""
+    found = connection.execute(select(BOOTS.c.place).where(BOOTS.c.device == device, BOOTS.c.boot == boot)).first()
+    if found is not None:
+        return int(found.place)
+    last = connection.execute(select(func.max(BOOTS.c.place)).where(BOOTS.c.device == device)).scalar()
+    place = (last or 0) + 1
+    connection.execute(insert(BOOTS).values(device=device, boot=boot, place=place))
+    return place
+
+
+def _told(row: Mapping[str, Any], assigned: Any, states: Any) -> dict[str, Any]:
+    models: dict[str, dict[str, Any]] = {}
+    for item in assigned:
+        if item["device"] == row["device"]:
+            wanted = {key: item[key] for key in ("sha256", "name", "attempt", "deadline_s", "is_aborted")}
+            models.setdefault(item["model"], {})["wanted"] = wanted
+    for item in states:
+        if item["device"] == row["device"]:
+            said = {key: item[key] for key in ("running", "target", "state", "result", "why", "received_at")}
+            models.setdefault(item["model"], {})["said"] = said
+    return {
+        "device": row["device"],
+        "facts": json.loads(row["facts"]),
+        "enrolled_at": row["enrolled_at"],
+        "seen_at": row["seen_at"],
+        "is_revoked": row["revoked_at"] is not None,
+        "models": models,
+    }

@@ -1,0 +1,270 @@
+"""Devices against a real control plane over HTTP: enrolling, signing, asking, reporting."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+
+import pytest
+from edgewright.core.canonical import digest
+from edgewright.core.clock import SystemClock
+from edgewright.core.errors import AgentError, NetworkError, ProtocolError, UsageError, VerificationError
+from edgewright.fleet.agent.enrol import enrol, first_root
+from edgewright.fleet.agent.identity import NEXT_KEY, load_identity, load_key, make_key
+from edgewright.fleet.agent.server import ControlServer, NoServer
+from edgewright.fleet.disk import RealDisk
+from edgewright.fleet.http import Http, Limits
+from edgewright.fleet.protocol.assignment import Assignment, Wanted
+from edgewright.fleet.protocol.report import Report
+
+ROOT = b'{"signed": "the first"}'
+REPOSITORY = "http://127.0.0.1:1/repository"
+FAST = Limits(connect_s=2, head_s=5, total_s=5, window_s=2, attempts=2, first_wait_s=0.0, longest_wait_s=0.0)
+
+
+class Roots:
+    """A repository of which only roots are asked."""
+
+    def __init__(self, *roots):
+        self.roots = roots
+
+    def metadata(self, name, max_bytes):
+        version = int(name.partition(".")[0])
+        return self.roots[version - 1] if version <= len(self.roots) else None
+
+
+class DeviceClock(SystemClock):
+    ahead_s = 0.0
+
+    def now(self):
+        return super().now() + self.ahead_s
+
+
+class Device:
+    def __init__(self, folder):
+        folder.mkdir()
+        self.folder, self.disk, self.clock = folder, RealDisk(folder), DeviceClock()
+        self.http = Http(self.clock, limits=FAST)
+
+    def enrol(self, control, token=None, roots=(ROOT,)):
+        given = token or token_of(control)
+        return enrol(self.disk, self.http, control.url, given, {REPOSITORY: Roots(*roots)})
+
+    @property
+    def server(self):
+        return ControlServer(self.disk, self.http, load_identity(self.disk), load_key(self.disk))
+
+
+def token_of(control, root=ROOT, valid_s=60.0):
+    return f"{control.store.make_token(valid_s)}.{digest(root)}"
+
+
+@pytest.fixture
+def device(tmp_path):
+    return Device(tmp_path / "device")
+
+
+@pytest.fixture
+def enrolled(control, device):
+    device.enrol(control)
+    return device
+
+
+def report_of(device, sequence=1, boot="00000001-a", **fields):
+    told = {"model": "digits", "running": None, "target": None, "state": "Idle", "result": None, "why": "", "at": 0.0}
+    return Report(load_identity(device.disk).device, boot, sequence, **{**told, **fields})
+
+
+def said(control, model="digits"):
+    (found,) = control.store.devices()
+    return found["models"][model]["said"]
+
+
+# Enrolling
+
+
+def test_a_device_enrols_and_trusts_the_root_of_its_token(control, device):
+    identity = device.enrol(control)
+    assert identity == load_identity(device.disk)
+    assert identity.repository == REPOSITORY
+    assert first_root(device.disk) == ROOT
+    (known,) = control.store.devices()
+    assert known["device"] == identity.device
+    assert known["facts"]["arch"]
+    assert (device.folder / "key.pem").stat().st_mode & 0o077 == 0
+
+
+def test_an_answer_that_was_lost_is_asked_for_again_with_the_same_token(control, device):
+    token = token_of(control)
+    with pytest.raises(VerificationError, match=r"no root\.json"):
+        device.enrol(control, token, roots=())  # the server has enrolled it; the device got no root
+    assert load_identity(device.disk) is None
+    assert device.enrol(control, token).device == control.store.devices()[0]["device"]
+    assert len(control.store.devices()) == 1
+
+
+def test_a_root_that_is_newer_than_the_token_does_not_hide_the_tokens(control, device):
+    device.enrol(control, token_of(control, b"second"), roots=(ROOT, b"second", b"third"))
+    assert first_root(device.disk) == b"second"
+
+
+def test_another_root_than_the_tokens_is_not_trusted(control, device):
+    with pytest.raises(VerificationError, match="has no root"):
+        device.enrol(control, roots=(b"of a thief",))
+    assert load_identity(device.disk) is None
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (lambda control, token: "x" * 30 + token[token.index(".") :], "the token is unknown"),
+        (lambda control, token: "short", "the token is not whole"),
+        (lambda control, token: setattr(control.clock, "ahead_s", 3600.0) or token, "the token is expired"),
+    ],
+)
+def test_a_token_that_is_none_enrols_nobody(control, device, spoil, sentence):
+    with pytest.raises(ProtocolError, match=sentence):
+        device.enrol(control, spoil(control, token_of(control)))
+    assert control.store.devices() == []
+
+
+def test_a_token_is_good_once(control, device, tmp_path):
+    token = token_of(control)
+    device.enrol(control, token)
+    with pytest.raises(ProtocolError, match="used by another device"):
+        Device(tmp_path / "other").enrol(control, token)
+
+
+def test_a_server_that_is_not_there_is_one_sentence(device):
+    with pytest.raises(NetworkError, match="cannot be reached"):
+        enrol(device.disk, device.http, "http://127.0.0.1:1", f"{'x' * 32}.{digest(ROOT)}")
+
+
+def test_damaged_records_are_told(device):
+    device.disk.write("key.pem", b"no key")
+    device.disk.write("identity.json", b"{}")
+    with pytest.raises(AgentError, match="is no Ed25519"):
+        load_key(device.disk)
+    with pytest.raises(AgentError, match="damaged"):
+        load_identity(device.disk)
+
+
+# Asking and telling
+
+
+def test_an_assignment_comes_once_and_then_costs_nothing(control, enrolled):
+    name = load_identity(enrolled.disk).device
+    control.store.assign(name, Wanted("digits", "ab" * 32, "digits/p/1.ewa", deadline_s=60.0))
+    server = enrolled.server
+    first = server.assignment()
+    assert first == Assignment({"digits": Wanted("digits", "ab" * 32, "digits/p/1.ewa", 0, 60.0)})
+    asked = []
+    plain = enrolled.http.get
+
+    def get(url, **given):
+        answer = plain(url, **given)
+        asked.append((answer.status, answer.body))
+        return answer
+
+    enrolled.http.get = get
+    assert server.assignment() == first
+    assert asked == [(304, b"")]
+    control.store.assign(name, Wanted("digits", "ab" * 32))
+    assert server.assignment().models["digits"].attempt == 1
+    assert enrolled.server.known_assignment().models["digits"].attempt == 1
+
+
+def test_the_state_is_what_the_device_says_in_its_own_order(control, enrolled):
+    server = enrolled.server
+    late = report_of(enrolled, 2, running="aa" * 32, state="Download")
+    server.report(report_of(enrolled, 1, running="aa" * 32))
+    server.report(report_of(enrolled, 3, running="bb" * 32, state="ArtifactCommit_Leave", result="SUCCESSFUL"))
+    server.report(late)
+    server.report(late)
+    assert (said(control)["running"], said(control)["state"]) == ("bb" * 32, "ArtifactCommit_Leave")
+    server.report(report_of(enrolled, 1, boot="00000002-b", running="cc" * 32))
+    server.report(report_of(enrolled, 9, running="dd" * 32))  # of the boot before
+    assert said(control)["running"] == "cc" * 32
+
+
+def test_a_deployment_that_is_taken_back_is_answered_so(control, enrolled):
+    name = load_identity(enrolled.disk).device
+    control.store.assign(name, Wanted("digits", "ab" * 32))
+    assert not enrolled.server.report(report_of(enrolled)).is_aborted
+    control.store.abort(name, "digits")
+    assert enrolled.server.report(report_of(enrolled, 2)).is_aborted
+    assert enrolled.server.assignment().models == {}
+    control.store.assign(name, Wanted("digits", "ab" * 32))
+    assert not enrolled.server.report(report_of(enrolled, 3)).is_aborted
+    with pytest.raises(UsageError, match="nothing of 'other'"):
+        control.store.abort(name, "other")
+
+
+def test_who_never_enrolled_or_was_revoked_is_refused(control, enrolled, tmp_path):
+    stranger = Device(tmp_path / "stranger")
+    make_key(stranger.disk)
+    alien = ControlServer(stranger.disk, stranger.http, load_identity(enrolled.disk), load_key(stranger.disk))
+    with pytest.raises(ProtocolError, match="not signed by a key"):
+        alien.assignment()
+    control.store.revoke(load_identity(enrolled.disk).device)
+    with pytest.raises(ProtocolError, match="was revoked"):
+        enrolled.server.assignment()
+
+
+def test_a_device_reports_for_itself_only(control, enrolled):
+    with pytest.raises(ProtocolError, match="for itself only"):
+        enrolled.server.report(replace(report_of(enrolled), device="somebody-else"))
+
+
+@pytest.mark.parametrize("ahead_s", [-1.7e9, 86400.0])
+def test_a_wrong_clock_signs_with_the_servers_time(control, enrolled, ahead_s):
+    enrolled.clock.ahead_s = ahead_s
+    assert enrolled.server.assignment() == Assignment()
+
+
+# Keys
+
+
+def test_a_new_key_takes_over(control, enrolled):
+    old = load_key(enrolled.disk)
+    server = enrolled.server
+    server.replace_key()
+    assert load_key(enrolled.disk).public != old.public
+    assert enrolled.disk.size(NEXT_KEY) is None
+    assert server.assignment() == enrolled.server.assignment() == Assignment()
+    with pytest.raises(ProtocolError, match="not signed by a key"):
+        ControlServer(enrolled.disk, enrolled.http, load_identity(enrolled.disk), old).assignment()
+
+
+def test_a_lost_answer_to_the_new_key_is_found_out(control, enrolled):
+    server = enrolled.server
+    plain = enrolled.http.post
+
+    def lost(*given, **named):
+        plain(*given, **named)
+        raise NetworkError("the answer is lost.")
+
+    enrolled.http.post = lost
+    with contextlib.suppress(NetworkError):
+        server.replace_key()
+    enrolled.http.post = plain
+    assert load_key(enrolled.disk, NEXT_KEY) is not None
+    restarted = enrolled.server
+    restarted.replace_key()
+    assert enrolled.server.assignment() == Assignment()
+
+
+# Without a server
+
+
+def test_without_a_server_the_newest_is_followed_and_reports_stay_in_a_bounded_log(device):
+    server = NoServer(device.disk, ("digits", "kws"))
+    assert server.assignment().models["kws"] == Wanted("kws")
+    told = Report("d", "b", 1, "digits", None, None, "Idle", None, "x" * 900, 0.0)
+    for sequence in range(1500):
+        server.report(replace(told, sequence=sequence))
+    log = device.disk.read("reports.log")
+    assert len(log) < 1 << 20
+    assert [Report.decode(line).sequence for line in log.splitlines()][-1] == 1499
+    with pytest.raises(NetworkError, match="no server"):
+        server.send_telemetry(b"")
