@@ -14,7 +14,7 @@ from edgewright.core.artifact_read import open_artifact
 from edgewright.core.errors import ArtifactError, ProtocolError, StoreError, UsageError, VerificationError
 from edgewright.fleet.delta.apply import apply_delta
 from edgewright.fleet.delta.container import Memory
-from edgewright.fleet.protocol.offer import CHUNK_BYTES, Latency, Offer
+from edgewright.fleet.protocol.offer import CHUNK_BYTES, Offer
 from edgewright.fleet.trust.create import Plan
 from edgewright.fleet.trust.publish import Wish, publish, withdraw
 from edgewright.fleet.trust.repository import listed
@@ -348,15 +348,6 @@ def test_a_read_only_folder_is_one_sentence(publisher: Publisher) -> None:
     with pytest.raises(StoreError, match="writable"):
         publisher.publish(3.0)
     (publisher.folder / "repo" / "metadata").chmod(0o755)
-
-
-def test_latency_is_offered_where_it_was_measured() -> None:
-    from edgewright.fleet.trust.describe import _latency
-
-    measured = {"latency_ms": {"p50": 0.5, "p90": 1, "p99": 2}}
-    assert _latency(measured, "target") == Latency(0.5, 2.0, "target")
-    assert _latency(measured, None) is None
-    assert _latency({"latency_ms": None}, "target") is None
 
 
 def test_metadata_are_what_tuf_says(publisher: Publisher) -> None:
