@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import socket
 from collections.abc import Mapping
@@ -20,6 +19,8 @@ from .connection import JSON_BYTES
 from .refusal import Refusal
 
 MAX_ANSWER_BYTES = 256 << 20
+_END_OF_HEAD = b"\r\n\r\n"
+_PIECE = 64 << 10
 
 
 def write_request(inputs: Mapping[str, NDArray[Any]]) -> tuple[bytes, int]:
@@ -27,7 +28,7 @@ def write_request(inputs: Mapping[str, NDArray[Any]]) -> tuple[bytes, int]:
     listed, pieces = [], []
     for name, array in inputs.items():
         data = tensors.to_bytes(array)
-        datatype = tensors.datatype_of(array.dtype.name)
+        datatype = tensors.datatype_in(array)
         shape = list(array.shape)
         listed.append({"name": name, "datatype": datatype, "shape": shape, "parameters": {"binary_data_size": len(data)}})
         pieces.append(data)
@@ -59,15 +60,13 @@ def read_answer(body: bytes, json_bytes: int | None) -> dict[str, NDArray[Any]]:
 
 
 class Client:
-    """One kept connection to a server. Not thread-safe."""
+    """A connection to a server, kept open; it is opened anew when the server has closed it. Not thread-safe."""
 
     def __init__(self, where: Path | int, model: str, timeout_s: float = 60.0) -> None:
         """`where` is the path of a unix socket, or a port of this machine."""
-        self._where = where
+        self._where, self._timeout_s = where, timeout_s
         self._target = f"/v2/models/{quote(model, safe='')}/infer"
-        self._connection: http.client.HTTPConnection = (
-            http.client.HTTPConnection("127.0.0.1", where, timeout_s) if isinstance(where, int) else _Unix(where, timeout_s)
-        )
+        self._sock: socket.socket | None = None
 
     def infer(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """All outputs; raises NetworkError when no answer comes, ProtocolError when the server refuses, with its sentence."""
@@ -80,18 +79,25 @@ class Client:
         self, method: str, target: str, body: bytes | None = None, fields: Mapping[str, str] | None = None
     ) -> tuple[int, dict[str, str], bytes]:
         """Status, header fields in lower case, and body of any request; raises NetworkError."""
+        lines = [f"{method} {target} HTTP/1.1", "Host: localhost"]
+        if body is not None:
+            lines.append(f"Content-Length: {len(body)}")
+        lines += [f"{name}: {value}" for name, value in (fields or {}).items()]
+        head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
         try:
-            self._connection.request(method, target, body, dict(fields or {}))
-            response = self._connection.getresponse()
-            data = response.read(MAX_ANSWER_BYTES)
-            return response.status, {name.lower(): value for name, value in response.getheaders()}, data
-        except (OSError, http.client.HTTPException) as error:
-            self._connection.close()
+            if self._sock is None:
+                self._sock = self._connect()
+            self._sock.sendall(head + (body or b""))
+            return self._answer(self._sock)
+        except (OSError, ValueError, EOFError) as error:
+            self.close()
             raise NetworkError(f"no answer from {self._where}: {error or type(error).__name__}; is it being served?") from error
 
     def close(self) -> None:
         """Close the connection."""
-        self._connection.close()
+        if self._sock is not None:
+            self._sock.close()
+            self._sock = None
 
     def __enter__(self) -> Client:
         """Close at the end of the block."""
@@ -101,15 +107,33 @@ class Client:
         """Close."""
         self.close()
 
+    def _connect(self) -> socket.socket:
+        if isinstance(self._where, int):
+            return socket.create_connection(("127.0.0.1", self._where), self._timeout_s)
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock.settimeout(self._timeout_s)
+        sock.connect(str(self._where))
+        return sock
 
-class _Unix(http.client.HTTPConnection):
-    """A connection over a unix socket."""
-
-    def __init__(self, path: Path, timeout_s: float) -> None:
-        super().__init__("localhost", timeout=timeout_s)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
+    def _answer(self, sock: socket.socket) -> tuple[int, dict[str, str], bytes]:
+        """Read one response; raises EOFError when the connection ends within it, ValueError when it is none of HTTP/1.1."""
+        data = b""
+        while (end := data.find(_END_OF_HEAD)) < 0:
+            piece = sock.recv(_PIECE)
+            if not piece or len(data) > _PIECE:
+                raise EOFError("the connection ended")
+            data += piece
+        first, *lines = data[:end].decode("latin-1").split("\r\n")
+        fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        length = int(fields["content-length"]) if "content-length" in fields else -1
+        if not first.startswith("HTTP/1.1 ") or not 0 <= length <= MAX_ANSWER_BYTES:
+            raise ValueError("it does not speak this protocol")
+        body = bytearray(data[end + len(_END_OF_HEAD) :])
+        while len(body) < length:
+            piece = sock.recv(max(_PIECE, length - len(body)))
+            if not piece:
+                raise EOFError("the connection ended")
+            body += piece
+        if fields.get("connection", "").lower() == "close":
+            self.close()
+        return int(first[9:12]), fields, bytes(body)

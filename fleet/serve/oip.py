@@ -35,6 +35,15 @@ _CHARACTERS = 32
 PLATFORMS: Mapping[str, str] = {"onnxruntime": "onnx_onnxv1", "litert": "tflite_tflitev3", "openvino": "openvino_ir"}
 
 
+def _constant(name: str) -> Any:
+    raise ValueError(name)
+
+
+# json.loads and json.dumps make these anew for every call that differs from their defaults.
+_DECODER = json.JSONDecoder(parse_constant=_constant)
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+
+
 @dataclass(frozen=True)
 class Ask:
     """A parsed request: the inputs, and which outputs are wanted, each True where its data shall be binary."""
@@ -73,16 +82,18 @@ def limits(inputs: Sequence[TensorSpec]) -> Limits:
     return Limits(json_bytes + min(_MAX_BYTES, size), json_bytes)
 
 
-def parse(body: memoryview, json_bytes: int | None, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> Ask:
+def parse(
+    body: memoryview, json_bytes: int | None, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], max_json: int
+) -> Ask:
     """The request in `body`, checked against the model's specifications; raises Refusal.
 
-    `json_bytes` is the header Inference-Header-Content-Length, or None where there is none and all of the body is JSON.
+    `json_bytes` is the header Inference-Header-Content-Length, or None where there is none and all of the body is JSON;
+    `max_json` the most bytes of JSON, of `limits`.
     """
-    bound = limits(inputs)
     if json_bytes == 0:
         return _raw(body, inputs, outputs)
-    if (json_bytes if json_bytes is not None else len(body)) > bound.json:
-        raise Refusal(413, f"the JSON of a request has at most {bound.json} bytes for this model; send the data in binary.")
+    if (json_bytes if json_bytes is not None else len(body)) > max_json:
+        raise Refusal(413, f"the JSON of a request has at most {max_json} bytes for this model; send the data in binary.")
     if json_bytes is not None and json_bytes > len(body):
         raise Refusal(400, f"Inference-Header-Content-Length is {json_bytes}, and the body has {len(body)} bytes.")
     request = _object(body if json_bytes is None else body[:json_bytes])
@@ -125,7 +136,7 @@ def form(model: str, version: str, ask: Ask, outputs: Mapping[str, NDArray[Any]]
         array = outputs[name]
         item: dict[str, Any] = {
             "name": name,
-            "datatype": tensors.datatype_of(array.dtype.name),
+            "datatype": tensors.datatype_in(array),
             "shape": list(array.shape),
         }
         if is_binary:
@@ -139,7 +150,7 @@ def form(model: str, version: str, ask: Ask, outputs: Mapping[str, NDArray[Any]]
     if ask.id is not None:
         response["id"] = ask.id
     response["outputs"] = listed
-    text = json.dumps(response, separators=(",", ":")).encode()
+    text = _ENCODER.encode(response).encode()
     return Answer((text, *pieces), len(text) if pieces else None)
 
 
@@ -156,7 +167,7 @@ _ITEM_BYTES: Mapping[str, int] = {
 
 def _object(data: memoryview) -> dict[str, Any]:
     try:
-        value = json.loads(bytes(data).decode("utf-8"), parse_constant=_constant)
+        value = _DECODER.decode(str(data, "utf-8"))
     except RecursionError as error:
         raise Refusal(400, "the request's JSON is nested too deep.") from error
     except ValueError as error:
@@ -164,10 +175,6 @@ def _object(data: memoryview) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise Refusal(400, "the request is not a JSON object with `inputs`.")
     return value
-
-
-def _constant(name: str) -> Any:
-    raise ValueError(name)
 
 
 def _listed(request: Mapping[str, Any], key: str) -> list[dict[str, Any]]:

@@ -76,7 +76,7 @@ class Service:
 
     def _answer(self, head: Head, body: memoryview) -> Response:
         start = time.perf_counter()
-        ask = oip.parse(body, head.count(JSON_BYTES), self._model.inputs, self._model.outputs)
+        ask = oip.parse(body, head.count(JSON_BYTES), self._model.inputs, self._model.outputs, self._limits.json)
         samples = max((array.shape[0] for array in ask.inputs.values() if array.ndim), default=1)
         parsed = time.perf_counter()
         ran = self._runner.run(ask.inputs, samples)

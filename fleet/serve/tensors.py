@@ -36,6 +36,8 @@ _DTYPES: Mapping[str, str] = {
     "FP64": "float64",
 }
 _DATATYPES: Mapping[str, str] = {dtype: datatype for datatype, dtype in _DTYPES.items()}
+_OF_ARRAY: Mapping[Any, str] = {np.dtype(dtype): datatype for datatype, dtype in _DTYPES.items()}
+_LITTLE: Mapping[str, np.dtype[Any]] = {name: np.dtype(dtype).newbyteorder("<") for name, dtype in _DTYPES.items()}
 DATATYPES = frozenset({*_DTYPES, "BF16", "BYTES"})
 _BINARY_ONLY = frozenset({"FP16", "BF16"})
 
@@ -43,6 +45,11 @@ _BINARY_ONLY = frozenset({"FP16", "BF16"})
 def datatype_of(dtype: str) -> str:
     """The protocol's name of a numpy type; an array of objects holds BYTES."""
     return _DATATYPES.get(dtype, "BYTES")
+
+
+def datatype_in(array: NDArray[Any]) -> str:
+    """The protocol's name of an array's type."""
+    return _OF_ARRAY.get(array.dtype, "BYTES")
 
 
 def check_datatype(datatype: Any, where: str) -> str:
@@ -95,12 +102,12 @@ def from_bytes(data: memoryview, datatype: str, shape: tuple[int, ...], where: s
     count = math.prod(shape)
     if datatype == "BYTES":
         return _elements(data, count, where).reshape(shape)
-    dtype = np.dtype("uint16") if datatype == "BF16" else np.dtype(_DTYPES[datatype])
+    dtype = _LITTLE["UINT16" if datatype == "BF16" else datatype]
     if len(data) != count * dtype.itemsize:
         raise Refusal(400, f"{where}: {len(data)} bytes do not hold {datatype} of shape {list(shape)}.")
-    if dtype == np.bool_ and not (np.frombuffer(data, np.uint8) <= 1).all():
+    if datatype == "BOOL" and not (np.frombuffer(data, np.uint8) <= 1).all():
         raise Refusal(400, f"{where}: a BOOL is a byte 0 or 1.")
-    array = np.frombuffer(data, dtype.newbyteorder("<"))
+    array = np.frombuffer(data, dtype)
     if not array.flags.aligned:
         array = array.copy()
     if datatype == "BF16":
@@ -118,7 +125,7 @@ def to_bytes(array: NDArray[Any], datatype: str | None = None) -> bytes | memory
         return np.where(np.isnan(array), (bits >> 16) | 0x40, rounded).astype("<u2").tobytes()
     if array.size == 0:
         return b""
-    little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+    little = np.ascontiguousarray(array, _LITTLE.get(datatype_in(array)))
     return little.reshape(-1).view(np.uint8).data
 
 

@@ -33,6 +33,7 @@ from hypothesis import strategies as st
 INPUTS = (TensorSpec("x", "float32", (1, 4)), TensorSpec("n", "int64", (1,)))
 OUTPUTS = (TensorSpec("y", "float32", (1, 3)),)
 POST = b"POST /v2/models/m/infer HTTP/1.1\r\nHost: x\r\n"
+BOUND = oip.limits(INPUTS).json
 TIMES = Times(idle=1.0, request=0.5, send=0.5, last_call=0.1)
 FEW = 4
 
@@ -188,15 +189,14 @@ def test_more_connections_than_are_served_are_told_so(served: Path) -> None:
 )
 @pytest.mark.parametrize("is_binary", [False, True])
 def test_hostile_bodies_are_refused_within_bounds(body: bytes, is_binary: bool) -> None:
-    bound = oip.limits(INPUTS)
     tracemalloc.start()
     with pytest.raises(Refusal) as caught:
-        oip.parse(memoryview(body), len(body) if is_binary else None, INPUTS, OUTPUTS)
+        oip.parse(memoryview(body), len(body) if is_binary else None, INPUTS, OUTPUTS, BOUND)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert caught.value.status in (400, 413)
     assert len(str(caught.value)) < 400
-    assert peak < 64 * bound.json
+    assert peak < 64 * BOUND
 
 
 def test_elements_longer_than_the_data() -> None:
@@ -205,7 +205,7 @@ def test_elements_longer_than_the_data() -> None:
             {"inputs": [{"name": "x", "datatype": "BYTES", "shape": [1], "parameters": {"binary_data_size": len(data)}}]}
         ).encode()
         with pytest.raises(Refusal):
-            oip.parse(memoryview(text + data), len(text), INPUTS, OUTPUTS)
+            oip.parse(memoryview(text + data), len(text), INPUTS, OUTPUTS, BOUND)
 
 
 JSON = st.recursive(
@@ -231,7 +231,7 @@ JSON = st.recursive(
 def test_any_json_gives_an_ask_or_a_refusal(value: Any, data: bytes, json_bytes: int | None) -> None:
     body = json.dumps(value).encode() + data
     try:
-        ask = oip.parse(memoryview(body), json_bytes, INPUTS, OUTPUTS)
+        ask = oip.parse(memoryview(body), json_bytes, INPUTS, OUTPUTS, BOUND)
     except Refusal:
         return
     assert set(ask.inputs) == {"x", "n"}

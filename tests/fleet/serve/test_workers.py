@@ -133,7 +133,7 @@ def test_switches_under_load_lose_no_request_and_no_connection(supervisor: Super
             try:
                 if not keeps:
                     asked.close()
-                connects += asked._connection.sock is None
+                connects += asked._sock is None
                 got = asked.infer({"x": x})["y"]
                 seen.add(float((got - answer(x, 0.0))[0, 0]))
             except Exception as error:
