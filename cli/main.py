@@ -23,6 +23,11 @@ _COMMANDS = {
     "inspect": ("inspect", "Show what is in an artifact."),
     "verify": ("verify", "Check an artifact: digests, structure, test vectors."),
     "run": ("run", "Run an artifact on inputs from a file."),
+    "serve": ("serve", "Serve an artifact by the Open Inference Protocol."),
+    "repo": ("repo", "Make and tend a signed repository."),
+    "publish": ("publish", "Sign artifacts and put them into a repository."),
+    "agent": ("agent", "Run this device: download, verify, switch, serve, roll back, report."),
+    "control": ("control", "Enrol devices, assign artifacts, see what runs."),
 }
 
 

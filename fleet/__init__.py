@@ -1,1 +1,1 @@
-"""From an artifact to devices that run it: signed repositories, the agent on a device, serving, telemetry, the control plane."""
+"""From an artifact to devices that run it: signed repositories, the agent, serving, telemetry, the control plane."""

@@ -58,6 +58,7 @@ class Agent:
         self._remarks: dict[str, str] = {}  # why nothing is done for a model
         self._told: dict[str, tuple[str | None, str]] = {}  # what the server knows of an idle model
         self._failures = 0  # polls in a row
+        self.ran: dict[str, str | None] = {}  # what ran at the end of `run_once`, by model
 
     def run(self) -> None:
         """Recover, then poll and update until the process is asked to end; SIGTERM and SIGINT return from here."""
@@ -72,6 +73,21 @@ class Agent:
                     wait = self.step()
                     left = max(0.0, poll_at - clock.monotonic())
                     clock.sleep(left if wait is None else min(wait, left))
+            finally:
+                self._end_workers()
+
+    def run_once(self) -> None:
+        """Recover, poll once, carry the updates that begin to their ends, tell what runs, and end the workers."""
+        clock = self._tools.clock
+        with _until_stopped():
+            try:
+                self.recover()
+                self.poll()
+                while (wait := self.step()) is not None:
+                    clock.sleep(wait)
+                for model in self.models.values():
+                    self._tried(self._say, model)
+                self.ran = {name: model.running for name, model in self.models.items()}
             finally:
                 self._end_workers()
 
@@ -104,6 +120,10 @@ class Agent:
                 log.error("%s: %s", model.model, error)
                 waits.append(self._tools.patience.base_s)
         return min((wait for wait in waits if wait is not None), default=None)
+
+    def remark(self, model: str) -> str:
+        """Why nothing is done for a model, in one clause, or nothing."""
+        return self._remarks.get(model, "")
 
     def _next_poll(self) -> float:
         rhythm, chance = self._rhythm, self._tools.chance

@@ -10,6 +10,7 @@ from __future__ import annotations
 import email.utils
 import json
 import logging
+from collections.abc import Mapping
 
 from ...core.artifact_json import Fields
 from ...core.errors import ArtifactError, EdgewrightError, NetworkError, ProtocolError
@@ -115,12 +116,13 @@ class ControlServer:
 class NoServer:
     """A device that asks nobody: it follows the newest of each model that fits, and what it would tell goes into a log."""
 
-    def __init__(self, disk: Disk, models: tuple[str, ...]) -> None:
+    def __init__(self, disk: Disk, models: tuple[str, ...], known: Mapping[str, Wanted] | None = None) -> None:
+        """`known`: what was assigned before; of other models the newest is followed."""
         self._disk = disk
-        self._assignment = Assignment({model: Wanted(model) for model in models})
+        self._assignment = Assignment({model: (known or {}).get(model, Wanted(model)) for model in models})
 
     def assignment(self) -> Assignment:
-        """The newest of each model."""
+        """What is followed."""
         return self._assignment
 
     def report(self, report: Report) -> Answer:

@@ -158,9 +158,14 @@ class Store:
                 raise UsageError(f"nothing of {model!r} is assigned to {name!r}; `edgewright control devices` lists what is.")
 
     def assignment(self, name: str) -> Assignment:
-        """What the device shall run; what was taken back is not in it."""
+        """What a device that asks shall run."""
         with self._transaction() as connection:
             connection.execute(update(DEVICES).where(DEVICES.c.device == name).values(seen_at=self._clock.now()))
+        return self.assignment_of(name)
+
+    def assignment_of(self, name: str) -> Assignment:
+        """What a device shall run; what was taken back is not in it."""
+        with self._transaction() as connection:
             rows = connection.execute(
                 select(ASSIGNMENTS).where(ASSIGNMENTS.c.device == name, ASSIGNMENTS.c.is_aborted.is_(False))
             ).all()

@@ -23,10 +23,10 @@ class ServerClock(SystemClock):
 class Control:
     """A control plane that listens on a free port, in a thread of this process."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, repository="http://127.0.0.1:1/repository"):
         self.clock = ServerClock()
         self.store = Store(folder, self.clock)
-        app = make_app(self.store, self.clock, "http://127.0.0.1:1/repository")
+        app = make_app(self.store, self.clock, repository)
         self._server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical", lifespan="off"))
         self._thread = threading.Thread(target=self._server.run)
         self._thread.start()

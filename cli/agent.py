@@ -1,0 +1,118 @@
+"""`edgewright agent`: what runs on a device, from the first enrolment to every later update."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..core.canonical import dumps
+from ..core.errors import UsageError
+
+if TYPE_CHECKING:
+    from ..fleet.agent.agent import Agent
+
+
+@click.command()
+@click.option("--data", "folder", required=True, type=click.Path(path_type=Path), help="The device's data folder.")
+@click.option("--server", help="Address of the control plane; needed once.")
+@click.option("--token", help="One-time token of `edgewright control token`; needed once.")
+@click.option("--repo", "repository", help="Take artifacts from here: an http(s) address, a folder, a .tar file.")
+@click.option("--root", type=click.Path(path_type=Path), help="The repository's root.json; needed once, without a server.")
+@click.option("--model", "models", multiple=True, help="Without a server: follow the newest of this model; can be given again.")
+@click.option("--profile", "profiles", multiple=True, help="Take artifacts of these device profiles only.")
+@click.option("--offline", is_flag=True, help="Ask no server: go on with what was assigned, from --repo.")
+@click.option("--canary", is_flag=True, help="Take artifacts too that only the canary role signed.")
+@click.option("--ca", "ca_file", type=click.Path(path_type=Path), help="PEM file of the authorities to trust for https.")
+@click.option("--socket", "sockets", multiple=True, metavar="MODEL=PATH|PORT", help="Where a model is served; run/MODEL.sock.")
+@click.option("--poll", "poll_s", type=click.FloatRange(0.1), default=300.0, show_default=True, help="Seconds between polls.")
+@click.option(
+    "--trial", "trial_s", type=click.FloatRange(0.0), default=300.0, show_default=True,
+    help="Seconds that a new version serves before it is committed.",
+)  # fmt: skip
+@click.option("--once", is_flag=True, help="Poll once, carry out what is due, tell what runs, and end.")
+@click.option("--json", "as_json", is_flag=True, help="With --once: print what runs as one JSON object.")
+@click.option("--verbose", is_flag=True, help="Log every transition.")
+def agent(
+    folder: Path,
+    server: str | None,
+    token: str | None,
+    repository: str | None,
+    root: Path | None,
+    models: tuple[str, ...],
+    profiles: tuple[str, ...],
+    offline: bool,
+    canary: bool,
+    ca_file: Path | None,
+    sockets: tuple[str, ...],
+    poll_s: float,
+    trial_s: float,
+    once: bool,
+    as_json: bool,
+    verbose: bool,
+) -> None:
+    """Run this device: download, verify, switch, serve, roll back, report. SIGTERM and Ctrl-C end it; the data folder has all.
+
+    \b
+    Example: edgewright agent --server https://control.example.org --token ... --data /var/lib/edgewright
+    Example: edgewright agent --repo /media/usb/repo.tar --root root.json --model digits --data /var/lib/edgewright
+    """
+    from ..fleet.agent.agent import Rhythm
+    from ..fleet.agent.assembly import Setup, assembled
+    from ..fleet.agent.health import Policy
+
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    if as_json and not once:
+        raise UsageError("--json prints what runs at the end of --once; give both, or look at the logs.")
+    if token is not None and server is None:
+        raise UsageError("--token is for a server; give --server with it.")
+    if offline and repository is None:
+        raise UsageError("--offline needs a place to take artifacts from; give --repo with a folder or a .tar file.")
+    setup = Setup(
+        folder=folder,
+        server=server,
+        token=token,
+        repository=repository,
+        root=root,
+        models=models,
+        profiles=profiles,
+        is_offline=offline,
+        is_canary=canary,
+        ca_file=ca_file,
+        places=dict(_place(item) for item in sockets),
+        rhythm=Rhythm(poll_s=poll_s, first_s=min(10.0, poll_s)),
+        policy=Policy(trial_s=trial_s),
+    )
+    with assembled(setup) as found:
+        if not once:
+            found.run()
+            return
+        found.run_once()
+        rows = _rows(found)
+    if as_json:
+        click.echo(dumps({"models": rows}))
+        return
+    for row in rows:
+        version = "nothing" if row["running"] is None else f"version {row['version']} ({row['running'][:12]})"
+        click.echo(f"{row['model']}: runs {version}{'' if not row['why'] else '; ' + row['why']}")
+
+
+def _rows(found: Agent) -> list[dict[str, Any]]:
+    return [
+        {
+            "model": name,
+            "running": found.ran.get(name),
+            "version": None if model.current is None else model.current.version,
+            "why": found.remark(name),
+        }
+        for name, model in sorted(found.models.items())
+    ]
+
+
+def _place(text: str) -> tuple[str, Path | int]:
+    model, sign, place = text.partition("=")
+    if not (model and sign and place):
+        raise UsageError(f"--socket {text!r} is not MODEL=PATH or MODEL=PORT.")
+    return model, int(place) if place.isdecimal() else Path(place).absolute()

@@ -1,0 +1,130 @@
+"""Puts the agent together for a real device: disk, repository, server, workers, from what the user asked for.
+
+A device is one of two kinds. An enrolled one has a server that assigns, and hears of the repository from it. One without a
+server follows the newest version of the models that it was told, in a repository that it was told. Either can take its
+artifacts from a folder or a tar file instead of the network; an enrolled device that is offline then asks nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ...core.clock import Clock, SystemClock
+from ...core.errors import AgentError, StoreError, UsageError
+from ..disk import Disk, RealDisk, ensure_folder, write_durable
+from ..http import Http
+from ..serve.supervisor import Settings, Supervisor
+from ..trust.source import RepositorySource, origin_at
+from .agent import Agent, Rhythm
+from .device import this_device
+from .effects import Tools
+from .enrol import FIRST_ROOT, enrol, first_root
+from .health import Policy
+from .identity import Identity, load_identity, load_key
+from .lock import only_agent
+from .ports import Server
+from .reporter import Reporter, next_boot
+from .server import ControlServer, NoServer
+
+ALONE = "alone"  # the device's name in reports that nobody gets
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What the user asked for. `repository` is an http(s) address, a folder or a .tar; `places` are public sockets by model."""
+
+    folder: Path
+    server: str | None = None
+    token: str | None = None
+    repository: str | None = None
+    root: Path | None = None
+    models: tuple[str, ...] = ()
+    profiles: tuple[str, ...] = ()
+    is_offline: bool = False
+    is_canary: bool = False
+    ca_file: Path | None = None
+    places: Mapping[str, Path | int] = field(default_factory=dict)
+    rhythm: Rhythm = field(default_factory=Rhythm)
+    policy: Policy = field(default_factory=Policy)
+
+
+@contextmanager
+def assembled(setup: Setup) -> Iterator[Agent]:
+    """The agent of `setup.folder`, which nobody else may use meanwhile; its workers have ended when the block has.
+
+    Enrols first where a token is given and the device never did. Raises AgentError, UsageError, NetworkError,
+    VerificationError, ProtocolError or StoreError.
+    """
+    with only_agent(setup.folder):
+        clock = SystemClock()
+        disk, http = RealDisk(setup.folder), Http(clock, ca_file=setup.ca_file)
+        identity = _identity(setup, disk, http)
+        server = _server(setup, disk, http, identity)
+        source = _source(setup, disk, http, clock, identity)
+        supervisor = Supervisor(setup.folder / "run", Settings(places=setup.places))
+        try:
+            name = ALONE if identity is None else identity.device
+            reporter = Reporter(name, next_boot(disk), server, clock)
+            tools = Tools(disk, source, supervisor, clock, reporter, setup.policy)
+            yield Agent(tools, server, this_device(setup.profiles), setup.rhythm)
+        finally:
+            supervisor.close()
+
+
+def _identity(setup: Setup, disk: Disk, http: Http) -> Identity | None:
+    """What the device enrolled as, now or before; None for one without a server."""
+    identity = load_identity(disk)
+    if identity is None and setup.server is not None:
+        if setup.token is None:
+            raise AgentError(
+                f"the device in {setup.folder} is not enrolled at {setup.server}; give --token, as `edgewright control token` "
+                "prints it."
+            )
+        return enrol(disk, http, setup.server, setup.token)
+    if identity is not None and setup.server is not None and setup.server.rstrip("/") != identity.server:
+        raise AgentError(
+            f"the device in {setup.folder} is enrolled at {identity.server}, not at {setup.server}; leave --server away, or "
+            "choose another --data folder."
+        )
+    return identity
+
+
+def _server(setup: Setup, disk: Disk, http: Http, identity: Identity | None) -> Server:
+    if identity is None:
+        if not setup.models:
+            raise UsageError("a device without a server needs to know what to run; give --model NAME, or --server and --token.")
+        return NoServer(disk, setup.models)
+    key = load_key(disk)
+    if key is None:
+        raise AgentError(f"{setup.folder} has an identity and no key.pem; restore it, or enrol anew in another folder.")
+    server = ControlServer(disk, http, identity, key)
+    if not setup.is_offline:
+        return server
+    known = server.known_assignment().models
+    return NoServer(disk, setup.models or tuple(known), known)
+
+
+def _source(setup: Setup, disk: Disk, http: Http, clock: Clock, identity: Identity | None) -> RepositorySource:
+    place = setup.repository or (None if identity is None else identity.repository)
+    if place is None:
+        raise UsageError("say where artifacts come from: --repo with an address, a folder or a .tar file.")
+    if "://" in place and not place.startswith(("http://", "https://")):
+        raise UsageError(f"--repo {place} is of a kind that is not known; give an http(s) address, a folder or a .tar file.")
+    return RepositorySource(disk, origin_at(place, http), clock, _root(setup, disk), is_canary=setup.is_canary)
+
+
+def _root(setup: Setup, disk: Disk) -> bytes | None:
+    """The root that came with the device: from its enrolment, or from the file that the user names the first time."""
+    kept = first_root(disk)
+    if kept is not None or setup.root is None:
+        return kept
+    try:
+        data = setup.root.read_bytes()
+    except OSError as error:
+        raise StoreError(f"cannot read the root {setup.root}: {error.strerror}; give the repository's root.json.") from error
+    ensure_folder(disk, "trust")
+    write_durable(disk, FIRST_ROOT, data)
+    return data

@@ -1,0 +1,161 @@
+"""The whole chain with real parts: sign, publish, enrol, download, verify, switch, serve, report; network, folder and tar."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import json
+import tarfile
+import threading
+
+import pytest
+from click.testing import CliRunner
+from edgewright.cli.main import group
+from edgewright.core.clock import SystemClock
+from edgewright.core.errors import AgentError, EdgewrightError, UsageError, VerificationError
+from edgewright.fleet.control.store import Store
+from edgewright.fleet.protocol.assignment import Wanted
+
+from tests.fleet.control.conftest import Control
+from tests.fleet.tiny_artifact import write_tiny
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *given):
+        pass
+
+
+def edgewright(*arguments):
+    """Run a command in this process; its output, or the error that it raises."""
+    result = CliRunner().invoke(group, [str(item) for item in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def agent(*arguments):
+    """What the device runs after one poll."""
+    told = json.loads(edgewright("agent", "--once", "--json", "--trial", "0", *arguments))
+    return {row["model"]: row["version"] for row in told["models"] if row["running"] is not None}
+
+
+@pytest.fixture
+def repository(tmp_path):
+    edgewright("repo", "init", tmp_path / "repo")
+    edgewright("publish", write_tiny(tmp_path / "one.ewa"), "--repo", tmp_path / "repo")
+    return tmp_path / "repo"
+
+
+@pytest.fixture
+def served(repository):
+    handler = functools.partial(QuietHandler, directory=str(repository))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def root_of(repository):
+    return repository / "metadata" / "1.root.json"
+
+
+def test_an_enrolled_device_follows_what_is_published(tmp_path, repository, served):
+    control = Control(tmp_path / "control", served)
+    try:
+        token = edgewright("control", "token", "--data", tmp_path / "control", "--root", root_of(repository)).strip()
+        data = ("--data", tmp_path / "device")
+        assert agent(*data, "--server", control.url, "--token", token) == {}
+        (known,) = control.store.devices()
+        edgewright("control", "assign", known["device"], "tiny", "--follow", "--data", tmp_path / "control")
+        assert agent(*data) == {"tiny": 1}
+        edgewright("publish", write_tiny(tmp_path / "two.ewa", 2.0), "--repo", repository)
+        assert agent(*data) == {"tiny": 2}
+        told = json.loads(edgewright("control", "devices", "--data", tmp_path / "control", "--json"))
+        said = told["devices"][0]["models"]["tiny"]["said"]
+        listed = json.loads(edgewright("repo", "status", repository, "--json"))
+        assert said["running"] in json.dumps(listed)
+        # A version that does not answer its own test vectors is never committed, and not tried again.
+        edgewright("publish", write_tiny(tmp_path / "bad.ewa", 3.0, wrong=True), "--repo", repository)
+        assert agent(*data) == {"tiny": 2}
+        assert agent(*data) == {"tiny": 2}
+        (known,) = control.store.devices()
+        assert known["models"]["tiny"]["said"]["running"] == said["running"]
+    finally:
+        control.close()
+
+
+def test_a_device_without_a_server_takes_a_folder_and_a_tar(tmp_path, repository):
+    data = ("--data", tmp_path / "device", "--model", "tiny")
+    assert agent(*data, "--repo", repository, "--root", root_of(repository)) == {"tiny": 1}
+    edgewright("publish", write_tiny(tmp_path / "two.ewa", 2.0), "--repo", repository)
+    with tarfile.open(tmp_path / "stick.tar", "w") as tar:
+        tar.add(repository, "repo")
+    assert agent(*data, "--repo", tmp_path / "stick.tar") == {"tiny": 2}
+    # Without the stick it serves what it has.
+    (tmp_path / "stick.tar").unlink()
+    assert agent(*data, "--repo", tmp_path / "stick.tar") == {"tiny": 2}
+
+
+def test_another_root_is_not_believed(tmp_path, repository):
+    edgewright("repo", "init", tmp_path / "other")
+    data = ("--data", tmp_path / "device", "--model", "tiny", "--repo", repository)
+    assert agent(*data, "--root", root_of(tmp_path / "other")) == {}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "sentence"),
+    [
+        (("--once",), UsageError, "needs to know what to run"),
+        (("--model", "m"), UsageError, "say where artifacts come from"),
+        (("--model", "m", "--repo", "ftp://x"), UsageError, "of a kind that is not known"),
+        (("--model", "m", "--repo", "nowhere"), VerificationError, "root"),
+        (("--server", "http://127.0.0.1:1"), AgentError, "is not enrolled"),
+        (("--token", "t"), UsageError, "--token is for a server"),
+        (("--offline",), UsageError, "--offline needs a place"),
+        (("--json",), UsageError, "--json prints what runs at the end of --once"),
+        (("--model", "m", "--repo", "x", "--socket", "m"), UsageError, "is not MODEL=PATH"),
+        (("--model", "m", "--repo", "x", "--root", "missing.json"), EdgewrightError, "cannot read the root"),
+    ],
+)
+def test_what_cannot_be_run_is_one_sentence(tmp_path, arguments, error, sentence):
+    with pytest.raises(error, match=sentence):
+        edgewright("agent", "--data", tmp_path / "device", *arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("assign", "nobody", "m", "--follow"), "no device is called 'nobody'"),
+        (("assign", "nobody", "m"), "say what shall run"),
+        (("assign", "nobody", "m", "--sha256", "12"), "is no SHA-256"),
+        (("revoke", "nobody"), "no device is called 'nobody'"),
+        (("abort", "nobody", "m"), "nothing of 'm' is assigned"),
+        (("token", "--root", "missing.json"), "cannot read the root"),
+        (("serve", "--repository", "here"), "is no address"),
+        (("serve", "--repository", "http://x", "--tls-cert", __file__), "belong together"),
+    ],
+)
+def test_what_the_control_plane_cannot_do_is_one_sentence(tmp_path, arguments, sentence):
+    with pytest.raises(EdgewrightError, match=sentence):
+        edgewright("control", *arguments, "--data", tmp_path / "control")
+
+
+def test_an_aborted_assignment_is_listed_so(tmp_path):
+    store = Store(tmp_path / "control", SystemClock())
+    name = _enrolled(store)
+    store.assign(name, Wanted("m"))
+    store.close()
+    edgewright("control", "abort", name, "m", "--data", tmp_path / "control")
+    assert "wanted newest (taken back)" in edgewright("control", "devices", "--data", tmp_path / "control")
+    edgewright("control", "revoke", name, "--data", tmp_path / "control")
+    assert "revoked" in edgewright("control", "devices", "--data", tmp_path / "control")
+
+
+def _enrolled(store):
+    from edgewright.fleet.protocol.enrolment import Enrolment
+
+    return store.enrol(Enrolment(store.make_token(60.0), bytes(32)))
