@@ -244,7 +244,7 @@ class SimulatedDisk:
         if op.kind in ("create", "rename"):
             folder, name = op.entries[-1]
             self._nodes[folder].entries[name] = op.inode
-        if op.kind in ("write", "truncate"):
+        if op.kind == "truncate" or op.data:
             data = self._nodes[op.inode].data
             if len(data) < op.offset:
                 data.extend(bytes(op.offset - len(data)))
