@@ -27,7 +27,7 @@ from ...core.clock import Clock
 from ...core.errors import NetworkError, VerificationError
 from ..disk import Disk, ensure_folder, write_durable
 from .origin import Origin
-from .trusted_time import ISSUED, TrustedTime
+from .trusted_time import PERIOD, TrustedTime
 
 ROOT, TIMESTAMP, SNAPSHOT, TARGETS = "root", "timestamp", "snapshot", "targets"
 FOLDER = "trust"
@@ -91,8 +91,7 @@ class TrustClient:
             self._load_snapshot(trusted)
             self._load_targets(trusted, TARGETS, ROOT)
         self._set = trusted
-        issued = trusted.timestamp.unrecognized_fields.get(ISSUED)
-        self._time.proved(now, issued, _first_expiry(trusted), _online_keys(trusted))
+        self._time.proved(now, _issued(trusted), _first_expiry(trusted), _online_keys(trusted))
 
     def find(self, name: str) -> TargetFile | None:
         """The target of that name in the most trusted role that may sign it (5.6.7), or None; None before a refresh.
@@ -245,6 +244,13 @@ def _least(told: int | None, bound: int) -> int:
 def _first_expiry(trusted: TrustedMetadataSet) -> float:
     parts: tuple[Signed, ...] = (trusted.root, trusted.timestamp, trusted.snapshot, trusted.targets)
     return min(part.expires.timestamp() for part in parts)
+
+
+def _issued(trusted: TrustedMetadataSet) -> float:
+    """When the timestamp was signed: its expiry less the period that it was signed for; 0 where it tells no period."""
+    days = trusted.timestamp.unrecognized_fields.get(PERIOD)
+    is_told = isinstance(days, int) and not isinstance(days, bool) and days > 0
+    return trusted.timestamp.expires.timestamp() - days * 86400.0 if is_told else 0.0
 
 
 def _online_keys(trusted: TrustedMetadataSet) -> list[str]:

@@ -16,7 +16,7 @@ from ...core.clock import Clock
 from ...core.errors import ArtifactError
 from ..disk import Disk, write_durable
 
-ISSUED = "x-edgewright-issued"  # in a timestamp: whole seconds since 1970 at which it was signed
+PERIOD = "x-edgewright-expiry-days"  # what the publisher writes into each role: for how many days it signed it
 _WRITE_AFTER_S = 3600.0  # a floor that rose by less is not worth a write to flash
 
 
@@ -39,13 +39,12 @@ class TrustedTime:
             return now
         return max(now, self._floor + self._clock.monotonic() - self._learned_at)
 
-    def proved(self, verified_at: float, issued: object, expires: float, keys: list[str]) -> None:
+    def proved(self, verified_at: float, issued: float, expires: float, keys: list[str]) -> None:
         """Learn from an update that was verified at `verified_at`, of which the first part expires at `expires`.
 
-        `issued` is what its timestamp says, of any kind. Raises StoreError.
+        `issued` is when its timestamp was signed, as far as that can be told, else 0. Raises StoreError.
         """
-        said = float(issued) if isinstance(issued, int) and not isinstance(issued, bool) and 0 < issued <= expires else 0.0
-        floor = max(verified_at, said)
+        floor = max(verified_at, issued if issued <= expires else 0.0)
         has_other_keys = keys != self._keys
         self._floor, self._keys, self._learned_at = floor, keys, self._clock.monotonic()
         if has_other_keys or floor >= self._written + _WRITE_AFTER_S:
