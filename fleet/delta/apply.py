@@ -1,4 +1,4 @@
-"""Applying a patch on the device: standard library only, a few MiB whatever the sizes, and no byte is good before the digest says so.
+"""Applying a patch on the device: standard library only, a few MiB whatever the sizes, no byte good before the digest says so.
 
 The rules, in order:
 1. The header is one, its sizes are an artifact's, and the old file is the one that it names: size, then SHA-256.
@@ -38,11 +38,12 @@ from .lanes import add, add_nibbles, join_nibbles, join_planes
 from .streams import Lane, Stream
 
 CHUNK_BYTES: Final = 1 << 14
+_KINDS: Final = {INSERT, COPY, *LANE_KINDS}
 _HASH_BYTES: Final = 1 << 16
 
 
 def apply_delta(old: Source, patch: Source, write: Callable[[bytes], object]) -> Header:
-    """Call `write` with the pieces of the new file in order; the header tells its SHA-256, which was compared with what was written.
+    """Call `write` with the pieces of the new file in order; the header tells its SHA-256, which they turned out to have.
 
     Never more than the header's `new_size` bytes are written. Raises VerificationError when patch or old file are not what
     they have to be, StoreError from the disk. The caller compares `new_sha256` with the digest that its signers gave.
@@ -107,7 +108,7 @@ class _Operations:
             if not self._left:
                 return
             length, kind = divmod(read_number(self._control.byte), 8)
-            if not 0 < length <= self._left or (kind != INSERT and kind != COPY and kind not in LANE_KINDS):
+            if not 0 < length <= self._left or kind not in _KINDS:
                 raise broken("an operation is unknown or of a length that it cannot have")
             if kind != INSERT:
                 folded = read_number(self._control.byte)
@@ -136,7 +137,13 @@ class _Operations:
         item = LANE_KINDS[kind]
         if length % item:
             raise broken("an operation on items has a length that is no multiple of theirs")
-        return add(old, join_planes([self._lane(item, plane).read(length // item) for plane in range(item)]), item)
+        return add(old, join_planes([self._plane(item, plane, length // item) for plane in range(item)]), item)
+
+    def _plane(self, item: int, plane: int, count: int) -> bytes:
+        """A byte of each of `count` items; a higher plane that the section leaves out is zero."""
+        if plane and (item, plane) not in self._lanes:
+            return bytes(count)
+        return self._lane(item, plane).read(count)
 
     def _lane(self, kind: int, plane: int) -> Lane:
         lane = self._lanes.get((kind, plane))

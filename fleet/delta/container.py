@@ -4,7 +4,8 @@
     header   = "EWDELTA" version codec old_size new_size old_sha256 new_sha256        (89 bytes, integers little-endian)
     section  = u16 length of its head, head, then the packed streams in the order in which the head tells of them
     head     = varint bytes that it produces, packed control, packed insert, varint lanes, lane*
-    lane     = u8 kind (0: nibbles, 1, 2, 4, 8: bytes of an item), u8 plane, varint stages, stage*
+    lane     = u8 kind (0: nibbles, 1, 2, 4, 8: bytes of an item), u8 plane (left out where all zero, but for plane 0),
+               varint stages, stage*
     stage    = u8 bits (1, 2, 4 or 8), alphabet of 2**bits - 1 bytes (none for 8), packed
     packed   = u8 coder (0 stored, 1 raw deflate, 2 raw LZMA followed by its u8 property lc + 9 * (lp + 5 * pb)), varint bytes
 
@@ -31,7 +32,7 @@ MAGIC: Final = b"EWDELTA\x01"
 MAX_HEAD_BYTES: Final = 4096
 MAX_STREAMS: Final = 32
 MAX_STAGES: Final = 5
-MAX_OPERATIONS: Final = 1 << 20
+MAX_OPERATIONS: Final = 1 << 18
 LANE_DICTIONARY_BYTES: Final = 1 << 16
 WIDE_DICTIONARY_BYTES: Final = 1 << 20
 

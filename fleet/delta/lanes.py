@@ -1,7 +1,7 @@
 """Arithmetic on many small integers at once, as one large Python integer: fast without numpy, exact on any device.
 
-A chunk of bytes is read as one little-endian integer. Additions stay inside their lanes when the top bits are added apart, without
-carry (SIMD within a register; H. S. Warren, Hacker's Delight, 2nd edition, section 2-18).
+A chunk of bytes is read as one little-endian integer. Additions stay inside their lanes when the top bits are added apart,
+without carry (SIMD within a register; H. S. Warren, Hacker's Delight, 2nd edition, section 2-18).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def join_nibbles(symbols: bytes) -> bytes:
 
 
 def join_planes(planes: Sequence[bytes]) -> bytes:
-    """Differences from their byte planes: signed items in zigzag form (0, -1, 1, -2...), lowest byte first, back to two's complement."""
+    """Differences from their byte planes, lowest byte first: zigzag items (0, -1, 1, -2...) back to two's complement."""
     item = len(planes)
     mixed = bytearray(item * len(planes[0]))
     for place, plane in enumerate(planes):

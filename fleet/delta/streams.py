@@ -1,8 +1,8 @@
 """Unpacking the streams of a section piece by piece: what a patch claims never decides how much memory is used.
 
-A stream gives exactly the bytes that it is asked for or raises VerificationError. A lane gives symbols (bytes) from a chain of stages: a
-stage packs the few commonest symbols into 1, 2 or 4 bits and passes the rest on, so that a static Huffman code over its
-bytes comes within some percent of the entropy.
+A stream gives exactly the bytes that it is asked for or raises VerificationError. A lane gives symbols (bytes) from a chain of
+stages: a stage packs the few commonest symbols into 1, 2 or 4 bits and passes the rest on, so that a static Huffman code over
+its bytes comes within some percent of the entropy.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ class Stream:
     def _more(self) -> bytes:
         if self._decoder is None:
             self._decoder = _decoder(self._packed, self._dictionary)
-        wanted = _INPUT_BYTES if self._decoder.wants_input else 0
-        data = self._patch.read(self._at, min(wanted, self._end - self._at))
+        wants = self._decoder.wants_input
+        data = self._patch.read(self._at, min(_INPUT_BYTES, self._end - self._at)) if wants else b""
         self._at += len(data)
         try:
             out = self._decoder.unpack(data)
         except (zlib.error, lzma.LZMAError) as error:
             raise broken("a stream cannot be unpacked") from error
-        if not data and not out:
+        if wants and not data and not out:
             raise broken("a stream ends too early")
         return out
 
@@ -76,7 +76,7 @@ class _Deflate:
 
     @property
     def wants_input(self) -> bool:
-        return not self._inflate.unconsumed_tail and not self._is_full
+        return self._inflate.eof or not (self._inflate.unconsumed_tail or self._is_full)
 
     def unpack(self, data: bytes) -> bytes:
         if self._inflate.eof:
@@ -92,7 +92,7 @@ class _Lzma:
 
     @property
     def wants_input(self) -> bool:
-        return self._lzma.needs_input
+        return self._lzma.needs_input or self._lzma.eof
 
     def unpack(self, data: bytes) -> bytes:
         return b"" if self._lzma.eof else self._lzma.decompress(data, _OUTPUT_BYTES)
