@@ -98,6 +98,7 @@ def withdraw(repository: Repository, keyring: Keyring, names: Sequence[str]) -> 
 
     Raises UsageError for a name that is not there; otherwise as `publish`.
     """
+    keyring.check_outside(repository.folder)
     with repository.locked():
         draft = Draft(repository, repository.load())
         shelf = {item.name: item for item in listed(draft.chain)}

@@ -89,6 +89,7 @@ def refresh(repository: Repository, keyring: Keyring, roles: Collection[str] = (
     Needs the online keys only, unless `roles` asks for root or targets. Raises UsageError when keys are missing or when
     root or targets expired and are not asked for.
     """
+    keyring.check_outside(repository.folder)
     with repository.locked():
         chain = repository.load()
         draft = Draft(repository, chain)

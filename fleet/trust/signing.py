@@ -47,6 +47,7 @@ class Draft:
         self.targets: dict[str, Targets] = {role: _copy(metadata) for role, metadata in chain.targets.items()}
         self.renewed: set[str] = set() if chain.timestamp is not None else {Timestamp.type}
         self.files: dict[str, bytes] = {}
+        self._early: dict[Path, bytes] = {}
 
     def delegator(self, role: str) -> Root | Targets:
         """Who says which keys sign for the role."""
@@ -71,11 +72,10 @@ class Draft:
         refuses: the repository is then as it was.
         """
         self._check_expiry()
-        finals = self._finals(keyring)
-        early = {self.repository.target_path(name, digest(data)): data for name, data in self.files.items()}
-        early |= self._signed_early
+        finals = self._sign(keyring)
+        targets = {self.repository.target_path(name, digest(data)): data for name, data in self.files.items()}
         _remove_cut_off(self.repository)
-        _write(early, finals)
+        _write({**targets, **self._early}, finals)
 
     def _check_expiry(self) -> None:
         now = self.repository.now()
@@ -87,9 +87,8 @@ class Draft:
                     f"anew with `edgewright repo refresh {self.repository.folder}{how}`."
                 )
 
-    def _finals(self, keyring: Keyring) -> list[tuple[Path, bytes]]:
-        """Sign all; what has to be written last, in order. The rest is left in `_signed_early`."""
-        self._signed_early: dict[Path, bytes] = {}
+    def _sign(self, keyring: Keyring) -> list[tuple[Path, bytes]]:
+        """Sign all; what has to be written last, in order. The rest is left in `_early`."""
         sealed: dict[str, Metadata[Any]] = {}
         # The delegator of `canary` is `targets`, so that one is at hand unsigned: its keys count, not its signature.
         for role in (TARGETS, CANARY):
@@ -143,7 +142,7 @@ class Draft:
 
     def _keep(self, role: str, metadata: Metadata[Any]) -> MetaFile:
         path, data = self._file(role, metadata)
-        self._signed_early[path] = data
+        self._early[path] = data
         return _meta(metadata.signed.version, data)
 
     def _file(self, role: str, metadata: Metadata[Any]) -> tuple[Path, bytes]:

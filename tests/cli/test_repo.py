@@ -134,8 +134,6 @@ def test_refusals(edge: Edge, made: Path, tmp_path: Path) -> None:
     edge("repo", "status", made).refused("E-VERIFY", "timestamp", "restore")
 
 
-@pytest.mark.parametrize(
-    "command", [["publish"], *(["repo", name] for name in ("init", "rotate", "refresh", "status", "withdraw"))]
-)
+@pytest.mark.parametrize("command", ["publish", "repo init", "repo rotate", "repo refresh", "repo status", "repo withdraw"])
 def test_help_has_an_example(edge: Edge, command: str) -> None:
     assert f"Example: edgewright {command} " in edge(*command.split(), "--help").out
