@@ -32,8 +32,9 @@ class _Requests:
         self.seconds: list[float] = []
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        body, json_bytes = write_request(inputs)
-        head = Head("POST", self._target, {JSON_BYTES: str(json_bytes)}, len(body), True, False)
+        pieces = write_request(inputs)
+        body = b"".join(pieces)
+        head = Head("POST", self._target, {JSON_BYTES: str(len(pieces[0]))}, len(body), True, False)
         start = time.perf_counter()
         response = self._service.handle(head, memoryview(body))
         self.seconds.append(time.perf_counter() - start)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ...core.errors import NetworkError, ProtocolError
 from . import tensors
-from .connection import JSON_BYTES
+from .connection import JSON_BYTES, send_pieces
 from .refusal import Refusal
 
 MAX_ANSWER_BYTES = 256 << 20
@@ -23,9 +23,10 @@ _END_OF_HEAD = b"\r\n\r\n"
 _PIECE = 64 << 10
 
 
-def write_request(inputs: Mapping[str, NDArray[Any]]) -> tuple[bytes, int]:
-    """Body of a binary request for all outputs in binary, and how many bytes of it are JSON."""
-    listed, pieces = [], []
+def write_request(inputs: Mapping[str, NDArray[Any]]) -> list[bytes | memoryview]:
+    """Body of a binary request for all outputs in binary, in pieces; the first is all of its JSON."""
+    listed: list[dict[str, Any]] = []
+    pieces: list[bytes | memoryview] = []
     for name, array in inputs.items():
         data = tensors.to_bytes(array)
         datatype = tensors.datatype_in(array)
@@ -33,7 +34,7 @@ def write_request(inputs: Mapping[str, NDArray[Any]]) -> tuple[bytes, int]:
         listed.append({"name": name, "datatype": datatype, "shape": shape, "parameters": {"binary_data_size": len(data)}})
         pieces.append(data)
     text = json.dumps({"inputs": listed, "parameters": {"binary_data_output": True}}, separators=(",", ":")).encode()
-    return b"".join((text, *pieces)), len(text)
+    return [text, *pieces]
 
 
 def read_answer(body: bytes, json_bytes: int | None) -> dict[str, NDArray[Any]]:
@@ -70,24 +71,28 @@ class Client:
 
     def infer(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """All outputs; raises NetworkError when no answer comes, ProtocolError when the server refuses, with its sentence."""
-        body, json_bytes = write_request({name: np.asarray(array) for name, array in inputs.items()})
-        _, fields, data = self.ask("POST", self._target, body, {JSON_BYTES: str(json_bytes)})
+        pieces = write_request({name: np.asarray(array) for name, array in inputs.items()})
+        _, fields, data = self.ask("POST", self._target, pieces, {JSON_BYTES: str(len(pieces[0]))})
         told = fields.get(JSON_BYTES)
         return read_answer(data, None if told is None else int(told))
 
     def ask(
-        self, method: str, target: str, body: bytes | None = None, fields: Mapping[str, str] | None = None
+        self,
+        method: str,
+        target: str,
+        body: Sequence[bytes | memoryview] | None = None,
+        fields: Mapping[str, str] | None = None,
     ) -> tuple[int, dict[str, str], bytes]:
-        """Status, header fields in lower case, and body of any request; raises NetworkError."""
+        """Status, header fields in lower case, and body of any request with a body in pieces; raises NetworkError."""
         lines = [f"{method} {target} HTTP/1.1", "Host: localhost"]
         if body is not None:
-            lines.append(f"Content-Length: {len(body)}")
+            lines.append(f"Content-Length: {sum(map(len, body))}")
         lines += [f"{name}: {value}" for name, value in (fields or {}).items()]
         head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
         try:
             if self._sock is None:
                 self._sock = self._connect()
-            self._sock.sendall(head + (body or b""))
+            send_pieces(self._sock, (head, *(body or ())))
             return self._answer(self._sock)
         except (OSError, ValueError, EOFError) as error:
             self.close()

@@ -182,16 +182,7 @@ class Connection:
     def _send(self, answer: Response, keeps: bool) -> None:
         length = sum(map(len, answer.pieces))
         head = response(answer.status, answer.kind, length, answer.json_bytes, keeps)
-        if length <= _PIECE:
-            self._sock.sendall(b"".join((head, *answer.pieces)))
-            return
-        left = [memoryview(piece) for piece in (head, *answer.pieces)]
-        while left:
-            sent = self._sock.sendmsg(left)
-            while left and sent >= len(left[0]):
-                sent -= len(left.pop(0))
-            if left:
-                left[0] = left[0][sent:]
+        send_pieces(self._sock, (head, *answer.pieces))
 
     def _linger(self) -> None:
         """Take what a refused client still sends, within bounds: closing at once would take the answer from it again."""
@@ -202,6 +193,20 @@ class Connection:
             if not piece:
                 return
             taken += len(piece)
+
+
+def send_pieces(sock: socket.socket, pieces: Sequence[bytes | memoryview]) -> None:
+    """Send all, without putting large pieces together first; raises OSError."""
+    if sum(map(len, pieces)) <= _PIECE:
+        sock.sendall(b"".join(pieces))
+        return
+    left = [memoryview(piece) for piece in pieces]
+    while left:
+        sent = sock.sendmsg(left)
+        while left and sent >= len(left[0]):
+            sent -= len(left.pop(0))
+        if left:
+            left[0] = left[0][sent:]
 
 
 def _check_time(deadline: float) -> None:

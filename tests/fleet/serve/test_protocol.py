@@ -44,7 +44,7 @@ def ask(served: tuple[int, LoadedModel]) -> Iterator[Callable[..., tuple[int, di
         def asked(method: str, target: str, body: Any = None, **fields: str) -> tuple[int, dict[str, str], Any]:
             data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
             named = {name.replace("_", "-"): value for name, value in fields.items()}
-            status, found, text = client.ask(method, target, data, named)
+            status, found, text = client.ask(method, target, None if data is None else [data], named)
             told = int(found.get(HEADER.lower(), len(text)))
             return status, found, json.loads(text[:told]) if "json" in found["content-type"] or told < len(text) else text
 
@@ -92,7 +92,7 @@ def test_binary_inputs_and_outputs(ask: Any, served: tuple[int, LoadedModel]) ->
     ):
         text = json.dumps(asked).encode()
         with Client(served[0], "tiny") as client:
-            status, fields, body = client.ask("POST", "/v2/models/tiny/infer", text + raw, {HEADER: str(len(text))})
+            status, fields, body = client.ask("POST", "/v2/models/tiny/infer", [text, raw], {HEADER: str(len(text))})
         json_bytes = int(fields[HEADER.lower()])
         assert status == 200
         assert json.loads(body[:json_bytes])["outputs"][0]["parameters"] == {"binary_data_size": 12}
@@ -105,7 +105,7 @@ def test_binary_inputs_and_outputs(ask: Any, served: tuple[int, LoadedModel]) ->
 def test_a_body_without_json_is_the_only_input(served: tuple[int, LoadedModel]) -> None:
     raw = np.array(X * 2, "<f4").tobytes()
     with Client(served[0], "tiny") as client:
-        status, fields, body = client.ask("POST", "/v2/models/tiny/infer", raw, {HEADER: "0"})
+        status, fields, body = client.ask("POST", "/v2/models/tiny/infer", [raw], {HEADER: "0"})
     assert status == 200
     back = np.frombuffer(body[int(fields[HEADER.lower()]) :], "<f4").reshape(2, 3)
     np.testing.assert_array_equal(back, answer(np.array(X * 2), 0.5))
@@ -171,7 +171,7 @@ def test_metrics_count_requests_samples_and_errors(build: Callable[..., Path]) -
             client.infer({"x": np.zeros((1, 4), np.float32)})
             with pytest.raises(Exception, match="unknown model input"):
                 client.infer({"z": np.zeros((1, 4), np.float32)})
-            assert client.ask("POST", "/v2/models/a%20%22b%22%5Cc/infer", b"{")[0] == 400
+            assert client.ask("POST", "/v2/models/a%20%22b%22%5Cc/infer", [b"{"])[0] == 400
             status, fields, body = client.ask("GET", "/metrics")
         assert server.drain(None, 5.0)
     assert (status, fields["content-type"].split(";")[0]) == (200, "text/plain")

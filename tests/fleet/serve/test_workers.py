@@ -84,7 +84,7 @@ def test_a_generation_is_private_until_it_is_published(supervisor: Supervisor, b
     assert found.confidence_reference == (2, 3, 4, 5, 0)
     with client(supervisor) as asked:
         # Who breaks the protocol says nothing of the model; who asks for another model's inputs does.
-        assert asked.ask("POST", "/v2/models/m/infer", b"{")[0] == 400
+        assert asked.ask("POST", "/v2/models/m/infer", [b"{"])[0] == 400
         with pytest.raises(ProtocolError, match="unknown model input"):
             asked.infer({"z": X})
     found = supervisor.statistics(generation)
