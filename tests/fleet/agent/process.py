@@ -1,11 +1,12 @@
 """An agent in a process of its own, on a real disk, with a simulated outside: `python process.py FOLDER VERSIONS...`.
 
 It publishes the versions given ("good:2", "failing:3") and runs with a short rhythm until it is killed or ended. It prints
-which artifact begins to serve.
+which artifact begins to serve, and each transition of an update.
 """
 
 from __future__ import annotations
 
+import logging
 import random
 import sys
 import time
@@ -51,6 +52,7 @@ class TalkingServing(Serving):
 
 
 def main(folder: Path, versions: list[str]) -> None:
+    logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(message)s")
     repository, server = Repository(), Server()
     for text in versions:
         word, version = text.split(":")
@@ -59,6 +61,7 @@ def main(folder: Path, versions: list[str]) -> None:
         disk, clock = RealDisk(folder), Clock()
         serving = TalkingServing(disk, repository, folder.absolute())
         reporter = Reporter("device-1", next_boot(disk), server, clock)
+        say("begins")
         policy, patience = Policy(trial_s=0.05), Patience(base_s=0.01, look_s=0.01)
         tools = Tools(disk, Source(disk, repository), serving, clock, reporter, policy, patience, random.Random())
         Agent(tools, server, DEVICE, Rhythm(poll_s=0.05, first_s=0.0)).run()
