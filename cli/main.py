@@ -30,6 +30,8 @@ _COMMANDS = {
     "control": ("control", "Enrol devices, assign artifacts, see what runs."),
 }
 
+_EXTRAS = {"agent": "agent", "serve": "agent", "repo": "publish", "publish": "publish", "control": "server"}
+
 
 class _Lazy(click.Group):
     """A group whose commands are imported when they are asked for, so that a device needs only what it runs."""
@@ -94,7 +96,8 @@ def _guarded(given: list[str]) -> int:
         sys.stderr.close()
         return 0
     except ModuleNotFoundError as error:
-        told = f"this command needs {error.name!r}, which is not installed; pip install 'edgewright[compiler]'."
+        extra = _EXTRAS.get(next((item for item in given if item in _COMMANDS), ""), "compiler")
+        told = f"this command needs {error.name!r}, which is not installed; pip install 'edgewright[{extra}]'."
         return _refused(UsageError.code, told, UsageError.exit_code, debug)
     except OSError as error:
         place = f" {error.filename}" if error.filename else ""
