@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -90,7 +91,8 @@ class Client:
         lines += [f"{name}: {value}" for name, value in (fields or {}).items()]
         head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
         try:
-            if self._sock is None:
+            if self._sock is None or _is_closed(self._sock):
+                self.close()
                 self._sock = self._connect()
             send_pieces(self._sock, (head, *(body or ())))
             return self._answer(self._sock)
@@ -142,3 +144,10 @@ class Client:
         if fields.get("connection", "").lower() == "close":
             self.close()
         return int(first[9:12]), fields, bytes(body)
+
+
+def _is_closed(sock: socket.socket) -> bool:
+    """Whether a kept connection has been closed by the server: between two requests there is nothing else to read."""
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))

@@ -45,6 +45,8 @@ def parse(data: bytes) -> Head:
     first = _REQUEST_LINE.fullmatch(lines[0])
     if first is None:
         raise Refusal(400, "the request line is not one of HTTP/1.1.")
+    if first[1] not in (b"GET", b"POST"):
+        raise Refusal(405, "only GET and POST are served.")
     if len(lines) > MAX_FIELDS:
         raise Refusal(431, f"the request has more than {MAX_FIELDS} header fields.")
     fields: dict[str, str] = {}

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import unquote
 
-from ... import __version__
 from ...core.errors import EdgewrightError, RuntimeFailure, unknown
+from ...core.version import VERSION
 from . import metrics, oip
 from .connection import JSON_BYTES, Response, refused
 from .head import Head
@@ -113,7 +113,7 @@ class Service:
         if parts == ("metrics",):
             found = metrics.text(model, self._tally.read()).encode()
         elif parts == ("v2",):
-            found = {"name": "edgewright", "version": __version__, "extensions": ["binary_tensor_data"]}
+            found = {"name": "edgewright", "version": VERSION, "extensions": ["binary_tensor_data"]}
         elif parts == ("v2", "health", "live"):
             found = {"live": True}
         elif parts == ("v2", "health", "ready"):

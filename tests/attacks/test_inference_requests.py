@@ -88,6 +88,8 @@ def send(place: Path, data: bytes) -> bytes:
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
         (b"GET /v2 HTTP/2.0\r\n\r\n", 400),
         (b"GET /v2\r\n\r\n", 400),
+        (b"HEAD /v2 HTTP/1.1\r\n\r\n", 405),
+        (b"CONNECT evil:80 HTTP/1.1\r\n\r\n", 405),
         (b"GET /\xff HTTP/1.1\r\n\r\n", 400),
         (b"GET /v2 HTTP/1.1\r\nHost : x\r\n\r\n", 400),
         (b"GET /v2 HTTP/1.1\r\nA: 1\r\n folded\r\n\r\n", 400),

@@ -5,17 +5,20 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from edgewright.core.errors import NetworkError
 from edgewright.fleet.serve.client import Client
+from edgewright.fleet.serve.connection import Times
 from edgewright.fleet.serve.model import LoadedModel
 from edgewright.fleet.serve.server import Server
 from edgewright.fleet.serve.service import Service
-from edgewright.fleet.serve.sockets import listen_port
+from edgewright.fleet.serve.sockets import listen_port, listen_unix
 from edgewright.fleet.serve.tally import Tally
 from tiny_artifact import answer
 
@@ -226,3 +229,18 @@ def test_a_client_that_waits_for_continue_gets_it(served: tuple[int, LoadedModel
         assert sock.recv(4096) == b"HTTP/1.1 100 Continue\r\n\r\n"
         sock.sendall(body)
         assert b"".join(iter(lambda: sock.recv(4096), b"")).startswith(b"HTTP/1.1 200 OK")
+
+
+def test_a_kept_connection_that_the_server_has_closed_is_opened_anew(build: Callable[..., Path], short: Path) -> None:
+    service = Service(LoadedModel(build(0.5), "tiny"), Tally())
+    server = Server(service.handle, service.bound, Times(idle=0.05))
+    server.listen(listen_unix(short / "s"))
+    with Client(short / "s", "tiny") as client:
+        client.infer({"x": np.zeros((1, 4), np.float32)})
+        first = client._sock
+        time.sleep(0.3)
+        client.infer({"x": np.zeros((1, 4), np.float32)})
+        assert client._sock is not first
+    with Client(short / "nobody", "tiny") as client, pytest.raises(NetworkError, match="is it being served"):
+        client.infer({"x": np.zeros((1, 4), np.float32)})
+    assert server.drain(None, 5.0)
