@@ -5,12 +5,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .core.version import VERSION
+
 if TYPE_CHECKING:
     from .ir.model import Model as Model
     from .ir.pipeline import Pipeline as Pipeline
     from .optimizer.compile import compile as compile
 
-__version__ = "0.1.0"
+__version__ = VERSION
 __all__ = ["Model", "Pipeline", "__version__", "compile"]
 
 _LAZY = {

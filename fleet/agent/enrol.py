@@ -9,9 +9,9 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 
-from ... import __version__
 from ...core.canonical import digest
 from ...core.errors import VerificationError
+from ...core.version import VERSION
 from ..disk import Disk, ensure_folder, write_durable
 from ..http import Http
 from ..protocol.enrolment import Enrolled, Enrolment, Token
@@ -60,7 +60,7 @@ def first_root(disk: Disk) -> bytes | None:
 def facts() -> dict[str, str]:
     """What an operator wants to know of a new device, in words."""
     return {
-        "agent": __version__,
+        "agent": VERSION,
         "arch": platform.machine(),
         "host": platform.node()[:200],
         "kernel": platform.release()[:200],

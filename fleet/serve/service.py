@@ -16,13 +16,14 @@ from urllib.parse import unquote
 
 from ...core.errors import EdgewrightError, RuntimeFailure, unknown
 from ...core.version import VERSION
+from ..protocol.window import ErrorKind
 from . import metrics, oip
 from .connection import JSON_BYTES, Response, refused
 from .head import Head
 from .model import LoadedModel, Runner
 from .observer import Observer
 from .refusal import Mismatch, Refusal
-from .tally import Durations, ErrorKind, Tally
+from .tally import Durations, Tally
 
 _SMALL_BODY = 64 << 10
 
