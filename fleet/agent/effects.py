@@ -217,6 +217,7 @@ class Effects:
             if previous is not None and held is not None and (running is None or running.sha256 != held.sha256):
                 self.run(held, previous)
         except (VerificationError, RuntimeFailure) as error:
+            self._stop_trial()  # what is not healthy does not serve, also where nothing else does
             return Event("failed", str(error))
         self._stop_trial()
         if previous is None and running is not None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import logging
 import secrets
 
 from ...core.artifact_json import Fields
 from ...core.canonical import dumps
 from ...core.clock import Clock
-from ...core.errors import ArtifactError
+from ...core.errors import ArtifactError, StoreError
 from ..disk import Disk, write_durable
 from ..protocol.report import Answer, Report, Result, State
 from .ports import Server
+
+log = logging.getLogger("edgewright.agent")
 
 _BOOT = "boot.json"
 
@@ -22,7 +25,10 @@ def next_boot(disk: Disk) -> str:
         count = Fields(json.loads(disk.read(_BOOT)), "the count of boots").count("boots") if disk.size(_BOOT) else 0
     except (ArtifactError, ValueError):
         count = 0
-    write_durable(disk, _BOOT, dumps({"boots": count + 1}))
+    try:
+        write_durable(disk, _BOOT, dumps({"boots": count + 1}))
+    except StoreError as error:
+        log.error("%s", error)  # what is on the disk can still be served
     return f"{count + 1:08d}-{secrets.token_hex(4)}"
 
 

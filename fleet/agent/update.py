@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
-from ...core.errors import RuntimeFailure, VerificationError
+from ...core.errors import RuntimeFailure, StoreError, VerificationError
 from ..protocol.offered import Offered
 from . import slots
 from .effects import Effects, Tools, true_end
@@ -37,6 +37,7 @@ class ModelUpdates:
         self._done = 0  # effects of this state
         self._since = tools.clock.monotonic()
         self._withdrawn = ""
+        self._is_settled = self.record.update is None  # else it was interrupted, and has to be told so first
 
     @property
     def record(self) -> Record:
@@ -60,8 +61,13 @@ class ModelUpdates:
 
         Raises RuntimeFailure when it does not start, StoreError when the disk refuses.
         """
-        if self.record.update is not None:
-            self._happened(Event("restarted", f"the agent was restarted in {self.record.update.progress.state}"))
+        if self.record.update is not None and not self._is_settled:
+            try:
+                self._happened(Event("restarted", f"the agent was restarted in {self.record.update.progress.state}"))
+            except StoreError:
+                self.serve()
+                raise
+        self._is_settled = True
         while self.record.update is not None and self.record.update.progress.state in _ROLLBACK:
             if self.step():
                 return  # the loop tries again
@@ -73,11 +79,13 @@ class ModelUpdates:
         Raises RuntimeFailure when neither starts, StoreError when the disk refuses.
         """
         update, slot = self.record.update, slots.current(self._tools.disk, self.model)
-        if update is not None and update.progress.state not in _MAY_SERVE:
-            return
         if slot is None or self._tools.serving.running(self.model) is not None:
             return
         held = self.record.slots.get(slot)
+        if update is not None and update.progress.state not in _MAY_SERVE:
+            is_safe = not self._is_settled and held is not None and held.is_good
+            if not is_safe:
+                return
         try:
             if held is None:
                 raise VerificationError(f"the journal knows nothing of slot {slot} of {self.model!r}, so it is not served.")
@@ -124,6 +132,8 @@ class ModelUpdates:
 
     def step(self) -> float | None:
         """Go on with the update: seconds until the next step is due, or None when no update is on its way."""
+        if not self._is_settled:
+            self.recover()
         update = self.record.update
         if update is None:
             return None

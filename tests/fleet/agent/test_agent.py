@@ -169,3 +169,12 @@ def test_a_killed_agent_serves_the_same_again(tmp_path: Path) -> None:
     finally:
         child.kill()
         child.communicate()
+
+
+def test_the_updater_needs_no_numpy_and_no_runtime() -> None:
+    code = (
+        "import sys, edgewright.fleet.agent.agent, edgewright.fleet.agent.device\n"
+        "print([name for name in ('numpy', 'onnx', 'onnxruntime', 'torch', 'pandas', 'tuf') if name in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from agent.world import MODEL, World, artifact
+from edgewright.core.canonical import digest
 from edgewright.core.errors import NetworkError, StoreError, VerificationError
 from edgewright.fleet.agent import slots
 from edgewright.fleet.protocol.assignment import Wanted
@@ -216,6 +217,35 @@ def test_a_journal_that_cannot_be_written_stops_the_update_and_not_the_model(wor
     assert world.running() == world.current() == artifact(2)
 
 
+def test_an_interruption_that_cannot_be_recorded_yet_is_none_the_less_one(world: World) -> None:
+    assert isinstance(world.disk, SimulatedDisk)
+    world.repository.publish(artifact(2))
+    world.agent.poll()
+    while world.agent.models[MODEL].record.update.progress.state != "ArtifactCommit":  # type: ignore[union-attr]
+        world.clock.advance(world.agent.step() or 0.0)
+    agent = world.restart()
+
+    def refuse(kind: str, path: str) -> None:
+        if kind == "write_range" and "journal" in path:
+            raise StoreError("cannot write the journal: Input/output error; the disk is failing, replace it.")
+
+    world.disk.refuse = refuse
+    agent.recover()
+    assert agent.step() is not None
+    assert world.running() == world.current() == artifact(1)
+    world.disk.refuse = lambda kind, path: None
+    agent.step()
+    assert world.running() == world.current() == artifact(1)
+    assert agent.models[MODEL].record.update.progress.result == "FAILED_ROLLBACK_COMPLETE"  # type: ignore[union-attr]
+
+
+def test_a_full_disk_still_serves_after_a_restart(world: World) -> None:
+    assert isinstance(world.disk, SimulatedDisk)
+    world.disk.capacity = 0
+    world.restart().recover()
+    assert world.running() == artifact(1)
+
+
 def test_a_rotten_artifact_is_never_served(world: World) -> None:
     world.repository.publish(artifact(2))
     world.settle()
@@ -249,6 +279,39 @@ def test_both_artifacts_rotten_are_downloaded_again(world: World) -> None:
     assert world.running() is None
     world.settle()
     assert world.running() == world.current() == artifact(2)
+
+
+def test_a_rollback_to_a_rotten_version_is_told_and_mended(world: World) -> None:
+    world.repository.publish(artifact(2, "failing"))
+    world.agent.poll()
+    while world.agent.models[MODEL].record.update.progress.state != "ArtifactVerifyReboot":  # type: ignore[union-attr]
+        world.agent.step()
+    world.disk.write(f"models/{MODEL}/current/artifact.ewa", b"rotten")
+    world.settle()
+    assert world.server.results() == ["FAILED_UNABLE_TO_ROLLBACK"]
+    world.settle()
+    assert world.running() == world.current() == artifact(1)
+
+
+def test_a_version_that_does_not_start_any_more_gives_way_to_the_one_before(world: World) -> None:
+    world.repository.publish(artifact(2))
+    world.settle()
+    world.restart()
+    world.serving.broken = {digest(artifact(2))}
+    world.agent.recover()
+    assert world.running() == world.current() == artifact(1)
+    world.server.reports.clear()
+    world.settle(polls=4)
+    assert world.running() == world.current() == artifact(1)
+    assert world.server.results() == ["FAILED_ROLLBACK_COMPLETE"]
+
+
+def test_a_worker_that_is_gone_is_started_again_at_the_next_poll(world: World) -> None:
+    generation = world.serving.running(MODEL)
+    assert generation is not None
+    world.serving.stop(generation)
+    world.agent.poll()
+    assert world.running() == artifact(1)
 
 
 def test_models_of_one_device_go_their_own_ways(world: World) -> None:
