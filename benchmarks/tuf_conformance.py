@@ -45,7 +45,7 @@ def main() -> int:
         print("there is no program `faketime`: the tests that need it fail for both clients")
     for name, command in clients.items():
         passed, failed = _run(suite, command)
-        print(f"{name:12s} {passed} passed, {len(failed)} failed{': ' if failed else ''}{', '.join(failed)}")
+        print(f"{name:12s} {passed} passed, {len(failed)} failed{': ' if failed else ''}{', '.join(failed)}", flush=True)
     return 0
 
 

@@ -104,8 +104,7 @@ class Http:
         self.limits = limits or Limits()
         self.jitter = jitter or random.Random()
         self._ca_file = ca_file
-        self._pool: urllib3.PoolManager | None = None
-        self._pool_checks_time = True
+        self._pools: dict[str, urllib3.PoolManager] = {}
 
     def get(self, url: str, *, max_bytes: int, headers: Mapping[str, str] | None = None, etag: str | None = None) -> Answer:
         """GET; with `etag` the status may be 304 and the body empty. Raises NetworkError; other statuses are the caller's."""
@@ -188,9 +187,11 @@ class Http:
     ) -> urllib3.BaseHTTPResponse:
         """Answer of which the head was read."""
         limits = self.limits
+        if not url.startswith(("http://", "https://")):
+            raise NetworkError(f"{_shown(url)} is no web address; give one that begins with https:// or http://.")
         try:
             with watch.on_this_thread():
-                response = self._connections().request(
+                response = self._connections(url).request(
                     method,
                     url,
                     body=body,
@@ -202,6 +203,8 @@ class Http:
                     decode_content=False,
                 )
         except SSLError as error:
+            if watch.is_over:
+                raise _late(url) from error
             raise NetworkError(
                 f"{_shown(url)} does not prove who it is ({error}); look at its certificate, the CA file and the clock."
             ) from error
@@ -240,20 +243,27 @@ class Http:
         except (HTTPError, OSError, ValueError) as error:
             raise _transient(url, error, watch) from error
 
-    def _connections(self) -> urllib3.PoolManager:
-        checks_time = self.clock.now() >= _CLOCK_WAS_SET
-        if self._pool is None or self._pool_checks_time != checks_time:
-            try:
-                context = ssl.create_default_context(cafile=self._ca_file)
-            except (OSError, ssl.SSLError) as error:
-                raise UsageError(f"{self._ca_file} holds no certificates; give a PEM file of the authority.") from error
-            context.minimum_version = ssl.TLSVersion.TLSv1_2
-            if not checks_time:
-                context.verify_flags |= ssl.VerifyFlags(_NO_CHECK_TIME)
-            self._pool = urllib3.PoolManager(num_pools=4, ssl_context=context)
-            self._pool.pool_classes_by_scheme = {"http": Pool, "https": SecurePool}
-            self._pool_checks_time = checks_time
-        return self._pool
+    def _connections(self, url: str) -> urllib3.PoolManager:
+        """Open connections of the address's kind; the authorities are read only for one that needs them."""
+        kind = "plain"
+        if url.startswith("https://"):
+            kind = "dated" if self.clock.now() >= _CLOCK_WAS_SET else "undated"
+        if kind not in self._pools:
+            context = None if kind == "plain" else self._tls(checks_time=kind == "dated")
+            pool = urllib3.PoolManager(num_pools=4, ssl_context=context)
+            pool.pool_classes_by_scheme = {"http": Pool, "https": SecurePool}
+            self._pools[kind] = pool
+        return self._pools[kind]
+
+    def _tls(self, *, checks_time: bool) -> ssl.SSLContext:
+        try:
+            context = ssl.create_default_context(cafile=self._ca_file)
+        except (OSError, ssl.SSLError) as error:
+            raise UsageError(f"{self._ca_file} holds no certificates; give a PEM file of the authority.") from error
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if not checks_time:
+            context.verify_flags |= ssl.VerifyFlags(_NO_CHECK_TIME)
+        return context
 
 
 def _place(response: urllib3.BaseHTTPResponse, url: str, start: int) -> tuple[int, int | None]:
