@@ -10,14 +10,13 @@ import threading
 
 import pytest
 from click.testing import CliRunner
+from control_plane import Control
 from edgewright.cli.main import group
 from edgewright.core.clock import SystemClock
 from edgewright.core.errors import AgentError, EdgewrightError, UsageError, VerificationError
 from edgewright.fleet.control.store import Store
 from edgewright.fleet.protocol.assignment import Wanted
-
-from tests.fleet.control.conftest import Control
-from tests.fleet.tiny_artifact import write_tiny
+from tiny_artifact import write_tiny
 
 
 class QuietHandler(http.server.SimpleHTTPRequestHandler):

@@ -1,0 +1,1 @@
+"""Telemetry: requests counted in the artifact's bins, window by window, kept until the server has them, never twice."""

@@ -1,0 +1,203 @@
+"""Counting requests in the bins that their artifact carries, off the way of the requests themselves.
+
+`Counter.offer` puts references into a bounded queue; a thread counts. When it does not keep up, the request itself is counted
+and its tensors are not, and `unseen` says of how many. Of a large tensor a random part is counted, as at compile time.
+"""
+
+from __future__ import annotations
+
+import logging
+import mmap
+import os
+import threading
+import time
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...core.manifest import HistogramBins, Manifest
+from ..protocol.window import ERROR_KINDS, LATENCY_EDGES_MS, ErrorKind
+from . import live
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+log = logging.getLogger("edgewright.telemetry")
+
+WINDOW_S = 600.0
+_QUEUE = 256  # requests
+_VALUES = 4096  # counted of one tensor of one request
+_SUM_TOLERANCE = 1e-2
+
+
+class Confidence:
+    """The largest probability of each sample: as a model gives it, or by softmax of its scores.
+
+    Which of the two it is, is told by outputs [n, classes] that are known to be the model's.
+    """
+
+    def __init__(self, known: NDArray[Any] | None) -> None:
+        self._is_probability = known is not None and bool(
+            known.min() >= 0 and np.allclose(known.sum(axis=-1), 1, atol=_SUM_TOLERANCE)
+        )
+
+    def of(self, scores: NDArray[Any]) -> NDArray[np.float64]:
+        """Confidence [n] of scores [n, classes]."""
+        wide = scores.astype(np.float64)
+        largest = wide.max(axis=1)
+        if self._is_probability:
+            return np.asarray(largest)
+        with np.errstate(invalid="ignore", over="ignore"):
+            return np.asarray(1 / np.exp(wide - largest[:, None]).sum(axis=1))
+
+
+class Bins:
+    """The bins of one tensor, as an array to search in."""
+
+    def __init__(self, bins: HistogramBins) -> None:
+        self.tensor, self.kind = bins.tensor, bins.kind
+        self.edges = np.array(bins.edges, np.float64)
+        self.size = len(bins.counts)
+
+    def count(self, values: NDArray[Any]) -> NDArray[np.int64]:
+        """Counts [edges + 1] of values: below the first edge, in each bin, above the last; what is NaN lies above."""
+        flat = values.reshape(-1).astype(np.float64)
+        places = np.searchsorted(self.edges, flat, "right")
+        places[flat == self.edges[-1]] -= 1  # the last bin holds both its edges
+        return np.bincount(places, minlength=self.size)
+
+
+class Counter:
+    """An observer of one loaded artifact, whose windows go to files in `folder`. Any number of threads.
+
+    What the disk refuses costs the window that could not be begun, and is logged; it never costs a request.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        manifest: Manifest,
+        sha256: str,
+        model: str,
+        known_outputs: Mapping[str, NDArray[Any]],
+        window_s: float = WINDOW_S,
+    ) -> None:
+        self._folder, self._window_s = folder, window_s
+        self._bins = [Bins(item) for item in manifest.histograms]
+        self._confidence = {
+            item.tensor: Confidence(known_outputs.get(item.tensor)) for item in self._bins if item.kind == "confidence"
+        }
+        self._head = live.Head(model, sha256, tuple(item.size for item in self._bins))
+        self._places = live.places_of(self._head.bins)
+        self._draw = np.random.default_rng(0)
+        self._queue: deque[tuple[Mapping[str, NDArray[Any]], Mapping[str, NDArray[Any]]]] = deque()
+        self._lock = threading.Lock()  # of the counts
+        self._work = threading.Semaphore(0)
+        self._is_closed = False
+        self._number = 0
+        self._open: tuple[int, Path, mmap.mmap] | None = None
+        self._ends = 0.0
+        with self._lock:
+            self._counts = self._begin()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def offer(self, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]], latency_s: float) -> None:
+        """A request that was answered; returns at once."""
+        samples = max((array.shape[0] for array in inputs.values() if array.ndim), default=1)
+        with self._lock:
+            counts = self._counts
+            counts[live.REQUESTS] += 1
+            counts[live.SAMPLES] += samples
+            counts[live.LATENCY + bisect_left(LATENCY_EDGES_MS, latency_s * 1e3)] += 1
+            if len(self._queue) >= _QUEUE:
+                counts[live.UNSEEN] += 1
+                return
+            self._queue.append((inputs, outputs))
+        self._work.release()
+
+    def fail(self, kind: ErrorKind) -> None:
+        """A request that failed."""
+        with self._lock:
+            self._counts[live.ERRORS + ERROR_KINDS.index(kind)] += 1
+
+    def close(self, within_s: float = 5.0) -> None:
+        """Count what waits, for at most so long, and close the window."""
+        self._is_closed = True
+        self._work.release()
+        self._thread.join(within_s)
+        with self._lock:
+            self._end()
+
+    def _run(self) -> None:
+        while True:
+            has_work = self._work.acquire(timeout=max(0.05, self._ends - time.monotonic()))
+            if time.monotonic() >= self._ends:
+                with self._lock:
+                    self._end()
+                    self._counts = self._begin()
+            if has_work and self._queue:
+                self._count(*self._queue.popleft())
+            elif self._is_closed:
+                return
+
+    def _count(self, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> None:
+        """Count one request's tensors; a mistake in one costs its counts and no more."""
+        try:
+            found = [
+                (place, item.count(self._values(item, inputs, outputs)))
+                for place, item in zip(self._places, self._bins, strict=True)
+            ]
+        except (KeyError, ValueError, IndexError, TypeError) as error:
+            log.warning("a request of %s could not be counted: %s", self._head.model, error)
+            with self._lock:
+                self._counts[live.UNSEEN] += 1
+            return
+        with self._lock:
+            for place, counts in found:
+                self._counts[place : place + len(counts)] += counts
+
+    def _values(self, item: Bins, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+        values = (inputs if item.kind == "input" else outputs)[item.tensor]
+        if item.kind == "confidence":
+            return self._confidence[item.tensor].of(values)
+        if values.size > _VALUES:
+            values = values.reshape(-1)[self._draw.integers(0, values.size, _VALUES)]
+        return values
+
+    def _begin(self) -> NDArray[np.int64]:
+        """A new window's counts, in a file where the disk allows, else in memory only."""
+        self._ends = time.monotonic() + self._window_s
+        self._number += 1
+        now = time.time()
+        try:
+            handle, path = live.create(self._folder, self._head, int(now * 1e3), self._number)
+        except OSError as error:
+            log.error("telemetry of %s is not kept, the disk refuses %s: %s", self._head.model, self._folder, error.strerror)
+            return np.zeros(self._head.counts, np.int64)
+        pages = mmap.mmap(handle, os.fstat(handle).st_size)
+        self._open = handle, path, pages
+        counts = np.frombuffer(pages, np.dtype("<i8"), self._head.counts, len(self._head.encode()))
+        counts[live.START] = counts[live.END] = int(now)
+        return counts
+
+    def _end(self) -> None:
+        """Close the window's file; without requests it goes."""
+        if self._open is None:
+            return
+        (handle, path, _), self._open = self._open, None
+        counts, self._counts = self._counts, np.zeros(self._head.counts, np.int64)
+        counts[live.END] = int(time.time())
+        is_empty = not (counts[live.REQUESTS] or counts[live.ERRORS : live.LATENCY].any())
+        try:
+            if is_empty:
+                path.unlink(missing_ok=True)
+                os.close(handle)
+            else:
+                live.close(handle, path)
+        except OSError as error:
+            log.error("a window of %s stays open: %s", self._head.model, error.strerror)

@@ -1,0 +1,42 @@
+"""A real control plane on a free port of the loopback interface."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import uvicorn
+from edgewright.core.clock import SystemClock
+from edgewright.fleet.control.app import make_app
+from edgewright.fleet.control.store import Store
+
+
+class ServerClock(SystemClock):
+    """The machine's clock, moved."""
+
+    def __init__(self) -> None:
+        self.ahead_s = 0.0
+
+    def now(self) -> float:
+        return time.time() + self.ahead_s
+
+
+class Control:
+    """A control plane that listens on a free port, in a thread of this process."""
+
+    def __init__(self, folder, repository="http://127.0.0.1:1/repository"):
+        self.clock = ServerClock()
+        self.store = Store(folder, self.clock)
+        app = make_app(self.store, self.clock, repository)
+        self._server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical", lifespan="off"))
+        self._thread = threading.Thread(target=self._server.run)
+        self._thread.start()
+        while not self._server.started:
+            time.sleep(0.01)
+        port = self._server.servers[0].sockets[0].getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+
+    def close(self):
+        self._server.should_exit = True
+        self._thread.join()
+        self.store.close()
