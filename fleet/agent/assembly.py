@@ -17,6 +17,8 @@ from ...core.errors import AgentError, StoreError, UsageError
 from ..disk import Disk, RealDisk, ensure_folder, write_durable
 from ..http import Http
 from ..serve.supervisor import Settings, Supervisor
+from ..telemetry.collect import Collector
+from ..telemetry.live import FOLDER as LIVE
 from ..trust.source import RepositorySource, origin_at
 from .agent import Agent, Rhythm
 from .device import this_device
@@ -64,12 +66,14 @@ def assembled(setup: Setup) -> Iterator[Agent]:
         identity = _identity(setup, disk, http)
         server = _server(setup, disk, http, identity)
         source = _source(setup, disk, http, clock, identity)
-        supervisor = Supervisor(setup.folder / "run", Settings(places=setup.places))
+        supervisor = Supervisor(setup.folder / "run", Settings(places=setup.places, telemetry=setup.folder.absolute() / LIVE))
         try:
             name = ALONE if identity is None else identity.device
-            reporter = Reporter(name, next_boot(disk), server, clock)
+            boot = next_boot(disk)
+            reporter = Reporter(name, boot, server, clock)
             tools = Tools(disk, source, supervisor, clock, reporter, setup.policy)
-            yield Agent(tools, server, this_device(setup.profiles), setup.rhythm)
+            telemetry = Collector(disk, boot, sends=isinstance(server, ControlServer))
+            yield Agent(tools, server, this_device(setup.profiles), setup.rhythm, telemetry)
         finally:
             supervisor.close()
 

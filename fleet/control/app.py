@@ -17,10 +17,9 @@ from ...core.errors import EdgewrightError, ProtocolError, StoreError
 from ..protocol.enrolment import Enrolled, Enrolment, NewKey
 from ..protocol.message import MAX_MESSAGE_BYTES
 from ..protocol.report import Answer, Report
+from ..protocol.window import MAX_BATCH_BYTES, Batch
 from .auth import NotAllowed, NotSigned, authenticate, check_new_key
 from .store import Refused, Store
-
-MAX_TELEMETRY_BYTES = 1 << 20
 
 Work = Callable[[str, bytes, Request], Response]
 
@@ -64,6 +63,9 @@ def make_app(store: Store, clock: Clock, repository: str) -> FastAPI:
             raise NotAllowed("a device reports for itself only.")
         return _json(Answer(store.take(report)).encode())
 
+    def telemetry(device: str, body: bytes, request: Request) -> Response:
+        return _json(dumps({"sequence": store.take_windows(device, Batch.decode(body))}))
+
     def key(device: str, body: bytes, request: Request) -> Response:
         new = NewKey.decode(body)
         check_new_key(device, new)
@@ -76,6 +78,7 @@ def make_app(store: Store, clock: Clock, repository: str) -> FastAPI:
     app.add_api_route("/v1/enrol", enrol, methods=["POST"])
     app.add_api_route("/v1/assignment", signed(assignment), methods=["GET"])
     app.add_api_route("/v1/reports", signed(reports), methods=["POST"])
+    app.add_api_route("/v1/telemetry", signed(telemetry, MAX_BATCH_BYTES), methods=["POST"])
     app.add_api_route("/v1/key", signed(key), methods=["POST"])
     app.add_api_route("/v1/health", health, methods=["GET"])
     for kind, status in ((_TooLarge, 413), (NotSigned, 401), (NotAllowed, 403), (Refused, 403)):

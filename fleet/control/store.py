@@ -26,7 +26,9 @@ from ..protocol.assignment import Assignment, Wanted
 from ..protocol.enrolment import Enrolment, device_name
 from ..protocol.offer import check_model
 from ..protocol.report import Report
-from .tables import ASSIGNMENTS, BOOTS, DEVICES, METADATA, REPORTS, STATES, TOKENS
+from ..protocol.window import Batch, Window
+from ..telemetry.ledger import accept
+from .tables import ASSIGNMENTS, BOOTS, DEVICES, METADATA, REPORTS, STATES, STREAMS, TOKENS, WINDOWS
 
 FILE = "control.sqlite"
 
@@ -211,6 +213,35 @@ class Store:
                 )
             ).first()
         return bool(assigned is not None and assigned.is_aborted)
+
+    # Telemetry
+
+    def take_windows(self, name: str, batch: Batch) -> int:
+        """Keep what of a batch is new; the highest sequence of its model and stream that there is now. Raises ProtocolError."""
+        with self._transaction() as connection:
+            known = connection.execute(
+                select(STREAMS.c.model, STREAMS.c.highest).where(STREAMS.c.device == name, STREAMS.c.stream == batch.stream)
+            ).all()
+            found = accept(batch, {(batch.stream, row.model): row.highest for row in known})
+            place = {"device": name, "stream": found.stream, "model": found.model}
+            now = self._clock.now()
+            for sequence, window in found.windows:
+                told = {"sha256": window.sha256, "start": window.start, "end": window.end, "received_at": now}
+                connection.execute(insert(WINDOWS).values(**place, sequence=sequence, data=window.encode(), **told))
+            connection.execute(
+                upsert(STREAMS)
+                .values(**place, highest=found.highest)
+                .on_conflict_do_update(index_elements=["device", "stream", "model"], set_={"highest": found.highest})
+            )
+        return found.highest
+
+    def windows(self, name: str) -> list[Window]:
+        """All windows of a device, in the order of their time."""
+        with self._transaction() as connection:
+            rows = connection.execute(
+                select(WINDOWS.c.data).where(WINDOWS.c.device == name).order_by(WINDOWS.c.start, WINDOWS.c.sequence)
+            ).all()
+        return [Window.decode(row.data) for row in rows]
 
     @staticmethod
     def _check_known(connection: Connection, name: str) -> None:

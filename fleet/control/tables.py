@@ -84,3 +84,28 @@ STATES = Table(
     Column("why", Text, nullable=False),
     Column("received_at", Float, nullable=False),
 )
+
+# What each device's streams have brought: the last sequence by model.
+STREAMS = Table(
+    "streams",
+    METADATA,
+    Column("device", String(64), primary_key=True),
+    Column("stream", String(100), primary_key=True),
+    Column("model", String(100), primary_key=True),
+    Column("highest", Integer, nullable=False),
+)
+
+# Windows of telemetry as they came (fleet.protocol.window), each once.
+WINDOWS = Table(
+    "windows",
+    METADATA,
+    Column("device", String(64), primary_key=True),
+    Column("stream", String(100), primary_key=True),
+    Column("model", String(100), primary_key=True),
+    Column("sequence", Integer, primary_key=True),
+    Column("sha256", String(64), nullable=False),
+    Column("start", Integer, nullable=False),
+    Column("end", Integer, nullable=False),
+    Column("received_at", Float, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+)

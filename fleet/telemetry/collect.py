@@ -25,9 +25,9 @@ class Receiver(Protocol):
 class Collector:
     """The device's side of telemetry; implements the agent's `Telemetry`."""
 
-    def __init__(self, disk: Disk, boot: str, spool: Spool | None = None) -> None:
-        """Open the spool and take over what processes that died had counted."""
-        self._disk = disk
+    def __init__(self, disk: Disk, boot: str, spool: Spool | None = None, *, sends: bool = True) -> None:
+        """Open the spool and take over what processes that died had counted; without `sends` windows are kept only."""
+        self._disk, self._sends = disk, sends
         self._spool = spool or Spool(disk, boot)
         self.collect()
 
@@ -63,7 +63,7 @@ class Collector:
         """Collect, and send what waits; raises NetworkError, ProtocolError or StoreError, and keeps what was not taken."""
         self.collect()
         for _ in range(_MOST_BATCHES):
-            chosen = self._spool.batch()
+            chosen = self._spool.batch() if self._sends else None
             if chosen is None:
                 return
             model, frames = chosen

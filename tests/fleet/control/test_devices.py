@@ -16,6 +16,7 @@ from edgewright.fleet.disk import RealDisk
 from edgewright.fleet.http import Http, Limits
 from edgewright.fleet.protocol.assignment import Assignment, Wanted
 from edgewright.fleet.protocol.report import Report
+from edgewright.fleet.protocol.window import LATENCY_BINS, Batch, Window
 
 ROOT = b'{"signed": "the first"}'
 REPOSITORY = "http://127.0.0.1:1/repository"
@@ -220,6 +221,32 @@ def test_a_device_reports_for_itself_only(control, enrolled):
 def test_a_wrong_clock_signs_with_the_servers_time(control, enrolled, ahead_s):
     enrolled.clock.ahead_s = ahead_s
     assert enrolled.server.assignment() == Assignment()
+
+
+# Telemetry
+
+
+def test_windows_are_kept_once_whatever_answer_is_lost(control, enrolled):
+    windows = [
+        Window("digits", "ab" * 32, 600 * n, 600 * n + 9, 1, n, n, 0, (0, 0, 0, 0), (n,) * LATENCY_BINS, ((n, 1),))
+        for n in (1, 2, 3)
+    ]
+    server = enrolled.server
+    first = Batch("00000001-a", ((1, windows[0].encode()), (2, windows[1].encode()))).encode()
+    assert server.send_telemetry(first) == 2
+    assert server.send_telemetry(first) == 2
+    assert server.send_telemetry(Batch("00000001-a", ((2, windows[1].encode()), (7, windows[2].encode()))).encode()) == 7
+    assert server.send_telemetry(Batch("00000002-b", ((1, windows[0].encode()),)).encode()) == 1
+    assert control.store.windows(load_identity(enrolled.disk).device) == [windows[0], windows[0], windows[1], windows[2]]
+
+
+@pytest.mark.parametrize(
+    "frames", [b"", b"EWT1junk", Batch("s", ()).encode(), Batch("s", ((1, b"x"),)).encode(), bytes(300 << 10)]
+)
+def test_telemetry_that_is_none_is_refused_whole(control, enrolled, frames):
+    with pytest.raises(ProtocolError, match="status 4"):
+        enrolled.server.send_telemetry(frames)
+    assert control.store.windows(load_identity(enrolled.disk).device) == []
 
 
 # Keys

@@ -206,6 +206,17 @@ def test_a_server_without_a_network_keeps_everything(artifact, folder):
     assert [one.requests for one in collected(folder)] == [1]
 
 
+def test_a_device_without_a_server_keeps_windows_untried(artifact, folder):
+    counting = counter(artifact, folder)
+    counting.offer({"x": np.zeros((1, 4), np.float32)}, {"y": np.zeros((1, 3), np.float32)}, 0.0)
+    counting.close()
+    server = Server()
+    collector = Collector(RealDisk(folder.parents[1]), "boot", sends=False)
+    collector.send(server)
+    assert (server.windows, collector.spool.windows) == ([], 1)
+    assert [one.requests for one in collected(folder)] == [1]
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
