@@ -1,0 +1,203 @@
+"""Hard examples: requests that a model was unsure of, or that a second model answers otherwise, kept for the next training.
+
+Off unless somebody consented, by name, on the device; the name stands in every sample. The rules:
+
+1. Only a quota of bytes a day, and of bytes in all, is kept; what comes after is counted as passed over, not kept.
+2. What a redaction hook gives back is kept in place of the request; a hook that fails or gives None keeps nothing.
+3. Looking and writing is off the way of the requests: a bounded queue and a thread; what finds it full is passed over.
+4. A sample is a file of its own, whole or not there: an .npz of the inputs and outputs and what is known about them.
+
+    telemetry/samples/<day of the device's clock>/<model>-<milliseconds>-<number>.npz
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import json
+import logging
+import math
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...core.errors import UsageError
+from ..protocol.window import ErrorKind
+from .counting import Confidence
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+log = logging.getLogger("edgewright.telemetry")
+
+FOLDER = "telemetry/samples"
+ABOUT = "__about__"  # the member of the .npz that holds the JSON
+MAX_SAMPLE_BYTES = 1 << 20
+_QUEUE = 32
+
+Arrays = Mapping[str, "NDArray[Any]"]
+Redact = Callable[[Arrays], "Arrays | None"]
+Shadow = Callable[[Arrays], Arrays]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """What is kept. `consent` names who agreed; `below` is the confidence under which a sample is hard (0: none is).
+
+    `day_bytes` and `all_bytes` bound what lies on the disk; `redact` is a `module:function` that gets the arrays of a request
+    by name (inputs [1, ...], outputs [1, ...]) and gives back those to keep, or None; `shadow` is the artifact whose answer is
+    compared: another class is a disagreement.
+    """
+
+    consent: str
+    below: float = 0.5
+    day_bytes: int = 1 << 20
+    all_bytes: int = 16 << 20
+    redact: str | None = None
+    shadow: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for what cannot be meant."""
+        if not self.consent.strip():
+            raise UsageError("samples are kept only where somebody agreed to it; name who did.")
+        if not 0 <= self.below <= 1 or not math.isfinite(self.below):
+            raise UsageError(f"samples below a confidence of {self.below} cannot be kept; give a share from 0 to 1.")
+        if min(self.day_bytes, self.all_bytes) < 0:
+            raise UsageError("the quota of samples is below zero bytes; give 0 or more.")
+        if self.redact is not None and self.redact.count(":") != 1:
+            raise UsageError(f"the redaction hook {self.redact!r} is not module:function.")
+
+
+class Sampler:
+    """An observer that keeps hard examples of one loaded artifact."""
+
+    def __init__(
+        self,
+        folder: Path,
+        sampling: Sampling,
+        model: str,
+        sha256: str,
+        confidence_of: str | None,
+        known_outputs: Arrays,
+        shadow: Shadow | None = None,
+    ) -> None:
+        """`confidence_of`: the output [n, classes] that is looked at; None where the artifact has none, and nothing is hard."""
+        self._folder, self._sampling, self._model, self._sha256 = folder, sampling, model, sha256
+        self._tensor, self._shadow = confidence_of, shadow
+        self._confidence = Confidence(None if confidence_of is None else known_outputs.get(confidence_of))
+        self._redact = None if sampling.redact is None else _hook(sampling.redact)
+        self._waiting: queue.Queue[tuple[Arrays, Arrays] | None] = queue.Queue(_QUEUE)
+        self._number = 0
+        self.passed_over = 0
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def offer(self, inputs: Arrays, outputs: Arrays, latency_s: float) -> None:
+        """A request that was answered; returns at once."""
+        del latency_s
+        try:
+            self._waiting.put_nowait((inputs, outputs))
+        except queue.Full:
+            self.passed_over += 1
+
+    def fail(self, kind: ErrorKind) -> None:
+        """A failed request is no sample."""
+
+    def close(self, within_s: float = 5.0) -> None:
+        """Look at what waits, for at most so long."""
+        self._waiting.put(None)
+        self._thread.join(within_s)
+
+    def _run(self) -> None:
+        while (item := self._waiting.get()) is not None:
+            try:
+                self._look(*item)
+            except Exception as error:  # a user's hook, or arrays of another model: no request suffers
+                self.passed_over += 1
+                log.warning("a sample of %s is not kept: %s: %s", self._model, type(error).__name__, error)
+
+    def _look(self, inputs: Arrays, outputs: Arrays) -> None:
+        if self._tensor is None or outputs[self._tensor].ndim != 2:
+            return
+        scores = outputs[self._tensor]
+        confidence = self._confidence.of(scores)
+        for place, share in enumerate(confidence):
+            one = {name: array[place : place + 1] for name, array in inputs.items()}
+            reasons = ["low confidence"] if share < self._sampling.below else []
+            if self._shadow is not None:
+                other = self._shadow(one)[self._tensor]
+                if int(other.argmax()) != int(scores[place].argmax()):
+                    reasons.append("disagreement")
+            if reasons:
+                self._keep(one, {name: array[place : place + 1] for name, array in outputs.items()}, float(share), reasons)
+
+    def _keep(self, inputs: Arrays, outputs: Arrays, confidence: float, reasons: list[str]) -> None:
+        arrays: Arrays | None = {**_named("input", inputs), **_named("output", outputs)}
+        if self._redact is not None and arrays is not None:
+            arrays = self._redact(arrays)
+        if arrays is None:
+            return
+        about = {
+            "artifact": self._sha256,
+            "at": time.time(),
+            "confidence": confidence,
+            "consent": self._sampling.consent,
+            "model": self._model,
+            "reasons": reasons,
+        }
+        data = _packed(arrays, about)
+        day = self._folder / time.strftime("%Y-%m-%d", time.gmtime())
+        fits = len(data) <= MAX_SAMPLE_BYTES and _bytes(day) + len(data) <= self._sampling.day_bytes
+        if not fits or sum(map(_bytes, self._folder.glob("*"))) + len(data) > self._sampling.all_bytes:
+            self.passed_over += 1
+            return
+        day.mkdir(parents=True, exist_ok=True)
+        self._number += 1
+        path = day / f"{self._model}-{int(time.time() * 1e3)}-{os.getpid()}-{self._number}.npz"
+        fresh = path.with_suffix(".part")
+        fresh.write_bytes(data)
+        fresh.rename(path)
+
+
+def read_sample(data: bytes) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Arrays and what is known about them, of a sample's bytes; raises ValueError for anything else."""
+    with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    about = json.loads(bytes(arrays.pop(ABOUT)))
+    if not isinstance(about, dict):
+        raise ValueError("the sample's description is no object.")
+    return arrays, about
+
+
+def _packed(arrays: Arrays, about: Mapping[str, Any]) -> bytes:
+    buffer = io.BytesIO()
+    described = np.frombuffer(json.dumps(about, sort_keys=True).encode(), np.uint8)
+    np.savez_compressed(buffer, **{ABOUT: described}, **dict(arrays))  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def _named(kind: str, arrays: Arrays) -> dict[str, NDArray[Any]]:
+    return {f"{kind}.{name}": array for name, array in arrays.items()}
+
+
+def _bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.glob("*.npz")) if folder.is_dir() else 0
+
+
+def _hook(text: str) -> Redact:
+    """The function that `module:function` names; raises UsageError when there is none."""
+    module, _, name = text.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f"the redaction hook {text!r} cannot be imported: {error}; check the name and PYTHONPATH.") from error
+    if not callable(found):
+        raise UsageError(f"the redaction hook {text!r} is no function.")
+    return found  # type: ignore[no-any-return]
