@@ -125,7 +125,7 @@ class Store:
             found = connection.execute(select(DEVICES).order_by(DEVICES.c.enrolled_at, DEVICES.c.device)).all()
             assigned = connection.execute(select(ASSIGNMENTS)).mappings().all()
             states = connection.execute(select(STATES)).mappings().all()
-        return [_told(row._mapping, assigned, states) for row in found]
+        return [_told(dict(row._mapping), assigned, states) for row in found]
 
     # Assignments
 

@@ -77,7 +77,7 @@ class Spool:
         self._keep_reserve()
 
     @property
-    def bytes(self) -> int:
+    def size_bytes(self) -> int:
         """Bytes of all windows."""
         return sum(len(record.data) for records in self._records.values() for record in records)
 
@@ -92,7 +92,7 @@ class Spool:
         if any(record.source == source for record in records):
             return True
         data = window.encode()
-        while self.bytes + len(data) > self._max_bytes:
+        while self.size_bytes + len(data) > self._max_bytes:
             if not self._merge_one():
                 return False
         if not records:

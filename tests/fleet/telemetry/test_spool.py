@@ -66,7 +66,7 @@ def test_windows_are_sent_in_order_and_then_gone():
         assert spool.add(window(number), f"live-{number}")  # the file came back
     send_all(spool, server)
     assert server.windows == [window(number) for number in range(1, 5)]
-    assert (spool.windows, spool.bytes, spool.batch()) == (0, 0, None)
+    assert (spool.windows, spool.size_bytes, spool.batch()) == (0, 0, None)
 
 
 def test_a_lost_answer_counts_nothing_twice_also_over_starts_of_the_agent():
@@ -101,7 +101,7 @@ def test_a_full_spool_merges_what_was_never_tried_and_says_so():
     spool = Spool(disk, "boot", max_bytes=1200)
     for number in range(1, 200):
         assert spool.add(window(number), str(number))
-        assert spool.bytes <= 1200
+        assert spool.size_bytes <= 1200
     assert spool.windows < 20
     send_all(Spool(disk, "later", max_bytes=1200), server)
     assert totals(server.windows) == totals(window(number) for number in range(1, 200))
