@@ -56,7 +56,7 @@ def read_answer(body: bytes, json_bytes: int | None) -> dict[str, NDArray[Any]]:
             else:
                 outputs[item["name"]] = tensors.from_bytes(memoryview(body)[offset : offset + size], datatype, shape, where)
                 offset += size
-    except (ValueError, KeyError, TypeError, AttributeError, Refusal) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, Refusal) as error:
         raise ProtocolError(f"the server's answer is not one of the Open Inference Protocol v2: {error}.") from error
     return outputs
 

@@ -6,9 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# Upper edges of the latency bins, a third apart: 0.01 ms to 10 s; beyond lies a last bin.
-LATENCY_EDGES_MS: tuple[float, ...] = tuple(round(0.01 * 10 ** (step / 8), 6) for step in range(49))
-
 
 @dataclass(frozen=True)
 class Generation:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from .generation import LATENCY_EDGES_MS
+from ..protocol.window import LATENCY_EDGES_MS
 from .model import LoadedModel
 from .tally import Counted
 

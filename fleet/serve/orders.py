@@ -13,6 +13,7 @@ class Orders:
     `sha256` is the digest that the file must have. `channel` and `private` are handles of sockets that the worker inherits:
     its channel to the supervisor, and the listening socket that it serves before it is public. `threads` None are the
     artifact's own; `batch` above 1 puts up to so many samples of different requests together, waiting `wait_ms` for them.
+    `telemetry` is the folder for windows of counts, None for none.
     """
 
     model: str
@@ -23,6 +24,7 @@ class Orders:
     threads: int | None = None
     batch: int = 1
     wait_ms: float = 0.0
+    telemetry: str | None = None
 
     def text(self) -> str:
         """The orders as the argument of a process."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .generation import LATENCY_EDGES_MS, Statistics
+from ..protocol.window import LATENCY_EDGES_MS
+from .generation import Statistics
 from .tally import Counted
 
 

@@ -6,14 +6,8 @@ import threading
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
-from .generation import LATENCY_EDGES_MS
-
-# `request`: the client broke the protocol; `mismatch`: it asks for another model's inputs or outputs; `runtime`: the runtime
-# failed; `internal`: a mistake of this program.
-ErrorKind = Literal["request", "mismatch", "runtime", "internal"]
-ERROR_KINDS: tuple[ErrorKind, ...] = ("request", "mismatch", "runtime", "internal")
+from ..protocol.window import ERROR_KINDS, LATENCY_EDGES_MS, ErrorKind
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from edgewright.core.errors import ProtocolError
 from edgewright.core.executor import TensorSpec
 from edgewright.fleet.serve import head, oip
-from edgewright.fleet.serve.client import Client
+from edgewright.fleet.serve.client import Client, read_answer
 from edgewright.fleet.serve.connection import Times
 from edgewright.fleet.serve.model import LoadedModel
 from edgewright.fleet.serve.refusal import Refusal
@@ -208,6 +209,27 @@ def test_elements_longer_than_the_data() -> None:
         ).encode()
         with pytest.raises(Refusal):
             oip.parse(memoryview(text + data), len(text), INPUTS, OUTPUTS, BOUND)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"outputs":' + b"[" * 50_000,
+        b'{"outputs":[{"name":["y"],"datatype":"FP32","shape":[1],"data":[1]}]}',
+        b'{"outputs":[{"name":"y","datatype":"FP32","shape":[1],"data":[1e999]}]}',
+        b'{"outputs":[{"name":"y","datatype":"FP32","shape":[268435456],"parameters":{"binary_data_size":-4}}]}',
+        b'{"outputs":[{"name":"y","datatype":"FP32","shape":[1],"parameters":{"binary_data_size":1.5}}]}',
+        b'{"outputs":[{"name":"y","datatype":"FP32","shape":[1],"parameters":[]}]}',
+        b'{"error":' + b'"x"' * 9,
+    ],
+)
+@pytest.mark.parametrize("is_binary", [False, True])
+def test_a_client_refuses_answers_that_are_none(answer: bytes, is_binary: bool) -> None:
+    with pytest.raises(ProtocolError):
+        read_answer(answer, len(answer) if is_binary else None)
 
 
 JSON = st.recursive(

@@ -7,15 +7,16 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from edgewright.core.errors import AgentError, ArtifactError, ProtocolError, RuntimeFailure
 from edgewright.fleet.disk import RealDisk, replace_link
+from edgewright.fleet.protocol.window import Window
 from edgewright.fleet.serve.session import Session
+from edgewright.fleet.telemetry import live
 from tiny_artifact import answer
 
 Build = Callable[..., Path]
@@ -38,24 +39,13 @@ def wait_for(holds: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-class Observer:
-    """Keeps what it was told."""
-
-    def __init__(self) -> None:
-        self.offered: list[tuple[float, float]] = []
-        self.failed: list[str] = []
-
-    def offer(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any], latency_s: float) -> None:
-        assert latency_s > 0
-        self.offered.append((float(inputs["x"].sum()), float(outputs["y"].sum())))
-
-    def fail(self, kind: str) -> None:
-        self.failed.append(kind)
+def windows(data: Path) -> list[Window]:
+    """What the sessions of a data folder have counted, oldest first."""
+    return [live.read(path) for path in live.finished(data / live.FOLDER)]
 
 
 def test_a_session_of_an_artifact_answers_and_counts(build: Build) -> None:
-    observer = Observer()
-    with Session("m", artifact=build(1.0), observer=observer) as session:
+    with Session("m", artifact=build(1.0)) as session:
         many = np.arange(12, dtype=np.float32).reshape(3, 4)
         for x in (X, many):
             np.testing.assert_array_equal(session.run({"x": x})["y"], answer(x, 1.0))
@@ -63,10 +53,32 @@ def test_a_session_of_an_artifact_answers_and_counts(build: Build) -> None:
             session.run({"x": X.astype(np.float64)})
         found = session.statistics()
         assert (found.requests, found.errors, sum(found.latency_counts)) == (3, 1, 2)
-        assert observer.offered == [(float(x.sum()), float(answer(x, 1.0).sum())) for x in (X, many)]
-        assert observer.failed == ["runtime"]
     with pytest.raises(RuntimeFailure, match="closed"):
         session.run({"x": X})
+
+
+def test_beside_an_agent_each_generation_is_counted_for_its_telemetry(build: Build, tmp_path: Path) -> None:
+    put(tmp_path, "a", build(0.0))
+    with Session("m", data_dir=tmp_path, look_every_s=0.01) as session:
+        first = session.sha256
+        for _ in range(3):
+            session.run({"x": X})
+        put(tmp_path, "b", build(10.0))
+        wait_for(lambda: session.sha256 != first)
+        second = session.sha256
+        session.run({"x": np.repeat(X, 2, axis=0)})
+        with pytest.raises(RuntimeFailure):
+            session.run({"x": X.astype(np.float64)})
+    found = windows(tmp_path)
+    assert [(window.sha256, window.requests, window.samples, sum(window.errors)) for window in found] == [
+        (first, 3, 3, 0),
+        (second, 1, 2, 1),
+    ]
+    # Inputs, outputs and confidence, in the order of the artifact's bins.
+    assert [sum(counts) for counts in found[0].tensors] == [12, 9, 3]
+    with Session("m", data_dir=tmp_path, counts=False) as session:
+        session.run({"x": X})
+    assert len(windows(tmp_path)) == 2
 
 
 def test_switches_of_the_agent_are_followed_without_a_failed_call(build: Build, tmp_path: Path) -> None:
@@ -86,7 +98,7 @@ def test_switches_of_the_agent_are_followed_without_a_failed_call(build: Build, 
         threads = [threading.Thread(target=load) for _ in range(2)]
         for thread in threads:
             thread.start()
-        old = weakref.ref(session._model)
+        old = weakref.ref(session._current().model)
         # The slot that the link names is filled again after two switches: another file under the same name.
         for offset, slot in ((10.0, "b"), (20.0, "a"), (30.0, "b")):
             put(tmp_path, slot, build(offset))

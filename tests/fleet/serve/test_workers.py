@@ -25,6 +25,7 @@ from edgewright.fleet.serve.generation import Generation
 from edgewright.fleet.serve.orders import Orders
 from edgewright.fleet.serve.sockets import listen_unix
 from edgewright.fleet.serve.supervisor import Settings, Supervisor
+from edgewright.fleet.telemetry import live
 from tiny_artifact import answer
 
 Build = Callable[..., Path]
@@ -95,6 +96,20 @@ def test_a_generation_is_private_until_it_is_published(supervisor: Supervisor, b
     with pytest.raises(RuntimeFailure, match="has ended"):
         supervisor.statistics(generation)
     supervisor.stop(generation)
+
+
+def test_workers_leave_windows_of_counts_for_the_telemetry(short: Path, build: Build) -> None:
+    supervisor = Supervisor(short / "run", Settings(telemetry=short / live.FOLDER))
+    generation = start(supervisor, build(1.0))
+    assert supervisor.check(generation).passed
+    supervisor.publish(generation)
+    with client(supervisor) as asked:
+        for _ in range(3):
+            asked.infer({"x": X})
+    supervisor.close()
+    window = live.read(*live.finished(short / live.FOLDER))
+    assert (window.model, window.sha256, window.requests, sum(window.errors)) == ("m", generation.sha256, 3, 0)
+    assert [sum(counts) for counts in window.tensors] == [12, 9, 3]
 
 
 def test_another_file_than_the_one_that_was_verified_is_refused(supervisor: Supervisor, build: Build, short: Path) -> None:
