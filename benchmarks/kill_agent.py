@@ -3,10 +3,10 @@
 python -m benchmarks.kill_agent --kills 1000 --seed 0
 
 Each round starts an agent in a process of its own on the same data folder (tests/fleet/agent/process.py: the real loop,
-journal, slots and disk; repository, server and workers stand in), has a new version published, now and then one that is not
-healthy, and kills it at a random moment. After each kill the folder is looked at as a starting agent would: `current` must
-lead to a whole, signed artifact that the journal names. At the end an undisturbed run must come to the newest healthy version.
-Shows in which states of an update the kills fell; ends with 1 when anything was wrong.
+journal, slots, disk, signatures and resumed downloads; server and workers stand in), has a new version published, now and then
+one that is not healthy, and kills it at a random moment. After each kill the folder is looked at as a starting agent would:
+`current` must lead to a whole, signed artifact that the journal names. At the end an undisturbed run must come to the newest
+healthy version. Shows in which states of an update the kills fell; ends with 1 when anything was wrong.
 """
 
 from __future__ import annotations
@@ -25,16 +25,19 @@ from typing import TextIO
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "tests" / "fleet"))
 from agent.process import main as run_agent
-from agent.world import MODEL, artifact
+from agent.world import MODEL, Repository, artifact, sign
 from edgewright.core.canonical import digest
+from edgewright.core.clock import SystemClock
 from edgewright.fleet.agent.journal import Journal
 from edgewright.fleet.agent.slots import artifact_path, current
 from edgewright.fleet.disk import RealDisk
+from trust.simulated_repository import SimulatedRepository
 
+MAX_TARGETS = 40  # so that metadata do not grow from round to round
 WORDS = ("good", "good", "good", "failing", "wrong", "mute")
 
 
-def start(folder: Path, versions: list[str]) -> tuple[int, TextIO]:
+def start(folder: Path, versions: list[str], signing: SimulatedRepository) -> tuple[int, TextIO]:
     """An agent for which these versions are published, in a child of this process: its id, and what it says."""
     reading, writing = os.pipe()
     child = os.fork()
@@ -43,7 +46,7 @@ def start(folder: Path, versions: list[str]) -> tuple[int, TextIO]:
         os.closerange(3, 64)
         code = 1
         with contextlib.suppress(BaseException):
-            run_agent(folder, versions)
+            run_agent(folder, versions, signing)
             code = 0
         os._exit(code)
     os.close(writing)
@@ -69,14 +72,25 @@ def what_is_wrong(folder: Path, versions: list[str], had_one: bool) -> str | Non
     return None if known is not None and known.sha256 == sha256 else "the journal does not name the current slot's artifact"
 
 
+def publish(signing: SimulatedRepository, version: str) -> None:
+    """Sign one more version."""
+    word, number = version.split(":")
+    one = Repository()
+    one.publish(artifact(int(number), word))
+    names = list(signing.targets["targets"].targets)
+    for name in names[: max(0, len(names) - MAX_TARGETS)]:
+        del signing.targets["targets"].targets[name]
+    sign(one, signing)
+
+
 def until(said: TextIO, line: str) -> bool:
     """Read until the agent says it; False when it ends before."""
     return any(one.strip() == line for one in said)
 
 
-def settle(folder: Path, versions: list[str], newest: int) -> tuple[float, bool]:
+def settle(folder: Path, versions: list[str], newest: int, signing: SimulatedRepository) -> tuple[float, bool]:
     """Let an agent come to a version undisturbed, then end it: seconds, and whether it serves and starts that version."""
-    child, said = start(folder, versions)
+    child, said = start(folder, versions, signing)
     until(said, "begins")
     begun = time.perf_counter()
     came = until(said, f"serves {digest(artifact(newest))}") and until(said, f"{MODEL}: Cleanup -> Idle")
@@ -97,15 +111,18 @@ def main() -> int:
     options = parser.parse_args()
     source, fell = random.Random(options.seed), collections.Counter[str]()
     wrong: list[str] = []
+    signing = SimulatedRepository(SystemClock())
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         versions, begun = ["good:1"], time.perf_counter()
-        whole, came = settle(folder, versions, 1)
+        publish(signing, versions[-1])
+        whole, came = settle(folder, versions, 1, signing)
         print(f"undisturbed: {whole:.2f} s for the first update", flush=True)
         had_one = came
         for count in range(options.kills):
             versions = [*versions, f"{source.choice(WORDS)}:{count + 2}"]
-            child, said = start(folder, versions)
+            publish(signing, versions[-1])
+            child, said = start(folder, versions, signing)
             until(said, "begins")
             time.sleep(source.uniform(0.0, 1.3 * whole))
             os.kill(child, signal.SIGKILL)
@@ -120,7 +137,8 @@ def main() -> int:
                 wrong.append(f"kill {count}: {found}")
         newest = options.kills + 2
         versions = [*versions, f"good:{newest}"]
-        seconds, came = settle(folder, versions, newest)
+        publish(signing, versions[-1])
+        seconds, came = settle(folder, versions, newest, signing)
         if not came:
             wrong.append("the newest version does not serve in the end")
         print(f"{options.kills} kills in {time.perf_counter() - begun:.0f} s; then {seconds:.2f} s for the last update")

@@ -135,7 +135,7 @@ class Effects:
         }
         current = slots.current(disk, self._model)
         spare = self._journal.record.slots.get(slots.other(current))
-        if spare is not None and spare.is_good and spare.sha256 == target.sha256 in have:
+        if target.sha256 in have and spare is not None and spare.is_good and spare.sha256 == target.sha256:
             self._fetched = have[target.sha256]
             return _DONE
         offered = [one for one in self._tools.source.offers() if (one.sha256, one.name) == (target.sha256, target.name)]

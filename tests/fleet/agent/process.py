@@ -20,9 +20,12 @@ from edgewright.fleet.agent.agent import Agent, Rhythm  # noqa: E402
 from edgewright.fleet.agent.effects import Patience, Tools  # noqa: E402
 from edgewright.fleet.agent.health import Policy  # noqa: E402
 from edgewright.fleet.agent.lock import only_agent  # noqa: E402
+from edgewright.fleet.agent.ports import Source as SourcePort  # noqa: E402
 from edgewright.fleet.agent.reporter import Reporter, next_boot  # noqa: E402
 from edgewright.fleet.disk import RealDisk  # noqa: E402
 from edgewright.fleet.serve.generation import Generation  # noqa: E402
+from edgewright.fleet.trust.source import RepositorySource  # noqa: E402
+from trust.simulated_repository import SimulatedRepository  # noqa: E402
 
 
 class Clock:
@@ -51,7 +54,7 @@ class TalkingServing(Serving):
         say(f"serves {generation.sha256}")
 
 
-def main(folder: Path, versions: list[str]) -> None:
+def main(folder: Path, versions: list[str], signing: SimulatedRepository | None = None) -> None:
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(message)s")
     repository, server = Repository(), Server()
     for text in versions:
@@ -60,10 +63,13 @@ def main(folder: Path, versions: list[str]) -> None:
     with only_agent(folder):
         disk, clock = RealDisk(folder), Clock()
         serving = TalkingServing(disk, repository, folder.absolute())
+        source: SourcePort = Source(disk, repository)
+        if signing is not None:
+            source = RepositorySource(disk, signing, clock, signing.first_root())
         reporter = Reporter("device-1", next_boot(disk), server, clock)
         say("begins")
         policy, patience = Policy(trial_s=0.05), Patience(base_s=0.01, look_s=0.01)
-        tools = Tools(disk, Source(disk, repository), serving, clock, reporter, policy, patience, random.Random())
+        tools = Tools(disk, source, serving, clock, reporter, policy, patience, random.Random())
         Agent(tools, server, DEVICE, Rhythm(poll_s=0.05, first_s=0.0)).run()
         assert not serving.alive, "workers are left over"
     say("ended")

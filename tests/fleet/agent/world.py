@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from edgewright.core.canonical import digest
@@ -17,14 +17,17 @@ from edgewright.fleet.agent.agent import Agent
 from edgewright.fleet.agent.choose import Device
 from edgewright.fleet.agent.effects import Patience, Tools
 from edgewright.fleet.agent.health import Policy
+from edgewright.fleet.agent.ports import Source as SourcePort
 from edgewright.fleet.agent.reporter import Reporter, next_boot
 from edgewright.fleet.disk import Disk, ensure_folder
 from edgewright.fleet.protocol.assignment import Assignment, Wanted
-from edgewright.fleet.protocol.offer import Offer, target_name
+from edgewright.fleet.protocol.offer import CHUNK_BYTES, Chunks, Offer, beside, target_name
 from edgewright.fleet.protocol.offered import Offered
 from edgewright.fleet.protocol.report import Answer, Report
 from edgewright.fleet.serve.generation import Generation, Health, Statistics
+from edgewright.fleet.trust.source import RepositorySource
 from simulated import SimulatedClock
+from trust.simulated_repository import SimulatedRepository
 
 MODEL = "digits"
 DEVICE = Device("x86_64", frozenset({"avx2", "fma"}), {"onnxruntime": "1.20"}, 4 << 30)
@@ -56,6 +59,17 @@ class Repository:
         made = offered(data, model, **changes)
         self.signed[made.sha256], self.contents[made.sha256] = made, data
         return made
+
+
+def sign(repository: Repository, signing: SimulatedRepository) -> None:
+    """Publish all of it in a repository with real signatures and chunk lists."""
+    for sha256, item in repository.signed.items():
+        data = repository.contents[sha256]
+        pieces = [data[at : at + CHUNK_BYTES] for at in range(0, len(data), CHUNK_BYTES)]
+        listed = signing.add(beside(item.name, "chunks"), b"".join(bytes.fromhex(digest(piece)) for piece in pieces))
+        offer = replace(item.offer, chunks=Chunks(listed.path, listed.hashes["sha256"]))
+        signing.add(item.name, data, custom=offer.to_json())
+    signing.publish()
 
 
 class Source:
@@ -194,11 +208,10 @@ class World:
     server: Server = field(default_factory=Server)
     clock: SimulatedClock = field(default_factory=SimulatedClock)
     policy: Policy = field(default_factory=lambda: Policy(trial_s=10.0))
-    root: Path = Path("/simulated")
+    signing: SimulatedRepository | None = None  # where artifacts are published with real signatures and verified by real code
 
     def __post_init__(self) -> None:
         self.source = Source(self.disk, self.repository)
-        self.serving = Serving(self.disk, self.repository, self.root)
         self.agent = self.restart()
 
     def restart(self) -> Agent:
@@ -206,10 +219,13 @@ class World:
         faults = self.source.faults
         self.source = Source(self.disk, self.repository)
         self.source.faults = faults
-        self.serving = Serving(self.disk, self.repository, self.root)
+        self.serving = Serving(self.disk, self.repository)
+        source: SourcePort = self.source
+        if self.signing is not None:
+            source = RepositorySource(self.disk, self.signing, self.clock, self.signing.first_root())
         reporter = Reporter("device-1", next_boot(self.disk), self.server, self.clock)
         patience = Patience(fetch_tries=4, ask_tries=3, base_s=1.0)
-        tools = Tools(self.disk, self.source, self.serving, self.clock, reporter, self.policy, patience, random.Random(0))
+        tools = Tools(self.disk, source, self.serving, self.clock, reporter, self.policy, patience, random.Random(0))
         self.agent = Agent(tools, self.server, DEVICE)
         return self.agent
 
