@@ -22,7 +22,6 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "tests" / "fleet"))
 from agent.crashes import SCENARIOS, Recorded, check, cuts, cuts_after_cuts, cuts_after_kills, first, record
 from edgewright.core.errors import EdgewrightError
 
-
 SLOW = 8  # real signatures take their time: a part of the states only
 
 
