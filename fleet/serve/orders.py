@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -13,7 +15,8 @@ class Orders:
     `sha256` is the digest that the file must have. `channel` and `private` are handles of sockets that the worker inherits:
     its channel to the supervisor, and the listening socket that it serves before it is public. `threads` None are the
     artifact's own; `batch` above 1 puts up to so many samples of different requests together, waiting `wait_ms` for them.
-    `telemetry` is the folder for windows of counts, None for none.
+    `telemetry` is the folder for windows of counts, None for none; `sampling` the fields of a `Sampling`, None where nobody
+    agreed to keep examples.
     """
 
     model: str
@@ -25,6 +28,7 @@ class Orders:
     batch: int = 1
     wait_ms: float = 0.0
     telemetry: str | None = None
+    sampling: Mapping[str, Any] | None = None
 
     def text(self) -> str:
         """The orders as the argument of a process."""

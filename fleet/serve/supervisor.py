@@ -33,7 +33,8 @@ class Settings:
     `drain_s` for the requests that an old generation has begun, `backoff_s` from the first restart to the longest wait.
 
     `places` are the public sockets by model, a path or a loopback port, for those that shall not have `<folder>/<model>.sock`;
-    `socket_mode` are the rights of a path. `telemetry` is the folder that workers leave windows of counts in, None for none.
+    `socket_mode` are the rights of a path. `telemetry` is the folder that workers leave windows of counts in, None for none;
+    `sampling` the fields of a `telemetry.samples.Sampling` where somebody agreed to keep hard examples.
     """
 
     threads: int | None = None
@@ -42,6 +43,7 @@ class Settings:
     places: Mapping[str, Path | int] = field(default_factory=dict)
     socket_mode: int = 0o660
     telemetry: Path | None = None
+    sampling: Mapping[str, Any] | None = None
     start_s: float = 300.0
     check_s: float = 300.0
     answer_s: float = 15.0
@@ -183,7 +185,7 @@ class Supervisor:
             orders = Orders(
                 generation.model, str(artifact), generation.sha256, theirs.fileno(), private.fileno(),
                 settings.threads, settings.batch, settings.wait_ms,
-                None if settings.telemetry is None else str(settings.telemetry),
+                None if settings.telemetry is None else str(settings.telemetry), settings.sampling,
             )  # fmt: skip
             process = subprocess.Popen(
                 child_command(f"{__package__}.worker", orders.text()),

@@ -26,14 +26,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ...core.errors import ArtifactError, EdgewrightError, VerificationError
-from ..telemetry.counting import Counter
 from .batching import Batches
 from .channel import Channel
 from .check import check
 from .confidence import ConfidenceCounts
 from .generation import Statistics
 from .model import LoadedModel, Runner
-from .observer import Observer
+from .observers import telemetry_of
 from .orders import Orders
 from .server import Server
 from .service import Service
@@ -55,12 +54,11 @@ def main(arguments: Sequence[str]) -> NoReturn:
     channel = Channel(socket.socket(fileno=orders.channel))
     threading.Thread(target=_end_with_supervisor, args=(channel.fileno(),), daemon=True).start()
     try:
-        model = LoadedModel(Path(orders.artifact), orders.model, orders.sha256, orders.threads)
+        worker = Worker(LoadedModel(Path(orders.artifact), orders.model, orders.sha256, orders.threads), orders)
     except EdgewrightError as error:
         is_untrusted = isinstance(error, (VerificationError, ArtifactError))
         channel.send({"error": str(error), "is_untrusted": is_untrusted})
         _end(1)
-    worker = Worker(model, orders)
     code = 0
     try:
         worker.obey(channel)
@@ -78,19 +76,16 @@ class Worker:
         self._model, self._tally = model, Tally()
         runner: Runner = Batches(model, orders.batch, orders.wait_ms) if orders.batch > 1 and model.is_batch_free else model
         self._confidence = ConfidenceCounts(model)
-        self._counter = None
-        if orders.telemetry is not None:
-            folder = Path(orders.telemetry)
-            self._counter = Counter(folder, model.manifest, model.sha256, model.name, model.vectors.outputs)
-        observers: list[Observer] = [self._confidence, *([self._counter] if self._counter is not None else [])]
-        self._service = Service(model, self._tally, runner, observers)
+        is_told = orders.telemetry is not None
+        self._telemetry = telemetry_of(model, Path(orders.telemetry or ""), orders.sampling) if is_told else []
+        self._service = Service(model, self._tally, runner, [self._confidence, *self._telemetry])
         self._server = Server(self._service.handle, self._service.bound)
         self._private = socket.socket(fileno=orders.private)
 
     def close(self) -> None:
-        """Close the window of counts."""
-        if self._counter is not None:
-            self._counter.close()
+        """Finish what is counted and kept."""
+        for observer in self._telemetry:
+            observer.close()
 
     def obey(self, channel: Channel) -> None:
         """Serve the private socket and follow the channel until told to drain; raises EOFError when the supervisor is gone."""

@@ -25,7 +25,7 @@ from edgewright.fleet.serve.generation import Generation
 from edgewright.fleet.serve.orders import Orders
 from edgewright.fleet.serve.sockets import listen_unix
 from edgewright.fleet.serve.supervisor import Settings, Supervisor
-from edgewright.fleet.telemetry import live
+from edgewright.fleet.telemetry import live, samples
 from tiny_artifact import answer
 
 Build = Callable[..., Path]
@@ -110,6 +110,27 @@ def test_workers_leave_windows_of_counts_for_the_telemetry(short: Path, build: B
     window = live.read(*live.finished(short / live.FOLDER))
     assert (window.model, window.sha256, window.requests, sum(window.errors)) == ("m", generation.sha256, 3, 0)
     assert [sum(counts) for counts in window.tensors] == [12, 9, 3]
+
+
+def test_hard_examples_are_kept_where_somebody_agreed_and_a_shadow_disagrees(short: Path, build: Build) -> None:
+    """The shadow's scores are the model's, so that only what the model is unsure of is hard."""
+    sampling = {"consent": "a tester", "below": 0.5, "shadow": str(build(9.0))}
+    settings = Settings(telemetry=short / live.FOLDER, sampling=sampling)
+    supervisor = Supervisor(short / "run", settings)
+    supervisor.publish(start(supervisor, build(1.0)))
+    sure, unsure = np.array([[9, 9, 9, 9]], np.float32), np.zeros((1, 4), np.float32)
+    with client(supervisor) as asked:
+        for x in (sure, unsure):
+            asked.infer({"x": x})
+    supervisor.close()
+    (kept,) = (short / samples.FOLDER).rglob("*.npz")
+    arrays, about = samples.read_sample(kept.read_bytes())
+    assert about["consent"] == "a tester"
+    assert any(np.array_equal(array, unsure) for array in arrays.values())
+    with pytest.raises(RuntimeFailure, match="agreed"):
+        Supervisor(short / "no", Settings(telemetry=short / "t", sampling={"consent": " "})).start(
+            "m", build(1.0), digest_file(build(1.0))
+        )
 
 
 def test_another_file_than_the_one_that_was_verified_is_refused(supervisor: Supervisor, build: Build, short: Path) -> None:
