@@ -2,7 +2,8 @@
 
 1. Overhead of one request over the runtime's own call (onnxruntime's `session.run`), measured in turns, p50 and p99: in a
    `Session`, and over a unix socket in binary, for 4 kB of input and for a 224 x 224 x 3 image of float32. Beside the image
-   stands what moving its bytes over a bare unix socket takes: the share of copying.
+   stands what moving its bytes to another process over a bare unix socket takes, and the part of the processor's time that
+   4 kB do not need: the share of copying.
 2. Switches between two generations under an open loop: a request every 1/rate seconds whatever the answers do, its latency
    from the moment when it was due. Failed requests, p99 in steady state and while switching, resident memory of worker and
    supervisor after the first and the last switches.
@@ -18,6 +19,8 @@ import json
 import os
 import queue
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -63,7 +66,9 @@ def main() -> None:
         folder = Path(name)
         for size, shape in SHAPES.items():
             found[size] = overheads(folder, shape, given.runs)
-            print(size, json.dumps(found[size], indent=2))
+            print(size, json.dumps(found[size], indent=2), flush=True)
+        small, large = (found[size]["socket_overhead_processor_us"] for size in SHAPES)
+        found["share_of_bytes_in_processor_time"] = 1 - small / large
         if given.switches:
             found["switches"] = switches(folder, given.switches, given.rate)
             print("switches", json.dumps(found["switches"], indent=2))
@@ -82,7 +87,7 @@ def overheads(folder: Path, shape: tuple[int, ...], runs: int) -> dict[str, floa
     supervisor.publish(generation)
     place = supervisor.place("m")
     assert isinstance(place, Path)
-    with Session("m", artifact=path) as session, Client(place, "m") as client, Echo(folder / "echo", x.nbytes) as echo:
+    with Session("m", artifact=path) as session, Client(place, "m") as client, Echo(x.nbytes) as echo:
         calls: dict[str, Callable[[], Any]] = {
             "runtime": lambda: bare.run(["y"], {"x": x}),
             "session": lambda: session.run({"x": x}),
@@ -128,35 +133,34 @@ def in_turns(calls: Mapping[str, Callable[[], Any]], runs: int) -> dict[str, lis
     return times
 
 
-class Echo:
-    """A thread that takes a number of bytes from a unix socket into one buffer and answers a few."""
+_ECHO = """
+import socket, sys
+sock, size = socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2])
+while True:
+    buffer, there = memoryview(bytearray(size)), 0
+    while there < size:
+        count = sock.recv_into(buffer[there:])
+        if count == 0:
+            sys.exit()
+        there += count
+    sock.sendall(b"ok")
+"""
 
-    def __init__(self, path: Path, size: int) -> None:
-        """Listen at `path`."""
-        self._listener = socket.socket(socket.AF_UNIX)
-        path.unlink(missing_ok=True)
-        self._listener.bind(str(path))
-        self._listener.listen()
-        self._size = size
-        threading.Thread(target=self._serve, daemon=True).start()
-        self._sock = socket.socket(socket.AF_UNIX)
-        self._sock.connect(str(path))
+
+class Echo:
+    """A process that takes a number of bytes from a unix socket into one buffer and answers a few: no protocol, no model."""
+
+    def __init__(self, size: int) -> None:
+        """Start the process."""
+        self._sock, theirs = socket.socketpair()
+        command = [sys.executable, "-c", _ECHO, str(theirs.fileno()), str(size)]
+        self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()])
+        theirs.close()
 
     def move(self, array: np.ndarray[Any, Any]) -> None:
         """Send the array and wait for the answer."""
         self._sock.sendall(array.reshape(-1).view(np.uint8).data)
         assert self._sock.recv(64)
-
-    def _serve(self) -> None:
-        sock, _ = self._listener.accept()
-        while True:
-            buffer, there = memoryview(bytearray(self._size)), 0
-            while there < self._size:
-                count = sock.recv_into(buffer[there:])
-                if count == 0:
-                    return
-                there += count
-            sock.sendall(b"ok")
 
     def __enter__(self) -> Echo:
         """Close at the end of the block."""
@@ -165,7 +169,7 @@ class Echo:
     def __exit__(self, *error: object) -> None:
         """Close."""
         self._sock.close()
-        self._listener.close()
+        self._process.wait()
 
 
 def switches(folder: Path, count: int, rate: float) -> dict[str, Any]:
@@ -182,6 +186,7 @@ def switches(folder: Path, count: int, rate: float) -> dict[str, Any]:
     workers: list[int] = []
     marks: list[tuple[float, float]] = []
     for index in range(1, count + 1):
+        print(f"switch {index} of {count}", end="\r", file=sys.stderr)
         path = paths[index % 2]
         begin = time.perf_counter()
         generation = supervisor.start("m", path, digest_file(path))
