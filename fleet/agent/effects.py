@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ...core.clock import Clock
-from ...core.errors import AgentError, NetworkError, ProtocolError, RuntimeFailure, StoreError, VerificationError
+from ...core.errors import AgentError, EdgewrightError, NetworkError, RuntimeFailure, StoreError, VerificationError
 from ..disk import Disk
 from ..protocol.report import Result
 from ..serve.generation import Generation
@@ -89,11 +89,11 @@ class Effects:
     # Telling
 
     def _tell(self, update: Update) -> Event | float:
-        """Tell where the update is; its end waits in the journal when there is no network."""
+        """Tell where the update is; its end waits in the journal when that fails, for whatever reason."""
         progress = update.progress
         try:
             aborts = self._report(update)
-        except (NetworkError, ProtocolError):
+        except EdgewrightError:
             if progress.result is not None:
                 self.untold = Untold(update.target.sha256, progress.state, progress.result, progress.why)
             return _DONE
@@ -105,7 +105,7 @@ class Effects:
         """Tell what comes next, and hear whether it may."""
         try:
             aborts = self._report(update)
-        except (NetworkError, ProtocolError) as error:
+        except EdgewrightError as error:
             return self._again(self._tools.patience.ask_tries) or Event("unreported", str(error))
         return Event("aborted", "the server took the deployment back", is_lasting=True) if aborts else _DONE
 

@@ -8,7 +8,7 @@ from edgewright.core.canonical import digest
 from edgewright.core.errors import NetworkError, StoreError, VerificationError
 from edgewright.fleet.agent import slots
 from edgewright.fleet.protocol.assignment import Wanted
-from edgewright.fleet.protocol.report import Result
+from edgewright.fleet.protocol.report import Answer, Report, Result
 from simulated import SimulatedDisk
 
 
@@ -132,6 +132,17 @@ def test_the_end_is_told_later_when_nobody_hears_it(world: World) -> None:
     world.settle()
     (end,) = [report for report in world.server.reports if report.result]
     assert (end.result, end.running) == ("SUCCESSFUL", new.sha256)
+
+
+def test_a_log_of_reports_that_cannot_be_written_holds_no_update_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(report: Report) -> Answer:
+        raise StoreError("cannot write the log of reports: No space left on device; free some space.")
+
+    monkeypatch.setattr(world.server, "report", refuse)
+    world.repository.publish(artifact(2))
+    world.settle(polls=4)
+    assert world.running() == world.current() == artifact(1)
+    assert world.agent.models[MODEL].record.update is None
 
 
 def test_a_download_survives_an_outage_and_gives_up_after_enough(world: World) -> None:
