@@ -174,7 +174,7 @@ def test_switches_under_load_lose_no_request_and_no_connection(supervisor: Super
                 seen.add(float((got - answer(x, 0.0))[0, 0]))
             except Exception as error:
                 failures.append(repr(error))
-            time.sleep(0.002)
+            time.sleep(0.005)
         reconnects.append(connects if keeps else 1)
         asked.close()
 
@@ -182,7 +182,7 @@ def test_switches_under_load_lose_no_request_and_no_connection(supervisor: Super
     for thread in threads:
         thread.start()
     pids = set()
-    for offset in (10.0, 20.0, 30.0):
+    for offset in (10.0, 20.0):
         generation = start(supervisor, build(offset))
         supervisor.publish(generation)
         wait_for(lambda: offset in seen)  # noqa: B023
@@ -191,7 +191,7 @@ def test_switches_under_load_lose_no_request_and_no_connection(supervisor: Super
     for thread in threads:
         thread.join()
     assert failures == []
-    assert seen == {0.0, 10.0, 20.0, 30.0}
+    assert seen == {0.0, 10.0, 20.0}
     assert reconnects == [1, 1, 1]
     assert sum(map(is_there, pids)) == 1
 
