@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,20 @@ _CHUNK_BYTES = 1 << 20
 def dumps(value: Any) -> bytes:
     """Canonical JSON of `value` as UTF-8 bytes; raises ValueError on NaN and infinity."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def plain(value: Any) -> Any:
+    """Dataclasses as dicts, sets sorted, tuples as lists: what is equal is the same JSON in every process.
+
+    The text of a set is not: its order goes by hashes that each process salts anew.
+    """
+    if is_dataclass(value) and not isinstance(value, type):
+        return {item.name: plain(getattr(value, item.name)) for item in fields(value)}
+    if isinstance(value, Mapping):
+        return {name: plain(item) for name, item in value.items()}
+    if isinstance(value, (set, frozenset)):
+        return sorted(plain(item) for item in value)
+    return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def digest(data: bytes) -> str:

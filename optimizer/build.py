@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -22,7 +22,8 @@ from .passes.float16 import StoreFloat16
 from .quantize.plan import make_plan
 from .quantize.quantize import Quantize, QuantizeNeeds
 from .quantize.rounding import Rounder
-from .training import Trainer
+from .train.needs import TrainingNeeds
+from .training import Trainer, int8_job
 
 
 @dataclass(frozen=True)
@@ -72,14 +73,15 @@ class Builder:
         prefix: str,
         calibration: Callable[[], Calibration],
         trainer: Trainer | None = None,
+        variant: str = "",
         is_quantized: bool = False,
     ) -> None:
         """`prefix` is the pipeline text that led to `base`; `calibration` is asked once int8 is wanted, `trainer` for qat.
 
-        `is_quantized`: `base` is in int8 already, and is lowered as it is.
+        `variant`: name of the one that trains. `is_quantized`: `base` is in int8 already, and is lowered as it is.
         """
         self._store, self.base, self._prefix, self._calibration = store, base, prefix, calibration
-        self._trainer, self._is_quantized = trainer, is_quantized
+        self._trainer, self._variant, self._is_quantized = trainer, variant, is_quantized
         self._base_digest = base.digest()
 
     def build(self, runtime: str, profile: DeviceProfile, precision: Precision, quantize: Quantize | None = None) -> Built:
@@ -87,18 +89,19 @@ class Builder:
         passes = self._passes(precision, quantize or Quantize())
         scheme = registry.get(runtime).scheme(profile)
         needs_data = precision == "int8" and not self._is_quantized
+        trained = None if (item := _trained(passes)) is None else self._train(item, scheme, profile)
         key = self._store.key(
             "build",
             base=self._base_digest,
             passes=str(passes),
             runtime=[runtime, registry.get(runtime).version()],
-            scheme=repr(scheme),
+            scheme=[scheme.name, scheme.digest],
             profile=[profile.arch, sorted(profile.isa)],
             calibration=self._calibration().digest if needs_data else None,
-            trained=self._trainer.known if self._trainer is not None and _trained(passes) else None,
+            trained=None if trained is None else [trained[0].digest(), list(trained[1])],
             code=code_digest(),
         )
-        folder = self._store.step(key, lambda made: self._make(made, passes, runtime, profile, precision))
+        folder = self._store.step(key, lambda made: self._make(made, passes, runtime, profile, precision, trained))
         return _read(folder)
 
     def _passes(self, precision: Precision, quantize: Quantize) -> Pipeline:
@@ -106,46 +109,47 @@ class Builder:
             return Pipeline([])
         return Pipeline([StoreFloat16()] if precision == "float16" else [quantize])
 
-    def _run(self, passes: Pipeline, runtime: str, profile: DeviceProfile) -> tuple[Model, tuple[str, ...]]:
-        """The model after `passes`, and what training it for int8 told."""
-        scheme = registry.get(runtime).scheme(profile)
-        trained = _trained(passes)
-        if trained is not None:
-            return self._train(trained, scheme, profile)
+    def _run(self, passes: Pipeline, scheme: Scheme) -> Model:
+        """The model after `passes`, which do not train."""
         needs = any(item.needs is QuantizeNeeds for item in passes.passes)
         known = self._calibration() if needs else None
         given = {QuantizeNeeds: QuantizeNeeds(scheme, known.statistics, known.rounder)} if known is not None else {}
-        return passes.run(self.base, given)[0], ()
+        return passes.run(self.base, given)[0]
 
     def _train(self, quantize: Quantize, scheme: Scheme, profile: DeviceProfile) -> tuple[Model, tuple[str, ...]]:
         """The model in int8, trained for a scheme; runtimes whose schemes are the same share it."""
         trainer, known = self._trainer, self._calibration()
         if trainer is None:
             raise PassError(f"{pass_text(quantize)!r} trains, which this command does not; use mode=static.")
-        key = self._store.key(
-            "train-int8",
-            base=self._base_digest,
-            item=pass_text(quantize),
-            scheme=repr(replace(scheme, name="")),
-            calibration=known.digest,
-            code=code_digest(),
+        parts = {
             **trainer.known,
-        )
+            "base": self._base_digest,
+            "item": pass_text(quantize),
+            "scheme": scheme.digest,
+            "calibration": known.digest,
+            "code": code_digest(),
+        }
 
-        def make(folder: Path) -> None:
-            with trainer.needs(quantize, profile) as training:
-                given = QuantizeNeeds(scheme, known.statistics, known.rounder, training)
-                model, (step,) = Pipeline([quantize]).run(self.base, {QuantizeNeeds: given})
-            (folder / "model.onnx").write_bytes(model.to_bytes())
-            (folder / "notes.json").write_bytes(dumps(list(step.notes)))
+        def make(training: TrainingNeeds) -> Mapping[str, bytes]:
+            given = QuantizeNeeds(scheme, known.statistics, known.rounder, training)
+            model, (step,) = Pipeline([quantize]).run(self.base, {QuantizeNeeds: given})
+            return {"model.onnx": model.to_bytes(), "notes.json": dumps(list(step.notes))}
 
-        folder = self._store.step(key, make)
+        folder = trainer.trained(int8_job(self._variant, scheme), "train-int8", parts, make, profile)
         model = Model.from_bytes((folder / "model.onnx").read_bytes(), "the trained int8 model")
         return model, tuple(json.loads((folder / "notes.json").read_bytes()))
 
-    def _make(self, folder: Path, passes: Pipeline, runtime: str, profile: DeviceProfile, precision: Precision) -> None:
-        model, notes = self._run(passes, runtime, profile)
+    def _make(
+        self,
+        folder: Path,
+        passes: Pipeline,
+        runtime: str,
+        profile: DeviceProfile,
+        precision: Precision,
+        trained: tuple[Model, tuple[str, ...]] | None,
+    ) -> None:
         target = registry.get(runtime)
+        model, notes = trained or (self._run(passes, target.scheme(profile)), ())
         support = target.supports(model, profile)
         missing = [item for item in support if item.runs == "no"]
         if missing:

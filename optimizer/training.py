@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ..core.canonical import digest_json, dumps
+from ..core.canonical import digest_json, dumps, plain
 from ..core.code import code_digest
 from ..core.store import StepStore
 from ..device_profiles.profile import DeviceProfile
@@ -20,9 +19,10 @@ from ..ir.model import Model
 from ..ir.passes import Pass
 from ..ir.pipeline import Pipeline, pass_text
 from ..ir.verify import verify_weights
+from ..runtimes.contract import Scheme
 from .distill.distill import Distill
 from .prune.prune import Prune
-from .purse import Purse
+from .purse import Job, Purse
 from .train.needs import TrainingNeeds
 from .variants import Variant
 
@@ -38,10 +38,30 @@ class Step:
     notes: tuple[str, ...]
 
 
-def weights_of(variants: Sequence[Variant], schemes: int) -> list[float]:
-    """How much each training of the variants weighs; what trains int8 does so for `schemes` schemes."""
-    weights = [_weight(item) for variant in variants for item in variant.passes if item.needs is TrainingNeeds]
-    return weights + [_weight(variant.quantize) for variant in variants if variant.trains_scheme for _ in range(schemes)]
+def weights_of(variants: Sequence[Variant], schemes: Sequence[Scheme]) -> dict[Job, float]:
+    """How much each training of the variants weighs; int8 is trained once for each of `schemes` that differs."""
+    weights = {
+        _job(variant, place): _weight(item)
+        for variant in variants
+        for place, item in enumerate(variant.passes)
+        if item.needs is TrainingNeeds
+    }
+    return weights | {
+        int8_job(variant.name, scheme): _weight(variant.quantize)
+        for variant in variants
+        if variant.trains_scheme
+        for scheme in schemes
+    }
+
+
+def int8_job(variant: str, scheme: Scheme) -> Job:
+    """The training of a variant's int8 for a scheme."""
+    return variant, f"int8: {scheme.digest}"
+
+
+def _job(variant: Variant, place: int) -> Job:
+    """The training of the pass at `place`."""
+    return variant.name, f"{place}: {variant.passes[place].name}"
 
 
 def _weight(item: object) -> float:
@@ -56,9 +76,12 @@ def takes_student(item: Pass) -> bool:
 
 
 class Trainer:
-    """Runs training passes; `given` is what all of them get, but for the budget, which `purse` hands out."""
+    """Runs training passes; `given` is what all of them get, but for the budget, which `purse` hands out.
 
-    def __init__(self, given: TrainingNeeds, store: StepStore, purse: Purse, budget: str | None) -> None:
+    What a training comes to without feeling the budget is kept as what it is; else it belongs to its share of the budget.
+    """
+
+    def __init__(self, given: TrainingNeeds, store: StepStore, purse: Purse) -> None:
         self._given, self._store, self._purse = given, store, purse
         search = given.search
         self.known: dict[str, Any] = {
@@ -69,7 +92,6 @@ class Trainer:
             "student": None if given.student is None else given.student.digest(),
             "user": given.user.to_json(),
             "seed": given.seed,
-            "budget": budget,
             "versions": {
                 name: metadata.version(name) for name in ("torch", "onnx-ir", "numpy") if find_spec(name.replace("-", "_"))
             },
@@ -79,42 +101,72 @@ class Trainer:
         """The reference after the variant's passes, and what each did; raises what a pass raises, ModelError for weights that
         are not finite."""
         model, steps, student = self._given.reference, [], self._given.student
-        for item in variant.passes:
-            model, step = self._pass(model, item, f"{variant.name}: {item.name}", student)
-            student = None if takes_student(item) else student  # from then on the model is the student
-            steps.append(step)
+        try:
+            for place, item in enumerate(variant.passes):
+                model, step = self._pass(model, item, _job(variant, place), student)
+                student = None if takes_student(item) else student  # from then on the model is the student
+                steps.append(step)
+        except Exception:
+            self._purse.give_back_all(variant.name)
+            raise
         return model, steps
 
-    @contextmanager
-    def needs(self, item: object, profile: DeviceProfile | None = None) -> Iterator[TrainingNeeds]:
-        """What one training is given, while it trains; `profile` where it is not that of the compile."""
-        with self._purse.part(_weight(item)) as budget:
-            yield replace(self._given, budget=budget, profile=profile or self._given.profile)
+    def trained(
+        self,
+        job: Job,
+        step: str,
+        known: Mapping[str, Any],
+        make: Callable[[TrainingNeeds], Mapping[str, bytes]],
+        profile: DeviceProfile | None = None,
+    ) -> Path:
+        """Folder with the files that `make` gives of what it trains, in the store under `step` and `known`.
 
-    def _pass(self, model: Model, item: Pass, title: str, student: Model | None) -> tuple[Model, Step]:
-        profile = self._given.profile
-        key = self._store.key(
-            "train",
-            model=model.digest(),
-            item=pass_text(item),
-            profile=None if profile is None else repr(profile),
-            code=code_digest(),
-            **{**self.known, "student": None if student is None else student.digest()},
-        )
-        folder = self._store.step(key, lambda made: self._make(made, model, item, title, student))
+        What came to its own end is found whatever the budget, what the budget shortened by the same share of it alone (see
+        docs/training.md). `profile` where it is not that of the compile.
+        """
+        share = self._purse.share_seconds(job)
+        whole, shortened = (self._store.key(step, **known, **more) for more in ({}, {"share": share}))
+        found = self._store.find(whole) or (None if share is None else self._store.find(shortened))
+        if found is not None:
+            self._purse.give_back(job)
+            return found
+        with self._purse.part(job) as budget:
+            files = make(replace(self._given, budget=budget, profile=profile or self._given.profile))
+        key = shortened if budget is not None and budget.is_felt else whole
+        return self._store.step(key, lambda folder: _write(folder, files))
+
+    def _pass(self, model: Model, item: Pass, job: Job, student: Model | None) -> tuple[Model, Step]:
+        profile, title = self._given.profile, f"{job[0]}: {item.name}"
+        known = {
+            **self.known,
+            "model": model.digest(),
+            "item": pass_text(item),
+            "profile": plain(profile),
+            "code": code_digest(),
+            "student": None if student is None else student.digest(),
+        }
+        if item.needs is TrainingNeeds:
+            folder = self.trained(
+                job, "train", known, lambda given: self._made(model, item, title, replace(given, student=student))
+            )
+        else:
+            key = self._store.key("train", **known)
+            folder = self._store.step(key, lambda folder: _write(folder, self._made(model, item, title, None)))
         told = json.loads((folder / "step.json").read_bytes())
         result = Model.from_bytes((folder / "model.onnx").read_bytes(), f"the result of {told['text']}")
         return result, Step(told["text"], told["seconds"], tuple(told["notes"]))
 
-    def _make(self, folder: Path, model: Model, item: Pass, title: str, student: Model | None) -> None:
+    def _made(self, model: Model, item: Pass, title: str, given: TrainingNeeds | None) -> Mapping[str, bytes]:
+        """The files of what one pass makes of `model`."""
         start = time.perf_counter()
         with self._given.progress.task(title):
-            if item.needs is TrainingNeeds:
-                with self.needs(item) as given:
-                    result, (step,) = Pipeline([item]).run(model, {TrainingNeeds: replace(given, student=student)})
-            else:
-                result, (step,) = Pipeline([item]).run(model)
+            result, (step,) = Pipeline([item]).run(model, {} if given is None else {TrainingNeeds: given})
         verify_weights(result)
-        (folder / "model.onnx").write_bytes(result.to_bytes())
         seconds = time.perf_counter() - start
-        (folder / "step.json").write_bytes(dumps({"text": step.text, "seconds": seconds, "notes": list(step.notes)}))
+        told = {"text": step.text, "seconds": seconds, "notes": list(step.notes)}
+        return {"model.onnx": result.to_bytes(), "step.json": dumps(told)}
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    for name, content in files.items():
+        (folder / name).write_bytes(content)

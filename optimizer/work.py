@@ -184,7 +184,12 @@ class Work:
         return tuple(starts)
 
     def _trainer(self, company: Company, splits: Splits, profiles: Sequence[DeviceProfile]) -> Trainer:
-        schemes = sum(runtime in self.recipe.runtimes for profile in profiles for runtime in profile.runtimes)
+        schemes = [
+            registry.get(runtime).scheme(profile)
+            for profile in profiles
+            for runtime in profile.runtimes
+            if runtime in self.recipe.runtimes and "int8" in self.recipe.precisions
+        ]
         purse = Purse(self.recipe.budget, weights_of(self.variants, schemes))
         given = TrainingNeeds(
             train=prepare.training_split(splits),
@@ -198,7 +203,7 @@ class Work:
             progress=self.progress,
             profile=profiles[0],
         )
-        return Trainer(given, self.store, purse, self.recipe.budget)
+        return Trainer(given, self.store, purse)
 
     def _start(self, variant: Variant, trainer: Trainer | None, splits: Splits) -> Start:
         """What one variant becomes; raises what its passes raise."""
@@ -210,10 +215,12 @@ class Work:
             builder = Builder(self.store, base, text, self._calibration_of(base), is_quantized=variant.is_quantized)
             return Start(variant, builder, (step,))
         if trainer is None or not variant.passes:
-            return Start(variant, Builder(self.store, self.base, self.pipeline, self._calibration_of(self.base), trainer))
+            calibration = self._calibration_of(self.base)
+            return Start(variant, Builder(self.store, self.base, self.pipeline, calibration, trainer, variant.name))
         trained, steps = trainer.run(variant)
         base, pipeline = prepare.prepare_trained(trained, variant.passes)
-        return Start(variant, Builder(self.store, base, pipeline, self._calibration_of(base), trainer), tuple(steps))
+        builder = Builder(self.store, base, pipeline, self._calibration_of(base), trainer, variant.name)
+        return Start(variant, builder, tuple(steps))
 
     def _target(self, kit: Kit, profile: DeviceProfile, accept: Exam, ledger: Ledger, starts: Sequence[Start]) -> Target:
         start = time.perf_counter()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from ..core.canonical import digest_json, plain
 from ..core.executor import Executor
 from ..device_profiles.profile import DeviceProfile
 
@@ -78,6 +79,11 @@ class Scheme:
     operators: Mapping[str, OperatorRule]
     fused_activations: frozenset[str] = frozenset({"Relu", "Clip"})
     saturating_pairs: bool = False
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all that integers depend on: everything but the name."""
+        return digest_json(plain(replace(self, name="")))
 
 
 class Runtime(Protocol):

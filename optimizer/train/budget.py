@@ -20,13 +20,20 @@ class Budget:
     `plan` names the weights of the parts to come, `part` takes the next: its share, by weight, of the time that is left then,
     so that time one part did not use goes to those after it. Without a plan, or after its end, a part is all that is left. A
     part is a budget itself, and can be cut again (a pass that trains several times plans its own part).
+
+    `share_seconds` is what a part has by weights alone: it is the same in every run of a request, however much time is left.
+    `is_felt`: whether a training that got this budget, or a part of it, came out shorter than without one.
     """
 
-    def __init__(self, seconds: float, whole_seconds: float | None = None) -> None:
+    def __init__(self, seconds: float, whole_seconds: float | None = None, share_seconds: float | None = None) -> None:
         """`seconds` from now, of a budget of `whole_seconds`."""
         self.whole_seconds = seconds if whole_seconds is None else whole_seconds
+        self.share_seconds = seconds if share_seconds is None else share_seconds
+        self.is_felt = False
         self._deadline = time.monotonic() + seconds
         self._weights: tuple[float, ...] = ()
+        self._planned = 0.0
+        self._parent: Budget | None = None
 
     @staticmethod
     def parse(text: str) -> Budget:
@@ -49,13 +56,22 @@ class Budget:
         """Say how many parts are to come, and how much each weighs (epochs, for example); raises UsageError on none above 0."""
         if any(not math.isfinite(weight) or weight <= 0 for weight in weights):
             raise UsageError("the parts of a budget must weigh more than nothing; correct their weights.")
-        self._weights = tuple(weights)
+        self._weights, self._planned = tuple(weights), sum(weights)
 
     def part(self) -> Budget:
         """The next part, which begins now."""
         share = self._weights[0] / sum(self._weights) if self._weights else 1.0
+        by_weight = self._weights[0] / self._planned if self._weights else 1.0
         self._weights = self._weights[1:]
-        return Budget(self.left_seconds() * share, self.whole_seconds)
+        made = Budget(self.left_seconds() * share, self.whole_seconds, self.share_seconds * by_weight)
+        made._parent = self
+        return made
+
+    def feel(self) -> None:
+        """Say that a training came out shorter for this budget, and so for all that it is part of."""
+        self.is_felt = True
+        if self._parent is not None:
+            self._parent.feel()
 
 
 def told(seconds: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,14 +50,19 @@ class Checkpoint:
         least = max(_EPOCH_SECONDS if is_epoch_end else _EVERY_SECONDS, _SPARING * self._cost_seconds)
         return self._file is not None and waited >= least
 
-    def save(self, state: Any) -> None:
-        """Replace what was saved; raises StoreError when the disk refuses."""
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Replace what was saved; its `done` is the share of the training that is behind. Raises StoreError from the disk."""
         if self._file is None:
             return
         start = time.monotonic()
         write_atomic(self._file, pack(state))
         self._written = time.monotonic()
         self._cost_seconds = self._written - start
+
+    def done(self) -> float:
+        """The share of its training that the saved state has behind it; 0 where there is none."""
+        saved = self.load()
+        return 0.0 if saved is None else float(saved["done"])
 
     def load(self) -> Any | None:
         """The state that was saved; None where there is none, or where it is damaged."""

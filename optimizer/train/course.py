@@ -107,7 +107,8 @@ class Course:
 
     def _save(self, good: dict[str, Any] | None) -> None:
         training = self._training
-        self._checkpoint.save({"now": training.capture(), "good": good, "best": training.best})
+        done = training.position.step / training.setting.steps
+        self._checkpoint.save({"done": done, "now": training.capture(), "good": good, "best": training.best})
 
     def _told(self) -> str:
         training = self._training

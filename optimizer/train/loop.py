@@ -24,11 +24,12 @@ from .checkpoint import Checkpoint, pack, unpack
 from .course import Course
 from .device import best_device, fingerprint, settled
 from .judging import Judgement
+from .lengths import Lengths
 from .module import GraphModule
 from .needs import TrainingNeeds
 from .objective import Objective
 from .optimizers import Descent
-from .pace import epochs_within, planned_for
+from .pace import planned_for, room_within
 from .schedule import Schedule
 from .training import Callback, Evaluation, Setting, Training
 
@@ -98,9 +99,11 @@ def fit(
     the schedule sets before them. `kept_from` is the share of the steps before which no state is kept, for trainings that only
     become what they are to be on the way (more and more zeros); 0 lets the state before the first step compete too.
 
-    A finished training is found again in `needs.store`, a killed one goes on to the same bytes. Raises PassError when the loss
-    is not finite at the very first step, when nothing can be trained, and when the user's code fails; UsageError when the
-    budget has no room for one epoch; DataError when there are no samples.
+    A finished training is found again in `needs.store`, a killed one goes on to the same bytes, and one that the budget cut
+    goes on with a later one (see lengths.py). `needs.budget` is told where it made the training shorter.
+
+    Raises PassError when the loss is not finite at the very first step, when nothing can be trained, and when the user's code
+    fails; UsageError when the budget has no room for one epoch; DataError when there are no samples.
     """
     device = best_device()
     with settled(device, needs.threads):
@@ -127,16 +130,21 @@ class _Fit:
         self._callbacks, self._kept_from, self._device = callbacks, kept_from, device
         self._budget = needs.budget.part() if needs.budget is not None else None
         self._known = self._all_that_matters(key)
+        self._lengths = Lengths(needs.store, self._known, schedule.epochs, self._done)
 
     def run(self) -> Fitted:
-        epochs = self._schedule.epochs if self._budget is None else self._remembered_plan()
-        found = None if epochs is None else self._finished(epochs)
-        if found is not None:
-            return found
-        training = self._prepared()
-        if epochs is None and self._budget is not None:
-            epochs = self._planned(training, self._budget)
-        return self._finish(training, epochs or self._schedule.epochs)
+        whole, budget = self._schedule.epochs, self._budget
+        found = self._finished(whole)
+        if budget is None or found is not None:
+            return found or self._finish(self._prepared(), whole)
+        training, epochs = None, self._lengths.standing(budget.share_seconds)
+        if epochs is None:
+            training = self._prepared()
+            epochs = self._planned(training, budget)
+        found = self._finished(epochs) or self._finish(training or self._prepared(), epochs)
+        if found.is_cut or epochs < whole:
+            budget.feel()
+        return found
 
     def _all_that_matters(self, key: Any) -> dict[str, Any]:
         needs = self._needs
@@ -200,17 +208,22 @@ class _Fit:
         return any(node.op_type == operator for node in self._module.to_model().graph)
 
     def _planned(self, training: Training, budget: Budget) -> int:
-        epochs = epochs_within(training, budget)
-        if self._needs.store is not None:
-            self._needs.store.json_step(self._plan_key(), lambda: epochs)
+        room = room_within(training, budget)
+        epochs = self._lengths.planned(room.epochs, budget.share_seconds)
+        if epochs is None:
+            raise room.refusal(budget)
         return epochs
 
-    def _remembered_plan(self) -> int | None:
-        """Epochs that an earlier run with the same budget planned, so that this one comes to the same result."""
+    def _done(self, epochs: int) -> float:
+        """The share of a plan of so many epochs that lies in the store."""
         store = self._needs.store
-        if store is None or store.find(self._plan_key()) is None:
-            return None
-        return int(store.json_step(self._plan_key(), lambda: self._schedule.epochs))
+        if store is None:
+            return 0.0
+        return 1.0 if store.find(self._result_key(epochs)) is not None else self._checkpoint(epochs).done()
+
+    def _checkpoint(self, epochs: int) -> Checkpoint:
+        store = self._needs.store
+        return Checkpoint(store.unfinished(self._result_key(epochs)) if store is not None else None)
 
     def _finish(self, training: Training, epochs: int) -> Fitted:
         store = self._needs.store
@@ -218,13 +231,11 @@ class _Fit:
         if epochs < self._schedule.epochs:
             told = f"the budget of {self._budget} has room for {epochs} of {self._schedule.epochs} epochs"
             training.position.notes.append(told)
-        key = self._result_key(epochs)
-        checkpoint = Checkpoint(store.unfinished(key) if store is not None else None)
-        is_cut = Course(training, checkpoint, self._budget, self._needs.progress).run()
+        is_cut = Course(training, self._checkpoint(epochs), self._budget, self._needs.progress).run()
         fitted = _settled(training, is_cut=is_cut)
         if store is not None and not is_cut:
             content = pack({"fitted": fitted.to_plain(), "modules": training.states()})
-            store.step(key, lambda folder: _write(folder, content))
+            store.step(self._result_key(epochs), lambda folder: _write(folder, content))
         self._come_home()
         return fitted
 
@@ -247,10 +258,6 @@ class _Fit:
 
     def _result_key(self, epochs: int) -> str:
         return StepStore.key("fit", epochs=epochs, **self._known)
-
-    def _plan_key(self) -> str:
-        whole = None if self._budget is None else self._budget.whole_seconds
-        return StepStore.key("plan training", budget=whole, **self._known)
 
 
 def _settled(training: Training, *, is_cut: bool) -> Fitted:

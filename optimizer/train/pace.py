@@ -40,6 +40,23 @@ class Pace:
         return setting.order.steps_per_epoch * (self.step_seconds + self.judge_seconds / setting.judged_every)
 
 
+@dataclass(frozen=True)
+class Room:
+    """Epochs that fit into what is left of a budget, a fraction told too; seconds that one takes, and seconds that are left."""
+
+    epochs: float
+    epoch_seconds: float
+    left_seconds: float
+
+    def refusal(self, budget: Budget) -> UsageError:
+        """What to raise where not even one epoch fits."""
+        return UsageError(
+            f"the budget of {budget} is too small: one epoch takes about {told(self.epoch_seconds)} here and "
+            f"{told(max(0.0, self.left_seconds))} are left for this training; give more with --budget, or fewer training "
+            "samples."
+        )
+
+
 def measured(training: Training) -> Pace:
     """The pace of some steps and one judgement, after which everything is as it was before."""
     before = training.capture()
@@ -65,14 +82,8 @@ def measured(training: Training) -> Pace:
     return Pace(step_seconds, judge_seconds)
 
 
-def epochs_within(training: Training, budget: Budget) -> int:
-    """Epochs, of those that the schedule asks for, that `budget` has room for; raises UsageError where it has none for one."""
+def room_within(training: Training, budget: Budget) -> Room:
+    """How many epochs `budget` has room for now, at the pace that is measured."""
     seconds = measured(training).epoch_seconds(training)
     left = budget.left_seconds()
-    room = int(left * _SAFETY / seconds)
-    if room < 1:
-        raise UsageError(
-            f"the budget of {budget} is too small: one epoch takes about {told(seconds)} here and {told(max(0.0, left))} are "
-            "left for this training; give more with --budget, or fewer training samples."
-        )
-    return min(room, training.setting.schedule.epochs)
+    return Room(left * _SAFETY / seconds, seconds, left)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import edgewright
 import jsonschema
@@ -15,10 +16,12 @@ import pytest
 from edgewright.core.artifact_read import open_artifact
 from edgewright.core.errors import DataError, EdgewrightError, ModelError, PassError, UsageError
 from edgewright.ir.passes import PassResult
-from edgewright.optimizer import training
+from edgewright.optimizer import purse, training
 from edgewright.optimizer.compile import CompileResult
 from edgewright.optimizer.distill.distill import Distill
 from edgewright.optimizer.report.terminal import report_text
+from edgewright.optimizer.train.budget import Budget
+from edgewright.optimizer.train.training import Training
 
 pytest.importorskip("torch")
 
@@ -121,8 +124,73 @@ def test_the_same_seed_gives_the_same_artifact_and_a_second_run_trains_nothing(
         result = _compile(digits, tmp_path / place, pipelines="finetune{epochs=1,batch=128,patience=0}", precisions="float32")
         made.append(result.artifacts[REMOTE].read_bytes())
         if place == "two":
-            monkeypatch.setattr(training.Trainer, "_make", _never)
+            monkeypatch.setattr(training.Trainer, "_made", _never)
     assert made[0] == made[1] == made[2]
+
+
+class Timed(Budget):
+    """A budget that has room for every plan, until `steps` steps have asked for it; `given` are the seconds of each."""
+
+    steps = math.inf
+    given: ClassVar[list[float]] = []
+
+    def __init__(self, seconds: float, *rest: float | None) -> None:
+        super().__init__(seconds, *rest)
+        self.given.append(seconds)
+
+    def part(self) -> Budget:
+        return self
+
+    def left_seconds(self) -> float:
+        type(self).steps -= 1
+        return 1e6 if self.steps >= 0 else -1.0
+
+
+@pytest.fixture
+def timed(monkeypatch: pytest.MonkeyPatch) -> type[Timed]:
+    """What the budgets of a compile are, anew."""
+    made = type("Timed", (Timed,), {"given": []})
+    monkeypatch.setattr(purse, "Budget", made)
+    return made
+
+
+def test_what_a_budget_cut_is_the_requests_own_and_a_larger_share_trains_on(
+    digits: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, timed: type[Timed]
+) -> None:
+    (tmp_path / "other").mkdir()
+    pipeline = "prune{amount=0.5,of=parameters,align=1,importance=l2},finetune{epochs=4,batch=64,patience=0}"
+    options = {"pipelines": pipeline, "precisions": "float32", "search_samples": 64, "gates": "top1 >= -90pt"}
+
+    def run(folder: Path, budget: str | None, left: float) -> tuple[Mapping[str, bytes], str]:
+        """Files of the model, and what its training told."""
+        timed.steps = left
+        result = _compile(digits, folder, **options, budget=budget)
+        (variant,) = result.report.variants
+        return open_artifact(result.artifacts[REMOTE]).files, " ".join(variant.passes[1].notes)
+
+    undisturbed, _ = run(tmp_path / "other", None, 0)
+    cut, told = run(tmp_path, "60s", 7)
+    assert "the budget of 60 s ran out after" in told
+    assert cut != undisturbed
+    with monkeypatch.context() as patch:
+        patch.setattr(training.Trainer, "_made", _never)
+        assert run(tmp_path, "60s", math.inf)[0] == cut
+    steps: list[int] = []
+    original = Training.step
+    monkeypatch.setattr(Training, "step", lambda self, batch: steps.append(self.position.step) or original(self, batch))
+    assert run(tmp_path, "70s", math.inf)[0] == undisturbed
+    assert steps[0] == 6
+    monkeypatch.setattr(training.Trainer, "_made", _never)
+    assert [run(tmp_path, budget, 0)[0] for budget in (None, "60s")] == [undisturbed, undisturbed]
+
+
+def test_what_is_found_leaves_its_share_to_what_trains(digits: tuple[Path, Path], tmp_path: Path, timed: type[Timed]) -> None:
+    options = {"precisions": "float32", "search_samples": 64, "budget": "60s"}
+    one, other = "one: finetune{epochs=1}", "other: finetune{epochs=1,lr=1e-4}"
+    _compile(digits, tmp_path, pipelines=one, **options)
+    result = _compile(digits, tmp_path, pipelines=(one, other), **options)
+    assert timed.given == [60.0, 60.0]
+    assert [len(variant.passes) for variant in result.report.variants] == [1, 1]
 
 
 def _never(*_: Any) -> None:

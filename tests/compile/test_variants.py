@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from edgewright.core.errors import PassError, UsageError
+from edgewright.device_profiles.loader import load
 from edgewright.optimizer.arguments import recipe_of
 from edgewright.optimizer.quantize.quantize import Quantize
 from edgewright.optimizer.recipe import Recipe
 from edgewright.optimizer.recipes import RECIPES
 from edgewright.optimizer.training import weights_of
 from edgewright.optimizer.variants import Variant, variants_of
+from edgewright.runtimes import registry
 
 
 def _recipe(**more: Any) -> Recipe:
@@ -64,7 +67,9 @@ def test_trainings_are_weighed_by_their_epochs() -> None:
     found = _variants(
         "prune{schedule=iterative,steps=4,epochs=2},finetune{epochs=7}", "canonicalize", "distill,quantize{mode=qat}"
     )
-    prune, finetune, distill, *qat = weights_of(found, 2)
+    one = registry.get("onnxruntime").scheme(load("arm64-linux"))
+    schemes = [one, replace(one, name="another name"), replace(one, saturating_pairs=not one.saturating_pairs)]
+    prune, finetune, distill, *qat = weights_of(found, schemes).values()
     assert finetune - prune == 7 - 3 * 2
     assert distill - finetune == 20 - 7
     assert len(qat) == 2

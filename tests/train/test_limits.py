@@ -18,7 +18,9 @@ from edgewright.optimizer.train.averaged import Averaged
 from edgewright.optimizer.train.batches import Order
 from edgewright.optimizer.train.budget import Budget
 from edgewright.optimizer.train.finetune import Finetune
+from edgewright.optimizer.train.objective import Samples
 from edgewright.optimizer.train.schedule import Schedule
+from edgewright.optimizer.train.training import Training
 from edgewright.optimizer.train.user import UserCode
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,7 +45,11 @@ def test_a_budget_is_shared_by_weight_and_what_is_left_goes_on(monkeypatch: pyte
     second = whole.part()
     assert second.left_seconds() == pytest.approx(580 * 3 / 4)
     second.plan([1, 1])
-    assert second.part().left_seconds() == pytest.approx(580 * 3 / 8)
+    half = second.part()
+    assert half.left_seconds() == pytest.approx(580 * 3 / 8)
+    assert [part.share_seconds for part in (whole, first, second, half)] == [600, 120, 360, 180]
+    half.feel()
+    assert [part.is_felt for part in (whole, first, second, half)] == [True, False, True, True]
     clock.now += 575
     assert whole.part().left_seconds() == pytest.approx(5)
     assert whole.part().left_seconds() == pytest.approx(5)
@@ -90,30 +96,62 @@ def test_a_budget_plans_fewer_epochs_and_a_second_run_finds_the_same(tmp_path: P
     assert any("of 100000 epochs" in note for note in results[0].notes)
 
 
-def test_a_budget_that_runs_out_keeps_the_best_and_the_next_run_goes_on(tmp_path: Path) -> None:
+class Spent(Budget):
+    """A budget that has room for every plan, until so many steps have asked for it."""
+
+    def __init__(self, seconds: float, steps: float = math.inf) -> None:
+        super().__init__(seconds)
+        self._steps = steps
+
+    def part(self) -> Budget:
+        return self
+
+    def left_seconds(self) -> float:
+        self._steps -= 1
+        return 1e6 if self._steps >= 0 else -1.0
+
+
+def test_a_budget_that_runs_out_keeps_the_best_and_a_larger_one_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = cnn()
     options = Finetune(epochs=6, batch=32)
     whole = options.run(model, digit_needs(model, 128, 64))
-
-    class Spent(Budget):
-        """A budget that has room for all epochs until 13 steps have asked for it."""
-
-        asked = 0
-
-        def part(self) -> Budget:
-            return self
-
-        def left_seconds(self) -> float:
-            type(self).asked += 1
-            return 1e6 if self.asked <= 13 else -1.0
-
-    store = StepStore(tmp_path)
-    cut = options.run(model, digit_needs(model, 128, 64, budget=Spent(600.0), store=store))
+    store, short, long = StepStore(tmp_path), Spent(600.0, 13), Spent(2000.0)
+    cut = options.run(model, digit_needs(model, 128, 64, budget=short, store=store))
     assert "ran out after 3 of 6 epochs" in cut.notes[-1]
     assert cut.model.digest() not in (whole.model.digest(), model.digest())
-    Spent.asked = -(10**6)
-    after = options.run(model, digit_needs(model, 128, 64, budget=Spent(600.0), store=store))
+    steps = _counted_steps(monkeypatch)
+    after = options.run(model, digit_needs(model, 128, 64, budget=long, store=store))
     assert after.model.digest() == whole.model.digest()
+    assert len(steps) == 3 * 4
+    assert (short.is_felt, long.is_felt) == (True, False)
+
+
+def test_what_came_to_its_own_end_is_found_under_any_budget_and_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = cnn()
+    store, options = StepStore(tmp_path), Finetune(epochs=2, batch=32)
+    made = options.run(model, digit_needs(model, 128, 64, budget=Spent(600.0), store=store))
+    steps = _counted_steps(monkeypatch)
+    spent = Spent(1.0, 0)
+    for budget in (None, spent):
+        found = options.run(model, digit_needs(model, 128, 64, budget=budget, store=store))
+        assert found.model.digest() == made.model.digest()
+    assert not steps
+    assert not spent.is_felt
+
+
+def _counted_steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """One entry for each step from now on."""
+    made: list[int] = []
+    original = Training.step
+
+    def step(self: Training, batch: Samples) -> bool:
+        made.append(self.position.step)
+        return original(self, batch)
+
+    monkeypatch.setattr(Training, "step", step)
+    return made
 
 
 USER = """

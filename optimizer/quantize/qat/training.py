@@ -50,7 +50,7 @@ def train(base: Model, quantized: Model, plan: Plan, scheme: Scheme, options: Qu
         objective,
         given,
         options,
-        key=[pass_text(options), repr(replace(scheme, name=""))],
+        key=[pass_text(options), scheme.digest],
         parts=simulation.parts(),
         callbacks=[*callbacks, _freezes_scales(simulation, options.freeze_scales), _holds(simulation)],
     )
