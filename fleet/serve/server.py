@@ -12,6 +12,7 @@ import os
 import select
 import socket
 import threading
+import time
 from collections.abc import Callable
 
 from .connection import Connection, Response, Times, refused
@@ -19,6 +20,7 @@ from .head import Head, response
 from .refusal import Refusal
 
 MAX_CONNECTIONS = 128
+_OVERLOADED_S = 0.05
 _LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
@@ -101,17 +103,25 @@ class Server:
                 poll.poll()
                 if self.is_draining:
                     return
-                with contextlib.suppress(BlockingIOError, ConnectionAbortedError):  # another generation was faster
+                try:
                     self._begin(listener.accept()[0], False)
+                except (BlockingIOError, ConnectionAbortedError):  # another generation was faster, or the client left
+                    continue
+                except (OSError, RuntimeError):  # no more handles, or threads: others may end
+                    time.sleep(_OVERLOADED_S)
 
     def _adopt(self, channel: socket.socket) -> None:
         with channel:
             while True:
-                data, handles, _, _ = socket.recv_fds(channel, 1, 1)
+                try:
+                    data, handles, _, _ = socket.recv_fds(channel, 1, 1)
+                except OSError:  # the predecessor was killed
+                    return
                 if not data:
                     return
                 for handle in handles:
-                    self._begin(socket.socket(fileno=handle), True)
+                    with contextlib.suppress(RuntimeError):
+                        self._begin(socket.socket(fileno=handle), True)
 
     def _begin(self, sock: socket.socket, is_adopted: bool) -> None:
         with self._lock:
@@ -125,7 +135,13 @@ class Server:
             return
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
+        try:
+            threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
+        except RuntimeError:
+            with self._lock:
+                self._open -= 1
+            sock.close()
+            raise
 
     def _serve(self, sock: socket.socket) -> None:
         try:

@@ -6,6 +6,8 @@ Each gets a 4xx in one sentence or the end of its connection, in bounded time an
 from __future__ import annotations
 
 import json
+import os
+import resource
 import socket
 import sys
 import threading
@@ -171,6 +173,28 @@ def test_more_connections_than_are_served_are_told_so(served: Path) -> None:
     assert held[-1].recv(64).startswith(b"HTTP/1.1 503 ")
     for sock in held:
         sock.close()
+
+
+def test_a_process_without_handles_serves_again_once_it_has_some(served: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    used = max(map(int, os.listdir("/proc/self/fd")))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (used + 1, limits[1]))
+    held = []
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            while True:
+                held.append(os.dup(0))
+        sock.connect(str(served))
+        sock.sendall(b"GET /v2/health/live HTTP/1.1\r\n\r\n")
+        time.sleep(0.2)
+    finally:
+        for handle in held:
+            os.close(handle)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    sock.settimeout(10)
+    assert sock.recv(64).startswith(b"HTTP/1.1 200 ")
+    sock.close()
 
 
 @pytest.mark.parametrize(
