@@ -1,4 +1,4 @@
-"""What serving costs: `python -m benchmarks.serving [--switches 200] [--rate 200] [--json FILE]`.
+"""What serving costs: `python -m benchmarks.serving [--switches 200] [--minutes 60] [--rate 200] [--json FILE]`.
 
 1. Overhead of one request over the runtime's own call (onnxruntime's `session.run`), measured in turns, p50 and p99: in a
    `Session`, and over a unix socket in binary, for 4 kB of input and for a 224 x 224 x 3 image of float32. Beside the image
@@ -58,6 +58,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=int, default=2000)
     parser.add_argument("--switches", type=int, default=200)
+    parser.add_argument("--minutes", type=float, default=60.0, help="begin no switch after so long")
     parser.add_argument("--rate", type=float, default=200.0)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
@@ -70,7 +71,7 @@ def main() -> None:
         small, large = (found[size]["socket_overhead_processor_us"] for size in SHAPES)
         found["share_of_bytes_in_processor_time"] = 1 - small / large
         if given.switches:
-            found["switches"] = switches(folder, given.switches, given.rate)
+            found["switches"] = switches(folder, given.switches, given.rate, given.minutes)
             print("switches", json.dumps(found["switches"], indent=2))
     found["load after"] = os.getloadavg()
     if given.json is not None:
@@ -172,7 +173,7 @@ class Echo:
         self._process.wait()
 
 
-def switches(folder: Path, count: int, rate: float) -> dict[str, Any]:
+def switches(folder: Path, count: int, rate: float, minutes: float) -> dict[str, Any]:
     shape = SHAPES["4 kB"]
     paths = [artifact(folder / f"s{index}.ewa", shape, float(index)) for index in range(2)]
     supervisor = Supervisor(folder / "switching")
@@ -185,7 +186,10 @@ def switches(folder: Path, count: int, rate: float) -> dict[str, Any]:
     resident: list[int] = []
     workers: list[int] = []
     marks: list[tuple[float, float]] = []
+    end = time.monotonic() + minutes * 60
     for index in range(1, count + 1):
+        if time.monotonic() > end:
+            break
         print(f"switch {index} of {count}", end="\r", file=sys.stderr)
         path = paths[index % 2]
         begin = time.perf_counter()
@@ -200,10 +204,10 @@ def switches(folder: Path, count: int, rate: float) -> dict[str, Any]:
     switching = load.take()
     failures = load.stop()
     supervisor.close()
-    edge = max(1, min(10, count // 10))
+    edge = max(1, min(10, len(workers) // 10))
     steady_p99, switching_p99 = np.quantile(steady, 0.99), np.quantile(switching, 0.99)
     return {
-        "switches": count,
+        "switches": len(marks),
         "requests": len(steady) + len(switching),
         "failed": len(failures),
         "failures": failures[:5],
