@@ -94,6 +94,7 @@ def _trained() -> tuple[dict[str, Any], dict[str, Any]]:
     from sklearn.datasets import load_digits
 
     torch.manual_seed(0)
+    torch.set_num_threads(1)
     digits = load_digits()
     order = np.random.default_rng(0).permutation(len(digits.target))
     x, y = digits.images[order, None].astype(np.float32) / 16, digits.target[order]
