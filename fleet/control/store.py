@@ -1,7 +1,7 @@
 """What the control plane knows, in a database: SQLite in a folder, one transaction a request.
 
-The state of a model on a device is what the device said last, in the order of its own starts and its own numbers: a report
-that comes twice or late changes nothing.
+The state of a model on a device is what the device said last, in the order of its own starts (their names rise) and of its own
+numbers: a report that comes twice or late changes nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, insert, select, update
+from sqlalchemy import Connection, Engine, create_engine, event, insert, select, true, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -28,7 +28,7 @@ from ..protocol.offer import check_model
 from ..protocol.report import Report
 from ..protocol.window import Batch, Window
 from ..telemetry.ledger import accept
-from .tables import ASSIGNMENTS, BOOTS, DEVICES, METADATA, REPORTS, STATES, STREAMS, TOKENS, WINDOWS
+from .tables import ASSIGNMENTS, DEVICES, METADATA, REPORTS, STATES, STREAMS, TOKENS, WINDOWS
 
 FILE = "control.sqlite"
 
@@ -119,12 +119,15 @@ class Store:
             self._check_known(connection, name)
             connection.execute(update(DEVICES).where(DEVICES.c.device == name).values(revoked_at=self._clock.now()))
 
-    def devices(self) -> list[dict[str, Any]]:
-        """Every device with its facts, and its models: what is assigned, what the device says."""
+    def devices(self, name: str | None = None) -> list[dict[str, Any]]:
+        """Every device, or the one of that name, with its facts and its models: what is assigned, what the device says."""
+        which = DEVICES.c.device == name if name is not None else true()
         with self._transaction() as connection:
-            found = connection.execute(select(DEVICES).order_by(DEVICES.c.enrolled_at, DEVICES.c.device)).all()
-            assigned = connection.execute(select(ASSIGNMENTS)).mappings().all()
-            states = connection.execute(select(STATES)).mappings().all()
+            found = connection.execute(select(DEVICES).where(which).order_by(DEVICES.c.enrolled_at, DEVICES.c.device)).all()
+            assigned, states = (
+                connection.execute(select(table).where(table.c.device == name if name is not None else true())).mappings().all()
+                for table in (ASSIGNMENTS, STATES)
+            )
         return [_told(dict(row._mapping), assigned, states) for row in found]
 
     # Assignments
@@ -187,7 +190,6 @@ class Store:
             "why": report.why,
         }
         with self._transaction() as connection:
-            place = _boot_place(connection, report.device, report.boot)
             connection.execute(
                 upsert(REPORTS)
                 .values(
@@ -196,12 +198,10 @@ class Store:
                 .on_conflict_do_nothing()
             )
             known = connection.execute(
-                select(STATES.c.boot_place, STATES.c.sequence).where(
-                    STATES.c.device == report.device, STATES.c.model == report.model
-                )
+                select(STATES.c.boot, STATES.c.sequence).where(STATES.c.device == report.device, STATES.c.model == report.model)
             ).first()
-            if known is None or (known.boot_place, known.sequence) < (place, report.sequence):
-                fresh = {**values, "boot_place": place, "sequence": report.sequence, "received_at": now}
+            if known is None or (known.boot, known.sequence) < (report.boot, report.sequence):
+                fresh = {**values, "boot": report.boot, "sequence": report.sequence, "received_at": now}
                 connection.execute(
                     upsert(STATES)
                     .values(device=report.device, **fresh)
@@ -272,17 +272,6 @@ def _set_up(connection: Any, record: object) -> None:
 def _begin(connection: Connection) -> None:
     """Who reads first and writes then must hold the lock from the start, or SQLite refuses the write."""
     connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def _boot_place(connection: Connection, device: str, boot: str) -> int:
-    """Place of a start among the device's, in the order of arrival."""
-    found = connection.execute(select(BOOTS.c.place).where(BOOTS.c.device == device, BOOTS.c.boot == boot)).first()
-    if found is not None:
-        return int(found.place)
-    last = connection.execute(select(func.max(BOOTS.c.place)).where(BOOTS.c.device == device)).scalar()
-    place = (last or 0) + 1
-    connection.execute(insert(BOOTS).values(device=device, boot=boot, place=place))
-    return place
 
 
 def _told(row: Mapping[str, Any], assigned: Any, states: Any) -> dict[str, Any]:

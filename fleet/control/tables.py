@@ -60,22 +60,13 @@ REPORTS = Table(
     UniqueConstraint("device", "boot", "sequence"),
 )
 
-# The starts of each device's agent in the order in which they were first heard of.
-BOOTS = Table(
-    "boots",
-    METADATA,
-    Column("device", String(64), primary_key=True),
-    Column("boot", String(100), primary_key=True),
-    Column("place", Integer, nullable=False),
-)
-
 # What each model of each device was last said to be: derived from reports, never from what was assigned.
 STATES = Table(
     "states",
     METADATA,
     Column("device", String(64), primary_key=True),
     Column("model", String(100), primary_key=True),
-    Column("boot_place", Integer, nullable=False),
+    Column("boot", String(100), nullable=False),
     Column("sequence", Integer, nullable=False),
     Column("running", String(64)),
     Column("target", String(64)),
