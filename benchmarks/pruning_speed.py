@@ -32,6 +32,7 @@ from edgewright.ir.rewrites.canonicalize import Canonicalize
 from edgewright.ir.rewrites.fold_bn import FoldBatchNorm
 from edgewright.ir.statistics import macs
 from edgewright.optimizer.ingest.ingest import ingest
+from edgewright.optimizer.measure import Measurements
 from edgewright.optimizer.prune.prune import Prune
 from edgewright.optimizer.train.form import training_form
 from edgewright.optimizer.train.needs import TrainingNeeds
@@ -70,17 +71,17 @@ def main() -> None:
     bounds = "quartiles" if options.cpu_time else "95 % bounds"
     print(f"{'model':<14}{'runtime':<13}{'MACs':>7}{'time':>7}  {bounds:<14}{'share':>6}")
     with tempfile.TemporaryDirectory() as folder:
-        store = StepStore(options.store or Path(folder))
+        measurements = Measurements(StepStore(options.store or Path(folder)), None)
         for name in options.models:
-            run(name, profile, store, options)
+            run(name, profile, measurements, options)
 
 
-def run(name: str, profile: DeviceProfile, store: StepStore, options: argparse.Namespace) -> None:
+def run(name: str, profile: DeviceProfile, measurements: Measurements, options: argparse.Namespace) -> None:
     """Prune one model and print a line a runtime."""
     net = getattr(torchvision_models(), name)(weights=None).eval()
     source = training_form(ingest(net, samples={"x": np.zeros((1, 3, 224, 224), np.float32)}).model)
     prune = Prune(amount=options.amount, importance="l2", allocation=options.allocation, align=options.align)
-    given = TrainingNeeds(train=no_samples("calib"), search=None, reference=source, profile=profile, store=store)
+    given = TrainingNeeds(train=no_samples("calib"), search=None, reference=source, profile=profile, measurements=measurements)
     pruned = prune.run(source, given).model
     reduction = (macs(source) or 0) / (macs(pruned) or 1)
     for runtime in profile.runtimes:

@@ -1,4 +1,4 @@
-"""Latencies and their ratios, each measured once: found again in the step store, or in a file that the user gives."""
+"""Latencies, their ratios and the times of layers, each measured once: found again in the step store, or in a given file."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ..device_profiles.detect import host_cpu
 from ..runtimes import registry
 from ..runtimes.bench.compare import RatioResult
 from ..runtimes.bench.measurement import Measurement
+from .prune.layer_table import Table
 
 _TRIES = 3
 
@@ -32,7 +33,7 @@ class Measurements:
     def get(
         self, kind: str, digests: tuple[str, ...], threads: int, measure: Callable[[], Any], runtimes: tuple[str, ...]
     ) -> Any:
-        """The figure `kind` ("latency", "ratio", ...) of the candidates with these digests in `runtimes`; a JSON value.
+        """The figure `kind` ("latency", "ratio", ...) of the candidates or layers of these digests in `runtimes`; a JSON value.
 
         A figure that says of itself that the machine was disturbed is measured again, at most twice.
         """
@@ -80,6 +81,11 @@ def _ratio(value: Any) -> bool:
     return 0 < found.low <= found.ratio <= found.high
 
 
+def _layer(value: Any) -> bool:
+    Table.from_figure(value)
+    return True
+
+
 def _operators(value: Any) -> bool:
     rows = [isinstance(name, str) and isinstance(kind, str) and time_us >= 0 for name, kind, time_us in value]
     return isinstance(value, list) and all(rows)
@@ -87,6 +93,7 @@ def _operators(value: Any) -> bool:
 
 _FIGURES: Mapping[str, Callable[[Any], bool]] = {
     "latency": _latency,
+    "layer": _layer,
     "operators": _operators,
     "ram": _ram,
     "ratio": _ratio,

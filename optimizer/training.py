@@ -142,6 +142,7 @@ class Trainer:
             "model": model.digest(),
             "item": pass_text(item),
             "profile": plain(profile),
+            "times": self._times(model, item),
             "code": code_digest(),
             "student": None if student is None else student.digest(),
         }
@@ -155,6 +156,13 @@ class Trainer:
         told = json.loads((folder / "step.json").read_bytes())
         result = Model.from_bytes((folder / "model.onnx").read_bytes(), f"the result of {told['text']}")
         return result, Step(told["text"], told["seconds"], tuple(told["notes"]))
+
+    def _times(self, model: Model, item: Pass) -> str | None:
+        """Digest of the layers' times that a pass chooses by: its result is made from them, so each compile tells of them."""
+        if self._given.measurements is None or not isinstance(item, Prune):
+            return None
+        found = item.times(model, self._given)
+        return None if found is None else found.digest()
 
     def _made(self, model: Model, item: Pass, title: str, given: TrainingNeeds | None) -> Mapping[str, bytes]:
         """The files of what one pass makes of `model`."""

@@ -200,6 +200,7 @@ class Work:
             user=company.user,
             seed=self.recipe.seed,
             store=self.store,
+            measurements=self.measurements,
             progress=self.progress,
             profile=profiles[0],
         )

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import onnx_ir
 
-from ...core.code import code_digest
+from ...core.canonical import digest_json
 from ...core.errors import LoweringError, RuntimeFailure
 from ...core.progress import Progress, Silent
-from ...core.store import StepStore
-from ...device_profiles.detect import host_cpu
 from ...device_profiles.host import measured_on
 from ...device_profiles.profile import DeviceProfile
 from ...ir.model import Model
 from ...ir.statistics import node_macs
 from ...runtimes import registry
+from ..measure import Measurements
 from .costs import Extent, Extents, Product, Widths, layer_macs, sizes
+from .layer_table import Table, figure
 from .places import Group
 from .single_layer import Shape, shape_of, single_layer
 
@@ -27,26 +28,14 @@ _SHARES = (0.2, 0.5, 1.0)
 # What a runtime calls the layer in its own profile; other rows change layouts for the sake of this one layer.
 _LAYER_WORDS = ("conv", "gemm", "matmul", "fullyconnected", "fully_connected")
 _RUNS, _REPEATS = 7, 2
+# Some runtimes count whole microseconds, and a small layer takes less than one.
+_LEAST_US = 0.1
 
 
 def timed_runtimes(profile: DeviceProfile | None) -> tuple[str, ...]:
     """Runtimes of the profile whose latency can be measured on this machine; none without a profile."""
     names = () if profile is None else profile.runtimes
     return tuple(name for name in names if profile and measured_on(profile, name, "latency", "float32") == "target")
-
-
-@dataclass(frozen=True)
-class Table:
-    """Microseconds [inputs][outputs] of one layer in one runtime at a grid of channels, both ascending."""
-
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
-    time_us: tuple[tuple[float, ...], ...]
-
-    def at(self, inputs: int, outputs: int) -> float:
-        """Microseconds at any channels, linear between those of the grid."""
-        rows = [np.interp(outputs, self.outputs, row) for row in self.time_us]
-        return float(np.interp(inputs, self.inputs, rows))
 
 
 @dataclass(frozen=True)
@@ -80,6 +69,10 @@ class LatencyModel:
         for index, layer in enumerate(layers):
             for name in layer.groups:
                 self._by_group.setdefault(name, []).append(index)
+
+    def digest(self) -> str:
+        """Digest of all times that widths are chosen by."""
+        return digest_json([{runtime: asdict(table) for runtime, table in layer.tables.items()} for layer in self._layers])
 
     def total(self, widths: Widths) -> float:
         """Time of the whole model."""
@@ -128,13 +121,13 @@ def measured_latency(
     profile: DeviceProfile,
     runtimes: Sequence[str],
     align: int,
-    store: StepStore | None = None,
+    measurements: Measurements | None = None,
     progress: Progress | None = None,
 ) -> LatencyModel:
-    """Time every layer of `model` in `runtimes`; what the store already knows is not timed again."""
+    """Time every layer of `model` in `runtimes`; what is among `measurements` already is not timed again."""
     extents = Extents(groups)
     nodes = [node for node in model.graph if node_macs(node)]
-    timer = _Timer(profile, align, store)
+    timer = _Timer(profile, align, measurements)
     layers = []
     with (progress or Silent()).task("timing layers", len(nodes)) as advance:
         for node in nodes:
@@ -156,9 +149,9 @@ def _layer(node: onnx_ir.Node, extents: Extents, timer: _Timer, runtimes: Sequen
 class _Timer:
     """Tables of layers, each timed once."""
 
-    def __init__(self, profile: DeviceProfile, align: int, store: StepStore | None) -> None:
-        self._profile, self._align, self._store = profile, align, store
-        self._tables: dict[str, Table | None] = {}
+    def __init__(self, profile: DeviceProfile, align: int, measurements: Measurements | None) -> None:
+        self._profile, self._align, self._measurements = profile, align, measurements
+        self._tables: dict[tuple[str, str], Table | None] = {}
 
     def table(self, shape: Shape, runtime: str, node: onnx_ir.Node, inputs: Extent, outputs: Extent) -> Table | None:
         """The layer's table, or None where the runtime cannot run the layer alone."""
@@ -166,34 +159,22 @@ class _Timer:
         align = math.lcm(self._align, 1 if shape.is_depthwise else shape.groups)
         ins = _grid(full[0], inputs, align)
         outs = (full[1],) if shape.is_depthwise else _grid(full[1], outputs, align)
-        cpu = host_cpu()
-        key = StepStore.key(
-            "layer-latency",
-            layer=shape.to_json(),
-            grid=[list(ins), list(outs)],
-            runtime=[runtime, registry.get(runtime).version()],
-            threads=self._profile.threads,
-            cpu=[cpu.model, sorted(cpu.flags)],
-            code=code_digest(),
-        )
-        if key not in self._tables:
-            found = self._find(key, shape, runtime, ins, outs)
-            self._tables[key] = None if found is None else Table(ins, outs, found)
-        return self._tables[key]
+        layer = digest_json({"layer": shape.to_json(), "inputs": list(ins), "outputs": list(outs)})
+        if (layer, runtime) not in self._tables:
+            self._tables[layer, runtime] = Table.from_figure(self._figure(layer, shape, runtime, ins, outs))
+        return self._tables[layer, runtime]
 
-    def _find(
-        self, key: str, shape: Shape, runtime: str, inputs: Sequence[int], outputs: Sequence[int]
-    ) -> tuple[tuple[float, ...], ...] | None:
-        def make() -> list[list[float]]:
-            return [[self._time_us(shape, runtime, read, made) for made in outputs] for read in inputs]
+    def _figure(self, layer: str, shape: Shape, runtime: str, inputs: Sequence[int], outputs: Sequence[int]) -> Any:
+        def measure() -> Any:
+            try:
+                rows = [[self._time_us(shape, runtime, read, made) for made in outputs] for read in inputs]
+            except (LoweringError, RuntimeFailure):
+                return figure(inputs, outputs, None)
+            return figure(inputs, outputs, rows)
 
-        try:
-            rows = make() if self._store is None else self._store.json_step(key, make)
-        except (LoweringError, RuntimeFailure):
-            return None
-        # More channels never take less time: where they seem to, the machine was disturbed.
-        steady = np.maximum.accumulate(np.maximum.accumulate(np.asarray(rows, np.float64), axis=0), axis=1)
-        return tuple(tuple(float(value) for value in row) for row in steady)
+        if self._measurements is None:
+            return measure()
+        return self._measurements.get("layer", (layer,), self._profile.threads, measure, (runtime,))
 
     def _time_us(self, shape: Shape, runtime: str, inputs: int, outputs: int) -> float:
         """Microseconds of the layer, without what its runtime adds to a model of one layer."""
@@ -205,7 +186,7 @@ class _Timer:
         rows = [
             target.profile_operators(lowered.files, lowered.entry, self._profile.threads, given, _RUNS) for _ in range(_REPEATS)
         ]
-        return min(_layer_time_us(row) for row in rows)
+        return max(_LEAST_US, min(_layer_time_us(row) for row in rows))
 
 
 def _layer_time_us(rows: Sequence[tuple[str, str, float]]) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ...ir.model import Model
 from ...ir.passes import PassResult
@@ -13,6 +13,9 @@ from .importance import Importance
 from .places import Kind
 from .schedule import Schedule
 from .target import Of
+
+if TYPE_CHECKING:
+    from .latency_model import LatencyModel
 
 KINDS: tuple[Kind, ...] = ("channels", "heads", "hidden", "features")
 
@@ -75,3 +78,9 @@ class Prune:
         from .pruning import Pruning
 
         return Pruning(self, model, given).run()
+
+    def times(self, model: Model, given: TrainingNeeds) -> LatencyModel | None:
+        """The measured times of the layers that `run` will choose widths by, None where it chooses by none; raises as `run`."""
+        from .pruning import Pruning
+
+        return Pruning(self, model, given).times()

@@ -72,6 +72,12 @@ class Pruning:
         )
         return PassResult(model, bool(changed), notes)
 
+    def times(self) -> LatencyModel | None:
+        """The layers' times that the widths will hang on; None where they hang on none."""
+        options = self._options
+        is_timed = not options.ratios and "latency" in (options.of, options.allocation)
+        return self._latency if is_timed and timed_runtimes(self._needs.profile) else None
+
     def _schedule(self) -> Literal["one-shot", "iterative"]:
         if self._options.schedule == "iterative" and not self._has_data:
             self._notes.append("one-shot, since there are no data to train with between steps")
@@ -179,7 +185,7 @@ class Pruning:
         if profile is None or not runtimes:
             raise PassError(f"prune: of=latency cannot be measured, since {self._untimed()}; use of=macs.")
         needs = self._needs
-        return measured_latency(self._start, self._groups, profile, runtimes, self._align, needs.store, needs.progress)
+        return measured_latency(self._start, self._groups, profile, runtimes, self._align, needs.measurements, needs.progress)
 
     def _untimed(self) -> str:
         profile = self._needs.profile

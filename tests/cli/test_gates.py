@@ -219,7 +219,7 @@ def test_figures_that_are_none_are_refused(compile: Run, tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     "name",
-    ["latency:1:1", "ratio:1:2:1", "ram:1:1", "operators:1:1", "surprise:1:1"],
+    ["latency:1:1", "layer:1:1", "ratio:1:2:1", "ram:1:1", "operators:1:1", "surprise:1:1"],
 )
 @pytest.mark.parametrize("figure", ['"fast"', "NaN", "-1", "[1]", "{}", '{"ratio": 1, "low": 1, "high": 1e999}', "null"])
 def test_figures_of_every_kind_are_checked(compile: Run, tmp_path: Path, name: str, figure: str) -> None:

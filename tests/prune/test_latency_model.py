@@ -1,6 +1,8 @@
-"""The time of layers: alone as in their model, interpolated, and remembered."""
+"""The time of layers: alone as in their model, interpolated, remembered, and read from a file of measurements."""
 
 from __future__ import annotations
+
+import json
 
 import numpy as np
 import onnxruntime
@@ -10,8 +12,10 @@ from edgewright.device_profiles.loader import known, load
 from edgewright.ir.model import Model
 from edgewright.ir.rewrites.canonicalize import Canonicalize
 from edgewright.ir.statistics import macs
+from edgewright.optimizer.measure import Measurements
 from edgewright.optimizer.prune.groups import find_groups
-from edgewright.optimizer.prune.latency_model import Table, measured_latency, timed_runtimes
+from edgewright.optimizer.prune.latency_model import measured_latency, timed_runtimes
+from edgewright.optimizer.prune.layer_table import Table, figure
 from edgewright.optimizer.prune.single_layer import shape_of, single_layer
 from onnx import TensorProto, helper, numpy_helper
 
@@ -68,14 +72,42 @@ def test_a_table_is_linear_between_its_points():
     assert table.at(8, 100) == 4.0
 
 
+def test_more_channels_never_take_less_time_in_a_figure():
+    found = Table.from_figure(figure((8, 16), (10, 20), [[1.0, 3.0], [2.0, 2.5]]))
+    assert found == Table((8, 16), (10, 20), ((1.0, 3.0), (2.0, 3.0)))
+    assert Table.from_figure(figure((8, 16), (10, 20), None)) is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        figure((16, 8), (10,), [[1.0], [2.0]]),
+        figure((8, 8), (10,), [[1.0], [2.0]]),
+        figure((0,), (10,), [[1.0]]),
+        figure((8.5,), (10,), [[1.0]]),
+        figure((), (10,), []),
+        figure((8,), (10, 20), [[1.0]]),
+        figure((8,), (10, 20), [[1.0, 2.0], [3.0]]),
+        figure((8,), (10,), [[0.0]]),
+        figure((8,), (10,), [[float("inf")]]),
+        figure((8,), (10,), [["fast"]]),
+        {"inputs": [8], "outputs": [10]},
+        [[1.0]],
+    ],
+)
+def test_a_figure_that_is_none_is_refused(value):
+    with pytest.raises((ValueError, KeyError, TypeError)):
+        Table.from_figure(value)
+
+
 def test_measured_latency(model, tmp_path):
     profile = next((found for name in known() if timed_runtimes(found := load(name))), None)
     if profile is None:
         pytest.skip("no profile of this machine's kind")
     groups = find_groups(model).groups
     full = {group.name: group.units for group in groups}
-    store = StepStore(tmp_path)
-    found = measured_latency(model, groups, profile, timed_runtimes(profile)[:1], 8, store)
+    taken = Measurements(StepStore(tmp_path / "store"), None)
+    found = measured_latency(model, groups, profile, timed_runtimes(profile)[:1], 8, taken)
     assert found.total(full) == pytest.approx(1.0)
     half = {name: units // 2 for name, units in full.items()}
     assert 0 < found.total(half) <= 1.0
@@ -84,8 +116,20 @@ def test_measured_latency(model, tmp_path):
         less = {**full, group.name: group.units // 2}
         saved = found.of_group(group.name, full) - found.of_group(group.name, less)
         assert saved == pytest.approx(1.0 - found.total(less))
-    again = measured_latency(model, groups, profile, timed_runtimes(profile)[:1], 8, store)
-    assert again.full_us == found.full_us
+    file = tmp_path / "measurements.json"
+    file.write_bytes(taken.to_bytes())
+    elsewhere = Measurements(StepStore(tmp_path / "other"), file)
+    again = measured_latency(model, groups, profile, timed_runtimes(profile)[:1], 8, elsewhere)
+    assert again.digest() == found.digest()
+    assert elsewhere.to_bytes() == taken.to_bytes()
+    told = json.loads(file.read_bytes())
+    for name in told["figures"]:
+        told["figures"][name]["time_us"] = [[7.0 for _ in row] for row in told["figures"][name]["time_us"]]
+    file.write_text(json.dumps(told), "utf-8")
+    read = measured_latency(
+        model, groups, profile, timed_runtimes(profile)[:1], 8, Measurements(StepStore(tmp_path / "other"), file)
+    )
+    assert read.total(half) == 1.0
 
 
 def test_no_runtime_is_timed_for_another_machine():
