@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -33,12 +32,10 @@ def keras_start(
     `train` is what the step learns from, `samples` (arrays by input of `base`) are what its result is held against its file on.
     Raises what the step and `ingest` raise, and PassError where the step changed what the model takes or answers.
     """
-    start = time.perf_counter()
     made = run_keras_step(step, Path(recipe.model), train, trust=recipe.trust, seed=recipe.seed, store=store, progress=progress)
-    seconds = time.perf_counter() - start
     arrays = list(samples.values())
     # One array fits whatever the step named the input; with several, names tell them apart.
     ingested = ingest(made.path, samples={"x": arrays[0]} if len(arrays) == 1 else dict(samples), progress=progress)
     prepared, pipeline = prepare_model(ingested)
     by = ", ".join(f"{name} {version}" for name, version in made.versions.items())
-    return in_place_of(base, prepared), f"{step},{pipeline}", Step(str(step), seconds, (*made.notes, by))
+    return in_place_of(base, prepared), f"{step},{pipeline}", Step(str(step), made.seconds, (*made.notes, by))

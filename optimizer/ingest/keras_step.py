@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import math
 import os
+import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib import metadata, util
@@ -20,7 +22,7 @@ from typing import Any, ClassVar, Literal, cast
 import numpy as np
 
 from ...calibration.dataset import Split, read_labels
-from ...core.canonical import digest_file
+from ...core.canonical import digest_file, dumps
 from ...core.child import child_command
 from ...core.code import code_digest
 from ...core.errors import DataError, EdgewrightError, ModelError, UsageError
@@ -96,9 +98,13 @@ class TfmotStep:
 
 @dataclass(frozen=True)
 class KerasStepResult:
-    """The model that the step made: an .h5 file, or an int8 .tflite one where the step quantizes; what there is to tell."""
+    """The model that the step made: an .h5 file, or an int8 .tflite one where the step quantizes; what there is to tell.
+
+    `seconds` of wall time are those of its making, also where it was found in the store.
+    """
 
     path: Path
+    seconds: float
     notes: tuple[str, ...]
     versions: Mapping[str, str]
 
@@ -142,11 +148,12 @@ def run_keras_step(
         versions={package: metadata.version(package) for package in (*_PACKAGES.values(), "keras", "numpy")},
     )
     folder = store.step(key, lambda made: _make(made, step, model, data, trust, seed, progress))
-    answer = json.loads((folder / "answer.json").read_bytes())
-    return KerasStepResult(folder / answer["file"], tuple(answer["notes"]), answer["versions"])
+    answer, told = (json.loads((folder / name).read_bytes()) for name in ("answer.json", "step.json"))
+    return KerasStepResult(folder / answer["file"], told["seconds"], tuple(answer["notes"]), answer["versions"])
 
 
 def _make(folder: Path, step: TfmotStep, model: Path, data: Split, trust: bool, seed: int, progress: Progress) -> None:
+    start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="edgewright-") as name:
         scratch = Path(name)
         inputs = _spool(scratch, data)
@@ -162,6 +169,7 @@ def _make(folder: Path, step: TfmotStep, model: Path, data: Split, trust: bool, 
         (scratch / "request.json").write_text(json.dumps(request))
         with progress.task(str(step), len(PHASES[step.kind]) * step.epochs) as advance:
             _run_child(scratch, model, advance)
+    (folder / "step.json").write_bytes(dumps({"seconds": time.perf_counter() - start}))
 
 
 def _spool(scratch: Path, data: Split) -> list[str]:
@@ -203,6 +211,7 @@ def _run_child(scratch: Path, model: Path, advance: Callable[[int], None]) -> No
         finally:
             if child.poll() is None:
                 child.kill()
+                child.wait()
     try:
         answer = json.loads((scratch / "failure.json").read_bytes())
     except (OSError, ValueError):
@@ -210,6 +219,11 @@ def _run_child(scratch: Path, model: Path, advance: Callable[[int], None]) -> No
     if answer is not None:
         kinds: Mapping[str, type[EdgewrightError]] = {"DataError": DataError}
         raise kinds.get(answer["kind"], ModelError)(answer["error"])
+    if code == -signal.SIGKILL:
+        raise ModelError(
+            f"TFMOT was killed on {model} (signal 9), as happens when memory runs short; compile again with more, "
+            "or drop --keras-step."
+        )
     if code != 0:
         last = (scratch / "stderr").read_text("utf-8", "replace").strip().splitlines()
         raise ModelError(f"TFMOT died on {model} (code {code}, {last[-1] if last else 'silently'}); drop --keras-step.")

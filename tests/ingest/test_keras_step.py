@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +15,7 @@ import pytest
 from edgewright.calibration.dataset import Split
 from edgewright.calibration.opening import open_dataset
 from edgewright.core.errors import DataError, ModelError, PassError, UsageError
-from edgewright.core.progress import Silent
+from edgewright.core.progress import Advance, Progress, Silent
 from edgewright.core.store import StepStore
 from edgewright.ir.verify import operators
 from edgewright.optimizer.ingest.ingest import ingest
@@ -52,13 +55,58 @@ def samples(labels: np.ndarray | None = None) -> Split:
     return Split("calib", data, tuple(range(len(data))))
 
 
-def run(text: str, path: Path, split: Split, root: Path):
-    return run_keras_step(parse_keras_step(text), path, split, trust=False, seed=0, store=StepStore(root), progress=Silent())
+def run(text: str, path: Path, split: Split, root: Path, progress: Progress | None = None):
+    return run_keras_step(
+        parse_keras_step(text), path, split, trust=False, seed=0, store=StepStore(root), progress=progress or Silent()
+    )
 
 
-def test_pruned_keras_3_model_keeps_its_form_and_has_zeros(model, tmp_path):
-    split = samples(np.arange(64) % 4)
-    made = run("tfmot{kind=prune,epochs=4,batch=16,sparsity=0.75}", model, split, tmp_path / "store")
+class AfterAnEpoch(Silent):
+    """Does something to the step's child process, which is at work, once its first epoch is over."""
+
+    def __init__(self, act: Callable[[int], None]) -> None:
+        self.act, self.child = act, 0
+
+    @contextmanager
+    def task(self, name: str, total: int | None = None) -> Iterator[Advance]:
+        yield self._advance
+
+    def _advance(self, units: int, /, said: str | None = None) -> None:
+        if not self.child:
+            (self.child,) = step_children()
+            self.act(self.child)
+
+
+def step_children() -> list[int]:
+    """Ids of the processes that work on a Keras step for this one."""
+    found = []
+    for line in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            parent = int((line.parent / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == os.getpid() and b"keras_step_child" in line.read_bytes():
+                found.append(int(line.parent.name))
+        except OSError:  # it ended meanwhile
+            continue
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the child in /proc")
+def test_pruning_that_was_killed_and_then_stopped_goes_through_the_third_time(model, tmp_path):
+    text, split, root = "tfmot{kind=prune,epochs=40,batch=16,sparsity=0.75}", samples(np.arange(64) % 4), tmp_path / "store"
+    killed = AfterAnEpoch(lambda child: os.kill(child, signal.SIGKILL))
+    with pytest.raises(ModelError) as raised:
+        run(text, model, split, root, killed)
+    assert str(raised.value).startswith(f"TFMOT was killed on {model} (signal 9)")
+    assert str(raised.value).endswith("drop --keras-step.")
+    stopped = AfterAnEpoch(lambda _: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        run(text, model, split, root, stopped)
+    for progress in (killed, stopped):
+        with pytest.raises(ProcessLookupError):
+            os.kill(progress.child, 0)
+    assert not [path for path in root.rglob("*") if path.is_file()]
+
+    made = run(text, model, split, root)
     found = ingest(made.path)
     assert found.parity is not None
     assert found.parity.ok
@@ -66,8 +114,8 @@ def test_pruned_keras_3_model_keeps_its_form_and_has_zeros(model, tmp_path):
     assert weights
     assert all(np.mean(array == 0) == pytest.approx(0.75, abs=0.02) for array in weights)
     assert [note for note in made.notes if "no speed-up" in note]
-    again = run("tfmot{kind=prune,epochs=4,batch=16,sparsity=0.75}", model, split, tmp_path / "store")
-    assert again.path == made.path
+    assert made.seconds > 0
+    assert run(text, model, split, root) == made
 
 
 def test_quantized_keeping_zeros_without_labels_is_an_int8_file(model, tmp_path):
