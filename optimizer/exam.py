@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..calibration.dataset import Split, read_column, read_labels
+from ..stats.bootstrap import RESAMPLES
 from .gates.judge import judge
 from .gates.registry import is_user_metric
 from .gates.text import Gate, parse_gate
@@ -48,6 +49,7 @@ class Exam:
         alpha: float = 0.05,
         seed: int = 0,
         measured_on: MeasuredOn | None = None,
+        resamples: int = RESAMPLES,
     ) -> list[Verdict]:
         """All verdicts on a candidate's outputs; raises GateError for a gate that these data can never judge."""
         fault = self._fault(self.output, outputs)
@@ -66,16 +68,24 @@ class Exam:
                 alpha=alpha,
                 seed=seed,
                 measured_on=measured_on,
+                resamples=resamples,
             )
         # Where nothing binds the judged output, no other output may make a release of it.
         other = parse_gate(OUTPUT_GATE if any(gate.kind != "report" for gate in gates) else _SHOWN_GATE)
         for name in self.references:
             if name != self.output:
-                verdicts.append(self._judge_other(name, other, outputs, alpha, seed, measured_on))
+                verdicts.append(self._judge_other(name, other, outputs, alpha, seed, measured_on, resamples))
         return verdicts
 
     def _judge_other(
-        self, name: str, gate: Gate, outputs: Arrays, alpha: float, seed: int, measured_on: MeasuredOn | None
+        self,
+        name: str,
+        gate: Gate,
+        outputs: Arrays,
+        alpha: float,
+        seed: int,
+        measured_on: MeasuredOn | None,
+        resamples: int,
     ) -> Verdict:
         """Verdict on an output that no gate of the user judges."""
         fault = self._fault(name, outputs)
@@ -85,7 +95,7 @@ class Exam:
             reference, candidate = (
                 _never_one(array, self.references[name]) for array in (self.references[name], outputs[name])
             )
-            (verdict,) = judge(gate, reference, candidate, alpha=alpha, seed=seed, measured_on=measured_on)
+            (verdict,) = judge(gate, reference, candidate, alpha=alpha, seed=seed, measured_on=measured_on, resamples=resamples)
         return replace(verdict, slice=f"output={name}")
 
     def _fault(self, name: str, outputs: Arrays) -> str | None:

@@ -76,7 +76,7 @@ def _is_liked(kit: Kit, profile: DeviceProfile, runtime: str, environment: Mappi
         outputs = kit.evaluator.outputs(built, kit.search.split, environment)
     except RuntimeFailure:
         return False
-    return is_inside(kit.search.judge(kit.gates, outputs, seed=kit.seed))
+    return is_inside(kit.judge(outputs))
 
 
 def _harm(kit: Kit, profile: DeviceProfile, runtime: str, environment: Mapping[str, str], best: Quantize) -> dict[str, float]:

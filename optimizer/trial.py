@@ -127,7 +127,7 @@ def _try_one(kit: Kit, profile: DeviceProfile, runtime: str, precision: Precisio
     except Exception as error:  # a mistake of ours in one candidate: the others go on without it
         said = f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": .")
         return replace(trial, why=f"{trial.key} stopped on a mistake of the compiler ({said}); report it.")
-    verdicts = kit.search.judge(kit.gates, outputs, seed=kit.seed, measured_on=worth)
+    verdicts = kit.judge(outputs, worth)
     missing: dict[str, str] = {}
     latency = None
     if trial.variant and not is_inside(verdicts):

@@ -22,6 +22,7 @@ Floats = NDArray[np.float64]
 Statistic = Callable[[Floats], Floats]
 
 RESAMPLES = 10_000
+JACKKNIFE_UNITS = 2_000
 _ELEMENTS_AT_ONCE = 1 << 16
 # A level below this many resamples' share is not read off the resamples but extended in normal quantiles.
 _RESOLVED = 20
@@ -49,7 +50,7 @@ def bca_bounds(
     seed: int,
     groups: NDArray[np.intp] | None = None,
     resamples: int = RESAMPLES,
-    jackknife_units: int = 2_000,
+    jackknife_units: int = JACKKNIFE_UNITS,
 ) -> Bounds:
     """Lower and upper one-sided 1-alpha BCa bounds of `statistic`; (low, high) is a two-sided 1-2alpha interval.
 

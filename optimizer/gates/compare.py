@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ...stats.bootstrap import Floats, Statistic, bca_bounds, mean_statistic
+from ...stats.bootstrap import JACKKNIFE_UNITS, Floats, Statistic, bca_bounds, mean_statistic
 from ...stats.paired import loss_bounds, normal_quantile, proportion_bounds, share_bounds
 from ...stats.power import unseen_share
 from .decisions import Ints, Unjudgeable, decision_statistic
@@ -47,7 +47,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class Look:
-    """How to judge: error level, seed, number of resamples."""
+    """How to judge: error level, seed, number of resamples (and of jackknifed units, where those are fewer than usual)."""
 
     alpha: float
     seed: int
@@ -131,7 +131,15 @@ def compare_statistics(
     reference, candidate = _values(gate, before, after, ones)
     units = int(ones.sum()) if groups is None else int(groups.max(initial=-1)) + 1
     _check_units(units, "samples" if groups is None else "groups", look.alpha)
-    bounds = bca_bounds(_scaled(gate, before, after), ones, look.alpha, seed=look.seed, groups=groups, resamples=look.resamples)
+    bounds = bca_bounds(
+        _scaled(gate, before, after),
+        ones,
+        look.alpha,
+        seed=look.seed,
+        groups=groups,
+        resamples=look.resamples,
+        jackknife_units=min(JACKKNIFE_UNITS, look.resamples),
+    )
     measured = _on_scale(gate, reference, candidate)
 
     def after_losing(share: float) -> float:
