@@ -54,6 +54,11 @@ def test_the_unit_starts_the_agent_with_options_that_it_has() -> None:
     check_options(shlex.split(told[1]))
 
 
+def test_unit_and_container_keep_the_runtime_from_telling_its_maker() -> None:
+    assert service()["Environment"] == "ORT_DISABLE_TELEMETRY=1"
+    assert "\nENV ORT_DISABLE_TELEMETRY=1\n" in CONTAINER
+
+
 def test_the_unit_lets_a_worker_die_alone() -> None:
     unit = service()
     assert (unit["OOMPolicy"], unit["KillMode"], unit["Restart"]) == ("continue", "mixed", "always")
