@@ -15,6 +15,7 @@ time is what this program and the worker used of the clock of their processes.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import queue
@@ -202,7 +203,7 @@ def switches(folder: Path, count: int, rate: float, minutes: float) -> dict[str,
         workers.append(resident_bytes(generation.pid))
         resident.append(resident_bytes(os.getpid()))
     switching = load.take()
-    failures = load.stop()
+    failures, unsent = load.stop()
     supervisor.close()
     edge = max(1, min(10, len(workers) // 10))
     steady_p99, switching_p99 = np.quantile(steady, 0.99), np.quantile(switching, 0.99)
@@ -211,6 +212,7 @@ def switches(folder: Path, count: int, rate: float, minutes: float) -> dict[str,
         "requests": len(steady) + len(switching),
         "failed": len(failures),
         "failures": failures[:5],
+        "due_but_not_sent": unsent,
         "steady_p50_ms": float(np.median(steady)) * 1e3,
         "steady_p99_ms": float(steady_p99) * 1e3,
         "switching_p50_ms": float(np.median(switching)) * 1e3,
@@ -251,15 +253,20 @@ class OpenLoop:
             taken, self._latencies = self._latencies, []
         return taken
 
-    def stop(self) -> list[str]:
-        """End, and tell what failed."""
+    def stop(self) -> tuple[list[str], int]:
+        """End, and tell what failed, and how many requests were due and never sent: the machine is too slow for the rate."""
         self._is_over.set()
         self._clock.join()
+        unsent = 0
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._due.get_nowait()
+                unsent += 1
         for _ in self._threads:
             self._due.put(None)
         for thread in self._threads:
             thread.join()
-        return self._failures
+        return self._failures, unsent
 
     def _tick(self) -> None:
         due = time.perf_counter()
