@@ -1,0 +1,100 @@
+"""A publisher, a file server and a control plane on this machine, for benchmarks that run real agents against them."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+ROOT = Path(__file__).resolve().parent.parent
+Found = TypeVar("Found")
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *given: Any) -> None:
+        """Say nothing."""
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """The signed `repository`, and the address of the `server`, which keeps its database in `control`."""
+
+    repository: Path
+    control: Path
+    server: str
+
+    def publish(self, artifact: Path) -> None:
+        """Sign an artifact and put it into the repository."""
+        edgewright("publish", str(artifact), "--repo", str(self.repository))
+
+    def token(self) -> str:
+        """What one new device enrols with."""
+        root = self.repository / "metadata" / "1.root.json"
+        return edgewright("control", "token", "--data", str(self.control), "--root", str(root)).strip()
+
+    def assign(self, device: str, model: str) -> None:
+        """Let a device follow the newest version of a model."""
+        edgewright("control", "assign", device, model, "--follow", "--data", str(self.control))
+
+    def devices(self) -> list[dict[str, Any]]:
+        """What the control plane knows of its devices."""
+        found: list[dict[str, Any]] = json.loads(edgewright("control", "devices", "--data", str(self.control), "--json"))[
+            "devices"
+        ]
+        return found
+
+
+def edgewright(*arguments: str) -> str:
+    """What a command of this package prints; raises CalledProcessError."""
+    command = [sys.executable, "-m", "edgewright.cli.main", *arguments]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+@contextmanager
+def small_fleet(folder: Path) -> Iterator[Fleet]:
+    """A new fleet in an empty folder, served at 127.0.0.1 until the block ends."""
+    repository, control = folder / "repo", folder / "control"
+    edgewright("repo", "init", str(repository))
+    files = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(repository)))
+    threading.Thread(target=files.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{files.server_address[1]}"
+    command = [sys.executable, "-u", "-m", "edgewright.cli.main", "control", "serve", "--data", str(control), "--port", "0"]
+    with subprocess.Popen([*command, "--repository", address], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            said = process.stdout.readline()
+            yield Fleet(repository, control, said.split("serving devices at ")[1].split(";")[0])
+        finally:
+            process.terminate()
+            files.shutdown()
+            files.server_close()
+
+
+def until(look: Callable[[], Found | None], what: str, seconds: float, process: subprocess.Popen[Any]) -> Found:
+    """What `look` finds first; raises TimeoutError when it takes too long, ChildProcessError when the process ended."""
+    end = time.monotonic() + seconds
+    while (found := look()) is None:
+        if process.poll() is not None:
+            raise ChildProcessError(f"the agent ended with {process.returncode} before {what}")
+        if time.monotonic() > end:
+            raise TimeoutError(f"waited {seconds:.0f} s for {what}")
+        time.sleep(0.2)
+    return found
+
+
+def pure_wheel(folder: Path) -> Path:
+    """The wheel without compiled parts, for any machine, made from this tree."""
+    command = [sys.executable, "-m", "pip", "wheel", str(ROOT), "--no-build-isolation", "--no-deps", "--quiet"]
+    pure = ["-C", "wheel.cmake=false", "-C", "wheel.py-api=py3"]
+    subprocess.run([*command, "--wheel-dir", str(folder), *pure], check=True)
+    (wheel,) = folder.glob("edgewright-*-py3-none-any.whl")
+    return wheel
