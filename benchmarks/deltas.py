@@ -17,7 +17,7 @@ import lzma
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +65,10 @@ def _container(weights: list[np.ndarray[Any, Any]]) -> bytes:
     return artifact_zip.pack({"manifest.json": b"{}", "model/model.onnx": helper.make_model(graph).SerializeToString()})
 
 
-def real(precision: str, folder: Path) -> Iterator[tuple[str, bytes, bytes]]:
+def real(precision: str, runtimes: Sequence[str], folder: Path) -> Iterator[tuple[str, bytes, bytes]]:
     """The digits network compiled before and after each fine-tune."""
     networks, data = _trained()
-    for runtime in RUNTIMES:
+    for runtime in runtimes:
         old = b""
         for name, network in networks.items():
             result = edgewright.compile(
@@ -179,13 +179,14 @@ def _xz(old: bytes, new: bytes) -> int | None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--precisions", nargs="*", default=["int8", "float32"])
+    parser.add_argument("--runtimes", nargs="*", default=list(RUNTIMES))
     parser.add_argument("--out", type=Path, help="write the rows as JSON")
     given = parser.parse_args()
     rows = []
     print("| pair | bytes | best | of compressed | " + " | ".join(COLUMNS) + " | apply s | apply MiB |", flush=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for pairs in (*(real(precision, folder) for precision in given.precisions), synthetic()):
+        for pairs in (*(real(precision, given.runtimes, folder) for precision in given.precisions), synthetic()):
             for label, old, new in pairs:
                 rows.append(measure(label, old, new, folder))
                 print("| " + " | ".join(map(str, rows[-1].values())) + " |", flush=True)
