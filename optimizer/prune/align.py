@@ -55,18 +55,22 @@ def alignment(text: str, profile: DeviceProfile | None) -> int:
     return int(text)
 
 
-def widths_of(group: Group, align: int, original: int | None = None) -> Widths:
+def widths_of(group: Group, align: int, original: int | None = None, *, is_last: bool = True) -> Widths:
     """Widths that `group` may have when channels come in multiples of `align`.
 
     The step is `align` channels (fewer units where a unit is several channels, such as a head), halved until more than two
     steps fit into the group: 64 units with align 16 go by 16, 24 by 8, 16 by 4, 4 by 1. Where equal numbers must stay in every
     partition, it is a common multiple of that and the number of partitions. At least a tenth of the units stays, and at least
     two. `original` is how many units the group had before it was first pruned: both rules go by that.
+
+    Before the last removal (`is_last`) two units stay in every partition that has them: a grouped convolution that reads one
+    channel in each group is a depthwise one, whose outputs go with its inputs and are no group any more.
     """
     parts = 1 if group.partitions is None else len(np.unique(group.partitions))
     whole = original or group.units
     step = _step(whole, _channels_a_unit(group), align, parts)
-    least = max(parts, _LEAST_UNITS, math.ceil(LEAST_SHARE * whole))
+    in_each = 1 if is_last else min(2, group.units // parts)
+    least = max(parts * in_each, _LEAST_UNITS, math.ceil(LEAST_SHARE * whole))
     return Widths((*range(-(-least // step) * step, group.units, step), group.units))
 
 

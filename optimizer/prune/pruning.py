@@ -14,6 +14,7 @@ from ..train.needs import TrainingNeeds
 from .align import alignment, widths_of
 from .allocate import Choices, family_of, given_widths, kept_units, reach
 from .costs import CostModel, Widths, counted_macs
+from .follow import follow
 from .groups import find_groups
 from .importance import scores
 from .latency_model import LatencyModel, measured_latency, timed_runtimes
@@ -54,14 +55,17 @@ class Pruning:
         done = shares(self._schedule(), options.steps)
         if self._needs.budget is not None and len(done) > 1:
             self._needs.budget.plan([1.0] * (len(done) - 1))
+        groups: Sequence[Group] = self._groups
+        actual = {group.name: group.name for group in groups}
         for step, share in enumerate(done):
-            groups, actual = self._current(model)
-            widths, keep = self._allocated(model, groups, actual, share)
+            is_last = step == len(done) - 1
+            widths, keep = self._allocated(model, groups, actual, share, is_last=is_last)
             after = remove(model, {actual[name]: units for name, units in keep.items()})
             model = repaired(after, model, groups, keep, options.reconstruct, self._needs) if self._has_data else after
-            if step < len(done) - 1:
+            if not is_last:
                 model, told = between(model, options.epochs, options.batch, options.lr, self._needs)
                 self._notes.append(f"between removals {step + 1} and {step + 2}: {', '.join(told)}")
+                groups, actual = _followed(groups, keep, model)
         changed = {name: (self._full[name], width) for name, width in widths.items() if width < self._full[name]}
         _stamp_changed(model, self._start, options.name)
         notes = (
@@ -96,18 +100,8 @@ class Pruning:
             raise PassError(f"prune: nothing of this model can be pruned ({why}); leave this pass out, or widen kind and keep.")
         return found
 
-    def _current(self, model: Model) -> tuple[list[Group], dict[str, str]]:
-        """The chosen groups as they are in `model`, under their first names, and the names that they have there."""
-        found = find_groups(model).groups
-        if len(found) != len(self._every):
-            raise PassError(
-                f"prune: after a removal the model has {len(found)} groups and not {len(self._every)}; use schedule=one-shot."
-            )
-        pairs = [(first, now) for first, now in zip(self._every, found, strict=True) if first.name in self._full]
-        return [replace(now, name=first.name) for first, now in pairs], {first.name: now.name for first, now in pairs}
-
     def _allocated(
-        self, model: Model, groups: Sequence[Group], actual: Mapping[str, str], share: float
+        self, model: Model, groups: Sequence[Group], actual: Mapping[str, str], share: float, *, is_last: bool
     ) -> tuple[Mapping[str, int], dict[str, tuple[int, ...]]]:
         """Widths by group, and the units that stay."""
         options = self._options
@@ -121,7 +115,7 @@ class Pruning:
 
             saliency = measure(model, self._needs)
         scored = scores(model, groups, importance, saliency)
-        allowed = {group.name: widths_of(group, self._align, self._full[group.name]) for group in groups}
+        allowed = {group.name: widths_of(group, self._align, self._full[group.name], is_last=is_last) for group in groups}
         choices = Choices(groups, allowed, scored, is_comparable=importance == "taylor")
 
         def keep(widths: Widths) -> dict[str, tuple[int, ...]]:
@@ -134,18 +128,20 @@ class Pruning:
         return widths, keep(widths)
 
     def _reaching(self, choices: Choices, count: Callable[[Widths], float], share: float) -> Mapping[str, int]:
-        """The widths at which `share` of the amount is gone; raises PassError where they cannot be."""
+        """The widths at which `share` of the amount is gone, or what comes closest before the last removal; raises PassError
+        where the whole amount cannot go."""
         options, whole = self._options, self._whole
         if whole <= 0:
             raise PassError(f"prune: this model has no {NAMES[options.of]} to remove; use another of.")
-        found = reach(family_of(options.allocation, choices, self._cost), count, whole * (1 - options.amount * share))
-        if found is None:
-            most = 1 - count(choices.least) / whole
+        least = {group.name: widths_of(group, self._align, self._full[group.name]).least for group in choices.groups}
+        most = 1 - count(least) / whole
+        if most < options.amount:
             raise PassError(
                 f"prune: {options.amount:.0%} of the {NAMES[options.of]} cannot be removed: with channels in multiples of "
                 f"{self._align} and a tenth of each group kept, {most:.1%} is the most; lower amount, or give a smaller align."
             )
-        return found
+        family = family_of(options.allocation, choices, self._cost)
+        return reach(family, count, whole * (1 - options.amount * share)) or choices.least
 
     def _counter(
         self, model: Model, keep: Callable[[Widths], dict[str, tuple[int, ...]]], actual: Mapping[str, str]
@@ -202,6 +198,21 @@ class Pruning:
         if removed > options.amount + TOLERANCE:
             told.append(f"{removed:.1%} of the {NAMES[options.of]} went, since channels go by multiples of {self._align}")
         return told
+
+
+def _followed(
+    groups: Sequence[Group], keep: Mapping[str, Sequence[int]], model: Model
+) -> tuple[Sequence[Group], dict[str, str]]:
+    """The groups as they are in `model`, in which `keep` is left of them, under their first names, and their names there."""
+    found, now = [], {}
+    for name, group in follow(groups, keep, find_groups(model).groups).items():
+        if group is None:
+            raise PassError(
+                f"prune: after a removal {name!r} can no longer be pruned alone; use schedule=one-shot, or keep it."
+            )
+        found.append(replace(group, name=name))
+        now[name] = group.name
+    return found, now
 
 
 def _layers(model: Model, groups: Sequence[Group]) -> dict[str, str]:

@@ -157,6 +157,13 @@ def shuffled_halves() -> Model:
     return net.model(net.head(net.add("Concat", left, right, axis=1), 12))
 
 
+def shuffled_then_halved() -> Model:
+    net = Net(x=[1, 3, 8, 8])
+    y = _shuffle(net, net.block("x", 3, 12), 2, 12)
+    left, right = net.add("Split", y, axis=1, num_outputs=2, outputs=2)
+    return net.model(net.head(net.add("Concat", net.block(left, 6, 4), net.block(right, 6, 6), axis=1), 10))
+
+
 def _shuffle(net: Net, x: str, groups: int, channels: int) -> str:
     y = net.add("Reshape", x, net.numbers(1, groups, channels // groups, 8, 8))
     return net.add("Reshape", net.add("Transpose", y, perm=[0, 2, 1, 3, 4]), net.numbers(1, channels, 8, 8))
@@ -375,8 +382,8 @@ NETS: Mapping[str, Callable[[], Model]] = {
     make.__name__: make
     for make in (
         plain, free_batch, residual, fixed_partner, densely_joined, separable, grouped, grouped_behind_a_join,
-        shuffled_groups, shuffled_halves, squeeze_excite, flattened, channels_last, transposed, gated, cut_up,
-        padded_channels, attention, fused_attention, rotary_attention, group_normalized, normalized_in_all_ways,
+        shuffled_groups, shuffled_halves, shuffled_then_halved, squeeze_excite, flattened, channels_last, transposed, gated,
+        cut_up, padded_channels, attention, fused_attention, rotary_attention, group_normalized, normalized_in_all_ways,
         seen_over_channels, rearranged, lstm, gru, rnn, embedded, summed_by_letters,
     )
 }  # fmt: skip

@@ -42,6 +42,13 @@ def test_equal_numbers_stay_in_every_partition():
     assert all(width % 3 == 0 for width in widths_of(group(48, partitions=partitions), 8).allowed)
 
 
+@pytest.mark.parametrize(("each", "expected"), [(4, (6, 9, 12)), (2, (6,)), (1, (3,))])
+def test_two_stay_in_every_partition_until_the_last_removal(each, expected):
+    found = group(3 * each, partitions=np.repeat(np.arange(3), each))
+    assert widths_of(found, 1, is_last=False).allowed == expected
+    assert widths_of(found, 1).least == 3
+
+
 def test_a_second_pruning_goes_by_the_first_units():
     # 64 units go by 16; the 32 that are left of them still do, where a group of 32 would go by 8.
     assert widths_of(group(32), 16, original=64).allowed == (16, 32)

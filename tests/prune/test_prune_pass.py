@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
+import onnx_ir
 import onnxruntime
 import pytest
 from edgewright.calibration.dataset import Split, no_samples
 from edgewright.calibration.opening import open_dataset
 from edgewright.core.errors import PassError
+from edgewright.core.store import StepStore
 from edgewright.device_profiles.loader import load
 from edgewright.ir.model import Model
 from edgewright.ir.passes import MADE_BY
@@ -23,6 +28,7 @@ from edgewright.optimizer.train.finetune import Finetune
 from edgewright.optimizer.train.form import training_form
 from edgewright.optimizer.train.needs import TrainingNeeds
 from onnx import TensorProto, helper, numpy_helper
+from prune import nets
 
 torch = pytest.importorskip("torch")
 
@@ -142,6 +148,47 @@ def test_in_steps_with_training_between(trained):
     once = Prune(amount=0.6, allocation="uniform").run(model, needs(trained)).model
     assert right(result.model, trained) > right(once, trained)
     assert options.run(model, needs(trained)).model.digest() == result.model.digest()
+
+
+def _needs_of(model: Model) -> TrainingNeeds:
+    """Twelve samples of noise for one of the small networks."""
+    random = np.random.default_rng(0)
+    name = model.inputs[0].name
+    data = open_dataset({name: random.normal(size=(12, 3, 8, 8)).astype(np.float32), "y": np.arange(12) % 3}, labels="y")
+    return TrainingNeeds(train=Split("calib", data, tuple(range(12))), search=None, reference=model, threads=1)
+
+
+def test_in_steps_until_a_grouped_convolution_is_a_depthwise_one() -> None:
+    model = training_form(nets.shuffled_groups())
+    options = Prune(amount=0.9, align="1", allocation="uniform", schedule="iterative", steps=3)
+    result = options.run(model, _needs_of(model))
+    assert removed(model, result.model) >= 0.9
+    assert sum("between removals" in note for note in result.notes) == 2
+    assert 1 in {value.shape[1] for value in result.model.graph.initializers.values() if len(value.shape) == 4}
+
+
+def test_what_cannot_go_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    model = training_form(nets.shuffled_groups())
+    options = Prune(amount=0.93, align="1", allocation="uniform", schedule="iterative", steps=3)
+    with pytest.raises(PassError, match=r"93% of the multiply-accumulates cannot be removed: .* 92\.2% is the most"):
+        options.run(model, replace(_needs_of(model), store=StepStore(tmp_path)))
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_in_steps_each_group_keeps_to_its_own_share() -> None:
+    model = training_form(nets.shuffled_then_halved())
+    first, second, *others = find_groups(model).groups
+    # The first half of the first group's units are the least important: what is left of it then lies behind the second.
+    weights = model.graph.initializers[first.weights[0].tensor]
+    array = weights.const_value.numpy().copy()
+    array[first.weights[0].index[:3].ravel()] *= 1e-3
+    weights.const_value = onnx_ir.tensor(array, name=weights.name)
+    options = Prune(ratios=(f"{first.name}:0.5",), align="1", importance="l2", schedule="iterative", steps=2)
+    result = options.run(model, _needs_of(model))
+    assert sorted(group.units for group in find_groups(result.model).groups) == sorted(
+        [3, second.units, *(group.units for group in others)]
+    )
+    assert f"pruned most: {first.name} 6 to 3" in result.notes
 
 
 @pytest.mark.parametrize("of", ["parameters", "size"])
