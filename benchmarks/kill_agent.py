@@ -108,11 +108,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--data", type=Path, help="where the data folder is made; in RAM a round is shorter (/dev/shm)")
     options = parser.parse_args()
     source, fell = random.Random(options.seed), collections.Counter[str]()
     wrong: list[str] = []
     signing = SimulatedRepository(SystemClock())
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(dir=options.data) as name:
         folder = Path(name)
         versions, begun = ["good:1"], time.perf_counter()
         publish(signing, versions[-1])
