@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
     from .ir.model import Model as Model
     from .ir.pipeline import Pipeline as Pipeline
     from .optimizer.compile import compile as compile
+
+# ONNX Runtime's wheels for Linux may report use to their maker unless this is set before they load; a device must not.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = VERSION
 __all__ = ["Model", "Pipeline", "__version__", "compile"]

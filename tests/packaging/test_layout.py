@@ -104,3 +104,12 @@ def test_the_readme_tells_what_the_first_look_spends() -> None:
     assert f"the first look at the data spends {first:.0%}".replace("%", " %") in text
     assert f"a {1 - first:.0%} bound".replace("%", " %") in text
     assert f"the ratio is at most {TOLERANCE}," in text
+
+
+@pytest.mark.parametrize(("given", "found"), [(None, "1"), ("0", "0")])
+def test_onnxruntime_reports_to_nobody_unless_the_user_says_so(given, found) -> None:
+    env = {key: value for key, value in os.environ.items() if key != "ORT_DISABLE_TELEMETRY"}
+    env |= {} if given is None else {"ORT_DISABLE_TELEMETRY": given}
+    code = "import os, edgewright; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == found
