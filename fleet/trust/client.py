@@ -249,8 +249,9 @@ def _first_expiry(trusted: TrustedMetadataSet) -> float:
 def _issued(trusted: TrustedMetadataSet) -> float:
     """When the timestamp was signed: its expiry less the period that it was signed for; 0 where it tells no period."""
     days = trusted.timestamp.unrecognized_fields.get(PERIOD)
-    is_told = isinstance(days, int) and not isinstance(days, bool) and days > 0
-    return trusted.timestamp.expires.timestamp() - days * 86400.0 if is_told else 0.0
+    if not isinstance(days, int) or isinstance(days, bool) or days <= 0:
+        return 0.0
+    return trusted.timestamp.expires.timestamp() - days * 86400.0
 
 
 def _online_keys(trusted: TrustedMetadataSet) -> list[str]:
