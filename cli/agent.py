@@ -10,6 +10,7 @@ import click
 
 from ..core.canonical import dumps
 from ..core.errors import UsageError
+from ..fleet.telemetry.sampling import Sampling
 
 if TYPE_CHECKING:
     from ..fleet.agent.agent import Agent
@@ -32,6 +33,11 @@ if TYPE_CHECKING:
     "--trial", "trial_s", type=click.FloatRange(0.0), default=300.0, show_default=True,
     help="Seconds that a new version serves before it is committed.",
 )  # fmt: skip
+@click.option("--samples-consent", metavar="WHO", help="Keep hard examples on the device; names who agreed to it.")
+@click.option("--samples-below", type=click.FloatRange(0, 1), help="Confidence under which an example is hard.  [0.5]")
+@click.option("--samples-day-kb", type=click.IntRange(0), help="Kilobytes of examples a day.  [1024]")
+@click.option("--samples-redact", metavar="MODULE:FUNCTION", help="What of an example may be kept: arrays by name in and out.")
+@click.option("--samples-shadow", type=click.Path(path_type=Path), help="Artifact whose disagreement makes an example hard.")
 @click.option("--once", is_flag=True, help="Poll once, carry out what is due, tell what runs, and end.")
 @click.option("--json", "as_json", is_flag=True, help="With --once: print what runs as one JSON object.")
 @click.option("--verbose", is_flag=True, help="Log every transition.")
@@ -49,6 +55,11 @@ def agent(
     sockets: tuple[str, ...],
     poll_s: float,
     trial_s: float,
+    samples_consent: str | None,
+    samples_below: float | None,
+    samples_day_kb: int | None,
+    samples_redact: str | None,
+    samples_shadow: Path | None,
     once: bool,
     as_json: bool,
     verbose: bool,
@@ -82,6 +93,7 @@ def agent(
         is_canary=canary,
         ca_file=ca_file,
         places=dict(_place(item) for item in sockets),
+        sampling=_sampling(samples_consent, samples_below, samples_day_kb, samples_redact, samples_shadow),
         rhythm=Rhythm(poll_s=poll_s, first_s=min(10.0, poll_s)),
         policy=Policy(trial_s=trial_s),
     )
@@ -109,6 +121,23 @@ def _rows(found: Agent) -> list[dict[str, Any]]:
         }
         for name, model in sorted(found.models.items())
     ]
+
+
+def _sampling(
+    consent: str | None, below: float | None, day_kb: int | None, redact: str | None, shadow: Path | None
+) -> Sampling | None:
+    given = {
+        "below": below,
+        "day_bytes": None if day_kb is None else day_kb << 10,
+        "redact": redact,
+        "shadow": None if shadow is None else str(shadow.absolute()),
+    }
+    options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if consent is None:
+        if options:
+            raise UsageError("examples are kept only where somebody agreed to it; give --samples-consent WHO.")
+        return None
+    return Sampling(consent, **options)
 
 
 def _place(text: str) -> tuple[str, Path | int]:

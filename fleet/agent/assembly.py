@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from ...core.clock import Clock, SystemClock
@@ -19,6 +19,7 @@ from ..http import Http
 from ..serve.supervisor import Settings, Supervisor
 from ..telemetry.collect import Collector
 from ..telemetry.live import FOLDER as LIVE
+from ..telemetry.sampling import Sampling
 from ..trust.source import RepositorySource, origin_at
 from .agent import Agent, Rhythm
 from .device import this_device
@@ -49,6 +50,7 @@ class Setup:
     is_canary: bool = False
     ca_file: Path | None = None
     places: Mapping[str, Path | int] = field(default_factory=dict)
+    sampling: Sampling | None = None
     rhythm: Rhythm = field(default_factory=Rhythm)
     policy: Policy = field(default_factory=Policy)
 
@@ -66,7 +68,7 @@ def assembled(setup: Setup) -> Iterator[Agent]:
         identity = _identity(setup, disk, http)
         server = _server(setup, disk, http, identity)
         source = _source(setup, disk, http, clock, identity)
-        supervisor = Supervisor(setup.folder / "run", Settings(places=setup.places, telemetry=setup.folder.absolute() / LIVE))
+        supervisor = Supervisor(setup.folder / "run", _settings(setup))
         try:
             name = ALONE if identity is None else identity.device
             boot = next_boot(disk)
@@ -76,6 +78,14 @@ def assembled(setup: Setup) -> Iterator[Agent]:
             yield Agent(tools, server, this_device(setup.profiles), setup.rhythm, telemetry)
         finally:
             supervisor.close()
+
+
+def _settings(setup: Setup) -> Settings:
+    return Settings(
+        places=setup.places,
+        telemetry=setup.folder.absolute() / LIVE,
+        sampling=None if setup.sampling is None else asdict(setup.sampling),
+    )
 
 
 def _identity(setup: Setup, disk: Disk, http: Http) -> Identity | None:

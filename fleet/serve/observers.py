@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ...core.errors import EdgewrightError
 from ..telemetry.counting import Counter
 from ..telemetry.samples import FOLDER as SAMPLES
-from ..telemetry.samples import Sampler, Sampling
+from ..telemetry.samples import Sampler
+from ..telemetry.sampling import Sampling
 from .model import LoadedModel, samples_of
 from .observer import Observer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+log = logging.getLogger("edgewright.telemetry")
 
 
 class Closable(Observer, Protocol):
@@ -26,18 +31,23 @@ class Closable(Observer, Protocol):
 def telemetry_of(model: LoadedModel, live: Path, sampling: Mapping[str, Any] | None) -> list[Closable]:
     """Observers that leave windows of counts in `live`, and samples in the folder beside it.
 
-    `sampling` are the fields of a `Sampling`, None where nobody agreed to it. Raises UsageError for such that cannot be meant,
-    and what `LoadedModel` raises for the shadow artifact.
+    `sampling` are the fields of a `Sampling`, None where nobody agreed to it. A hook or a shadow artifact that cannot be loaded
+    costs the samples, never the serving.
     """
     outputs = model.vectors.outputs
     found: list[Closable] = [Counter(live, model.manifest, model.sha256, model.name, outputs)]
     if sampling is not None:
-        rules = Sampling(**sampling)
-        tensor = next((item.tensor for item in model.manifest.histograms if item.kind == "confidence"), None)
-        shadow = None if rules.shadow is None else _Shadow(LoadedModel(Path(rules.shadow)))
-        folder = live.parent / Path(SAMPLES).name
-        found.append(Sampler(folder, rules, model.name, model.sha256, tensor, outputs, shadow))
+        try:
+            found.append(_sampler(model, live.parent / Path(SAMPLES).name, Sampling(**sampling)))
+        except EdgewrightError as error:
+            log.error("no samples of %s are kept: %s", model.name, error)
     return found
+
+
+def _sampler(model: LoadedModel, folder: Path, rules: Sampling) -> Sampler:
+    tensor = next((item.tensor for item in model.manifest.histograms if item.kind == "confidence"), None)
+    shadow = None if rules.shadow is None else _Shadow(LoadedModel(Path(rules.shadow)))
+    return Sampler(folder, rules, model.name, model.sha256, tensor, model.vectors.outputs, shadow)
 
 
 class _Shadow:

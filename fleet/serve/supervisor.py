@@ -34,7 +34,7 @@ class Settings:
 
     `places` are the public sockets by model, a path or a loopback port, for those that shall not have `<folder>/<model>.sock`;
     `socket_mode` are the rights of a path. `telemetry` is the folder that workers leave windows of counts in, None for none;
-    `sampling` the fields of a `telemetry.samples.Sampling` where somebody agreed to keep hard examples.
+    `sampling` the fields of a `telemetry.sampling.Sampling` where somebody agreed to keep hard examples.
     """
 
     threads: int | None = None

@@ -116,6 +116,8 @@ def test_another_root_is_not_believed(tmp_path, repository):
         (("--token", "t"), UsageError, "--token is for a server"),
         (("--offline",), UsageError, "--offline needs a place"),
         (("--json",), UsageError, "--json prints what runs at the end of --once"),
+        (("--samples-below", "0.4"), UsageError, "--samples-consent"),
+        (("--samples-consent", "me", "--samples-redact", "f"), UsageError, "not module:function"),
         (("--model", "m", "--repo", "x", "--socket", "m"), UsageError, "is not MODEL=PATH"),
         (("--model", "m", "--repo", "x", "--root", "missing.json"), EdgewrightError, "cannot read the root"),
     ],

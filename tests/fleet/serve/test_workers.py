@@ -127,10 +127,18 @@ def test_hard_examples_are_kept_where_somebody_agreed_and_a_shadow_disagrees(sho
     arrays, about = samples.read_sample(kept.read_bytes())
     assert about["consent"] == "a tester"
     assert any(np.array_equal(array, unsure) for array in arrays.values())
-    with pytest.raises(RuntimeFailure, match="agreed"):
-        Supervisor(short / "no", Settings(telemetry=short / "t", sampling={"consent": " "})).start(
-            "m", build(1.0), digest_file(build(1.0))
-        )
+
+
+@pytest.mark.parametrize(
+    "sampling", [{"consent": " "}, {"consent": "a", "shadow": "/missing.ewa"}, {"consent": "a", "redact": "json:nothing"}]
+)
+def test_samples_that_cannot_be_kept_cost_no_answer(short: Path, build: Build, sampling: dict[str, str]) -> None:
+    supervisor = Supervisor(short / "run", Settings(telemetry=short / live.FOLDER, sampling=sampling))
+    supervisor.publish(start(supervisor, build(1.0)))
+    with client(supervisor) as asked:
+        assert asked.infer({"x": np.zeros((1, 4), np.float32)})
+    supervisor.close()
+    assert not list((short / samples.FOLDER).rglob("*.npz"))
 
 
 def test_another_file_than_the_one_that_was_verified_is_refused(supervisor: Supervisor, build: Build, short: Path) -> None:

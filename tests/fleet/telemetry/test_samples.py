@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from edgewright.core.errors import UsageError
 from edgewright.fleet.telemetry import samples
-from edgewright.fleet.telemetry.samples import Sampler, Sampling, read_sample
+from edgewright.fleet.telemetry.samples import Sampler, read_sample
+from edgewright.fleet.telemetry.sampling import Sampling
 
 X = {"x": np.arange(4, dtype=np.float32)[None]}
 SURE, UNSURE = np.array([[9.0, 0.0, 0.0]], np.float32), np.array([[1.0, 1.1, 1.0]], np.float32)
