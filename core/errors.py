@@ -99,6 +99,12 @@ class NetworkError(EdgewrightError):
     code = "E-NETWORK"
 
 
+class UnfinishedError(EdgewrightError):
+    """Work that took its share of time and goes on when it is asked for again; nothing went wrong."""
+
+    code = "E-UNFINISHED"
+
+
 class VerificationError(EdgewrightError):
     """Metadata or a download is not what its signers said, is expired, or is older than what was seen before."""
 

@@ -10,7 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ...core.clock import Clock
-from ...core.errors import AgentError, EdgewrightError, NetworkError, RuntimeFailure, StoreError, VerificationError
+from ...core.errors import (
+    AgentError,
+    EdgewrightError,
+    NetworkError,
+    RuntimeFailure,
+    StoreError,
+    UnfinishedError,
+    VerificationError,
+)
 from ..disk import Disk
 from ..protocol.report import Result
 from ..serve.generation import Generation
@@ -143,6 +151,8 @@ class Effects:
             return Event("failed", f"{target.name} is not among the signed artifacts any more")
         try:
             self._fetched = self._tools.source.fetch(offered[0], have)
+        except UnfinishedError:
+            return 0.0
         except NetworkError as error:
             return self._again(self._tools.patience.fetch_tries) or Event("failed", str(error))
         except (VerificationError, StoreError) as error:

@@ -32,8 +32,9 @@ class Source(Protocol):
     def fetch(self, offered: Offered, have: Mapping[str, str]) -> str:
         """Path of the whole, verified and durable file on the device's disk; resumes what was begun.
 
-        `have` maps the SHA-256 of artifacts that are on the disk to their paths, for deltas. Raises NetworkError,
-        VerificationError or StoreError.
+        `have` maps the SHA-256 of artifacts that are on the disk to their paths, for deltas. One call takes about half a minute
+        at most: UnfinishedError says that more is to come, and the next call goes on. Raises NetworkError, VerificationError
+        or StoreError.
         """
         ...
 
