@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 import os
 import socket
@@ -40,7 +41,7 @@ class Watch:
 
     @classmethod
     def guard(cls, connection: socket.socket) -> None:
-        """Let the watch of this thread end `connection`, if there is one."""
+        """Let the watch of this thread end `connection`, if there is one; raises OSError when no thread can be started."""
         watch: Watch | None = getattr(cls._of_thread, "watch", None)
         if watch is not None:
             watch._take(connection)
@@ -62,8 +63,13 @@ class Watch:
             return
         # A descriptor of its own, since the connection may close its one or hand it to TLS.
         self._guard = socket.socket(fileno=os.dup(connection.fileno()))
-        self._thread = threading.Thread(target=self._wait, daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._wait, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            # Without the watch the exchange might not end.
+            raise OSError(errno.EAGAIN, "no thread can be started") from error
+        self._thread = thread
 
     def _wait(self) -> None:
         while not self._is_done.wait(max(0.0, self._deadline - time.monotonic())):

@@ -4,8 +4,10 @@ The rules, in order:
 1. Reaching the server and reading the head of its answer takes at most `head_s`, also when it comes byte by byte.
 2. A body has at most the bytes that the caller allows; it is never decompressed.
 3. A body that brings less than `least_rate` bytes a second over `window_s` ends, and so does one that is silent for that long.
-4. The whole of an exchange takes at most `total_s`, and as long again as its bytes take at the least rate.
-5. What may pass by itself (no connection, a cut, 408, 429, 5xx) is tried `attempts` times with full jitter; nothing else is.
+4. A request takes at most `total_s` to be sent, and an answer that is read whole as long again; one that is read piece by piece
+   may take what its bytes need at the least rate besides, and its reader may leave it at any piece.
+5. What may pass by itself (no connection, a cut, 408, 429, 5xx) is tried `attempts` times with full jitter; nothing else is. No
+   try begins when the first is `total_s` ago.
 6. A redirection is not followed: the answer tells where to.
 
 Every failure is a NetworkError of one sentence that names the address without its query.
@@ -131,16 +133,18 @@ class Http:
         are read. Raises NetworkError, also in the midst of the pieces.
         """
         fields = {"Range": f"bytes={start}-{length - 1}"} if start else {}
-        with self._opened("GET", url, None, fields, length - start) as (response, watch):
+        longest_s = self.limits.total_s + (length - start) / self.limits.least_rate
+        with self._opened("GET", url, None, fields, longest_s) as (response, watch):
             flow_start, total = _place(response, url, start)
             yield Flow(response.status, flow_start, total, self._pieces(response, watch, url, length - flow_start))
 
     def _tried(self, once: Callable[[], Answer], attempts: int) -> Answer:
+        until = self.clock.monotonic() + self.limits.total_s
         for failures in range(attempts):
             try:
                 answer = once()
             except TransientError as error:
-                if failures + 1 == attempts:
+                if failures + 1 == attempts or self.clock.monotonic() >= until:
                     raise
                 self.clock.sleep(max(error.at_least_s, self.limits.wait(failures, self.jitter)))
             else:
@@ -148,7 +152,7 @@ class Http:
         raise UsageError("a request needs at least one attempt.")
 
     def _answer(self, method: str, url: str, body: bytes | None, fields: Mapping[str, str], max_bytes: int) -> Answer:
-        with self._opened(method, url, body, fields, max_bytes) as (response, watch):
+        with self._opened(method, url, body, fields, self.limits.total_s) as (response, watch):
             if response.status in _PASSING:
                 raise TransientError(f"{_shown(url)} answers with {response.status}; try later.", self._retry_after(response))
             if 301 <= response.status <= 308 and response.status != 304:
@@ -167,14 +171,14 @@ class Http:
 
     @contextmanager
     def _opened(
-        self, method: str, url: str, body: bytes | None, fields: Mapping[str, str], expected: int
+        self, method: str, url: str, body: bytes | None, fields: Mapping[str, str], longest_s: float
     ) -> Iterator[tuple[urllib3.BaseHTTPResponse, Watch]]:
         limits = self.limits
-        watch = Watch(limits.head_s + len(body or b"") / limits.least_rate)
+        watch = Watch(min(limits.head_s + len(body or b"") / limits.least_rate, limits.total_s))
         response = None
         try:
             response = self._asked(method, url, body, fields, watch)
-            watch.end = self.clock.monotonic() + limits.total_s + expected / limits.least_rate
+            watch.end = self.clock.monotonic() + longest_s
             yield response, watch
         finally:
             watch.close()

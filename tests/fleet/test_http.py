@@ -80,6 +80,36 @@ def test_slow_retrieval(fault: Fault) -> None:
         Http(SystemClock(), limits=Limits(**{**vars(QUICK), "attempts": 1})).get(f"{server.url}/a", max_bytes=len(DATA))
 
 
+def test_a_whole_answer_has_its_time_however_many_bytes_it_may_have() -> None:
+    """A server just above the least rate; a file that is read piece by piece is let go on."""
+    limits = Limits(total_s=0.3, least_rate=1.0, attempts=1)
+    with FaultyServer({"/a": DATA}, lambda path, number: Fault(rate=500_000.0)) as server:
+        http = Http(SystemClock(), limits=limits)
+        with pytest.raises(NetworkError, match="longer than is allowed"):
+            http.get(f"{server.url}/a", max_bytes=10**9)
+        with http.flow(f"{server.url}/a", start=0, length=len(DATA)) as flow:
+            assert b"".join(flow.pieces) == DATA
+
+
+def test_no_thread_to_watch_over_the_exchange(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit on threads was met: an exchange that nobody could end is not begun."""
+    with FaultyServer({"/a": b"ok"}) as server:
+        http = Http(SimulatedClock(), limits=PATIENT)
+        start, left = threading.Thread.start, [1]
+
+        def refuse(thread: threading.Thread) -> None:
+            if "Watch" in repr(getattr(thread, "_target", "")) and left[0]:
+                left[0] -= 1
+                raise RuntimeError("can't start new thread")
+            start(thread)
+
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+        assert http.get(f"{server.url}/a", max_bytes=10).body == b"ok"
+        left[0] = PATIENT.attempts
+        with pytest.raises(TransientError, match="cannot be reached"):
+            Http(SimulatedClock(), limits=PATIENT).get(f"{server.url}/a", max_bytes=10)
+
+
 def test_a_peer_that_takes_a_connection_and_says_nothing() -> None:
     import socket
 
@@ -112,6 +142,15 @@ def test_tries_are_bounded(fault: Fault, tries: int) -> None:
             with pytest.raises(TransientError, match=f"answers with {fault.status}"):
                 http.get(f"{server.url}/a", max_bytes=100)
         assert len(server.requests) == tries
+
+
+def test_tries_end_though_many_are_left() -> None:
+    limits = Limits(total_s=1.0, attempts=1000, first_wait_s=0.1, longest_wait_s=0.5)
+    with FaultyServer({}, lambda path, number: Fault(status=503)) as server:
+        with pytest.raises(TransientError):
+            Http(clock := SimulatedClock(), limits=limits, jitter=Random(1)).get(f"{server.url}/a", max_bytes=100)
+        assert 2 <= len(server.requests) < 50
+        assert sum(clock.slept) <= 1.5
 
 
 def test_a_post_is_not_sent_twice_unless_asked() -> None:
