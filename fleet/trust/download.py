@@ -5,16 +5,20 @@ The rules, in order:
 2. What is here of a file is kept and asked for from there on. Of a server that knows no ranges, what is here is skipped.
 3. A server that tells another length than was signed is believed to have another file: VerificationError.
 4. A failure that may pass is tried again with full jitter, until `attempts` in a row brought less than `_PROGRESS_BYTES`.
-5. One call reads at most twice the file and a mebibyte more, however often it is cut.
-6. Nothing counts as the file before its whole digest was compared.
+5. A file takes at most twice its bytes and a mebibyte more, however often it is cut, until it is here or failed.
+6. A call takes `SLICE_S`, and at most the waits of one try more: then UnfinishedError, and the next call goes on where this one
+   was, with the same connection. A process that dies in between loses no byte.
+7. Nothing counts as the file before its whole digest was compared.
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Generator
+from dataclasses import dataclass
 
 from ...core.clock import Clock
-from ...core.errors import EdgewrightError, NetworkError, VerificationError
+from ...core.errors import EdgewrightError, NetworkError, UnfinishedError, VerificationError
 from ..disk import Disk, ensure_folder
 from ..http import Limits, TransientError
 from .origin import Origin
@@ -22,6 +26,7 @@ from .part import ChunkList, Part, Wanted, is_whole
 
 FOLDER = "downloads"
 MAX_BYTES = 2 << 30  # of any file: as much as an artifact may have
+SLICE_S = 30.0
 _PROGRESS_BYTES = 64 << 10
 _SPARE_BYTES = 1 << 20
 
@@ -35,11 +40,13 @@ class Downloads:
         self._clock = clock
         self._limits = limits
         self._jitter = jitter
+        self._begun: dict[str, _Begun] = {}
 
     def fetch(self, wanted: Wanted, name: str, chunks: ChunkList | None = None) -> str:
         """Path of the whole and verified file, called `name`; with `chunks` each chunk is verified as it comes.
 
-        Raises NetworkError, VerificationError or StoreError; but for a wrong file, what has come stays for the next call.
+        Raises UnfinishedError when the time of a call is over, NetworkError, VerificationError or StoreError; but for a wrong
+        file, what has come stays for the next call.
         """
         path = f"{FOLDER}/{name}"
         if wanted.length > MAX_BYTES:
@@ -49,14 +56,17 @@ class Downloads:
         ensure_folder(self._disk, FOLDER)
         if self.has(wanted, name):
             return path
-        self._disk.remove(path)
-        part = Part(self._disk, path, wanted, chunks)
+        begun = self._taken_up(wanted, name, chunks)
         try:
-            self._complete(part, wanted)
-        except (NetworkError, VerificationError):
-            part.mark()
+            self._go_on(begun)
+        except UnfinishedError:
+            self._begun[name] = begun
+            begun.part.mark()
             raise
-        return part.finish()
+        except (NetworkError, VerificationError):
+            begun.part.mark()
+            raise
+        return begun.part.finish()
 
     def has(self, wanted: Wanted, name: str) -> bool:
         """Whether the file is here, whole."""
@@ -67,18 +77,38 @@ class Downloads:
         return self._disk.size(f"{FOLDER}/{name}.part") or 0
 
     def forget(self, prefix: str) -> None:
-        """Remove every file whose name begins so."""
+        """Remove every file whose name begins so, and end what is on the way to them."""
+        for name in [name for name in self._begun if name.startswith(prefix)]:
+            self._begun.pop(name).pieces.close()
         for name in self._disk.names(FOLDER):
             if name.startswith(prefix):
                 self._disk.remove(f"{FOLDER}/{name}")
 
-    def _complete(self, part: Part, wanted: Wanted) -> None:
-        """Add to the part until it has the file's length."""
+    def _taken_up(self, wanted: Wanted, name: str, chunks: ChunkList | None) -> _Begun:
+        """The download that an earlier call left unfinished, or a new one."""
+        begun = self._begun.pop(name, None)
+        if begun is not None:
+            if (begun.wanted, begun.chunks) == (wanted, chunks):
+                return begun
+            begun.pieces.close()
+        path = f"{FOLDER}/{name}"
+        self._disk.remove(path)
+        part = Part(self._disk, path, wanted, chunks)
+        return _Begun(wanted, chunks, part, self._complete(part, wanted))
+
+    def _go_on(self, begun: _Begun) -> None:
+        until = self._clock.monotonic() + SLICE_S
+        for _ in begun.pieces:
+            if self._clock.monotonic() >= until:
+                raise UnfinishedError(f"more of {begun.wanted.source} is to come; ask for it again.")
+
+    def _complete(self, part: Part, wanted: Wanted) -> Generator[None, None, None]:
+        """Add to the part until it has the file's length; stops after each piece and each try."""
         budget = _Budget(wanted)
         failures, best = 0, part.size
         while part.size < wanted.length:
             try:
-                self._pour(part, wanted, budget)
+                yield from self._pour(part, wanted, budget)
                 failure: EdgewrightError = TransientError(f"{wanted.source} was cut off before its end; try again.")
             except (TransientError, _WrongChunkError) as error:
                 failure = error
@@ -91,8 +121,9 @@ class Downloads:
                 raise failure
             at_least = failure.at_least_s if isinstance(failure, TransientError) else 0.0
             self._clock.sleep(max(at_least, self._limits.wait(failures - 1, self._jitter)))
+            yield
 
-    def _pour(self, part: Part, wanted: Wanted, budget: _Budget) -> None:
+    def _pour(self, part: Part, wanted: Wanted, budget: _Budget) -> Generator[None, None, None]:
         """Take one answer of the origin into the part, as far as it goes."""
         with self._origin.flow(wanted.source, part.size, wanted.length) as flow:
             if flow.total is not None and flow.total != wanted.length:
@@ -107,6 +138,17 @@ class Downloads:
                 except VerificationError as error:
                     raise _WrongChunkError(str(error)) from error
                 skip = max(0, skip - len(piece))
+                yield
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """A download between two calls: the connection, the tries and what they may still read live in `pieces`."""
+
+    wanted: Wanted
+    chunks: ChunkList | None
+    part: Part
+    pieces: Generator[None, None, None]
 
 
 class _WrongChunkError(VerificationError):

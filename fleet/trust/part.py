@@ -41,8 +41,7 @@ class ChunkList:
 
     def check(self, length: int) -> None:
         """Raise VerificationError when it is not the list of a file of that length."""
-        if len(self.digests) != -(-length // self.chunk_bytes) * DIGEST_BYTES:
-            raise VerificationError("the chunk list does not fit the size of its artifact; publish the artifact again.")
+        check_chunk_list(len(self.digests), length, self.chunk_bytes)
 
     def digest(self, index: int) -> bytes:
         """The digest of a chunk."""
@@ -162,6 +161,12 @@ class Part:
             return read.count("proved") if read.sha256("list") == self._list else 0
         except ArtifactError:
             return 0
+
+
+def check_chunk_list(size: int, length: int, chunk_bytes: int) -> None:
+    """Raise VerificationError where a chunk list of `size` bytes is not that of a file of `length` bytes."""
+    if size != -(-length // chunk_bytes) * DIGEST_BYTES:
+        raise VerificationError("the chunk list does not fit the size of its artifact; publish the artifact again.")
 
 
 def is_whole(disk: Disk, path: str, wanted: Wanted) -> bool:

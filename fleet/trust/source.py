@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import random
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,11 +24,12 @@ from ..protocol.offered import Offered
 from .client import TrustClient
 from .download import FOLDER, Downloads
 from .origin import FolderOrigin, HttpOrigin, Origin
-from .part import ChunkList, Wanted
+from .part import ChunkList, Wanted, check_chunk_list
 from .patched import make_patched
 from .tar import SUFFIX, TarOrigin
 
 _LOG = logging.getLogger(__name__)
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _HAS_ZSTD = importlib.util.find_spec("zstandard") is not None
 
 
@@ -54,6 +56,7 @@ class RepositorySource:
         refused = frozenset() if is_canary else frozenset({CANARY})
         self._client = TrustClient(disk, origin, clock, root, refused=refused)
         self._downloads = Downloads(disk, origin, clock, limits or Limits(), jitter or random.Random())
+        self._patchless: set[str] = set()  # artifacts on their way of which a patch was of no use
 
     def refresh(self) -> None:
         """Learn what is signed now; raises NetworkError, VerificationError or StoreError and then knows what it knew before."""
@@ -64,25 +67,31 @@ class RepositorySource:
         return [offered for name in self._client.names(*self._roles) if (offered := self._offered(name)) is not None]
 
     def fetch(self, offered: Offered, have: Mapping[str, str]) -> str:
-        """Path of the whole, verified, durable file in `downloads/`; raises NetworkError, VerificationError or StoreError."""
+        """Path of the whole, verified, durable file in `downloads/`.
+
+        Raises UnfinishedError when more is to come, NetworkError, VerificationError or StoreError.
+        """
         target = self._signed(offered.name)
         wanted = self._wanted(target)
         if target.hashes.get("sha256") != offered.sha256 or target.length != offered.length:
             raise VerificationError(f"{offered.name} was signed anew since it was offered; look at the offers again.")
-        self._forget_what_nobody_offers()
+        self._keep_what_is_wanted(offered)
         if not self._downloads.has(wanted, offered.sha256) and (delta := self._delta(offered, have)) is not None:
             try:
                 return self._patched(offered, wanted, delta, have)
             except (NetworkError, VerificationError) as error:
                 _LOG.warning("the patch %s is of no use, the whole artifact is fetched: %s", delta.path, error)
                 self._downloads.forget(f"{offered.sha256}.patch")
+                self._patchless.add(offered.sha256)
         path = self._downloads.fetch(wanted, offered.sha256, self._chunks(offered))
         self._downloads.forget(f"{offered.sha256}.")
+        self._patchless.discard(offered.sha256)
         return path
 
     def forget(self, sha256: str) -> None:
         """Remove what was downloaded of this file; nothing there is fine."""
         self._downloads.forget(sha256)
+        self._patchless.discard(sha256)
 
     def _offered(self, name: str) -> Offered | None:
         if not name.endswith(ARTIFACT_SUFFIX):
@@ -95,7 +104,10 @@ class RepositorySource:
             is_canary = name.startswith(f"{CANARY}/")
             if name != target_name(offer.model, offer.profile, offer.version, is_canary) or offer.size_bytes != target.length:
                 raise ProtocolError("it speaks of another file than its own.")
-            return Offered(name, target.hashes["sha256"], target.length, offer)
+            sha256 = target.hashes["sha256"]
+            if not _SHA256.fullmatch(sha256):
+                raise ProtocolError("its SHA-256 is none; publish it again.")
+            return Offered(name, sha256, target.length, offer)
         except (ProtocolError, VerificationError, NetworkError, KeyError) as error:
             _LOG.warning("the offer of %r is left out: %s", name, error)
             return None
@@ -115,9 +127,10 @@ class RepositorySource:
         if told is None:
             return None
         try:
-            path = self._beside(told.path, told.sha256, f"{offered.sha256}.chunks")
+            signed = self._beside(told.path, told.sha256)
+            check_chunk_list(signed.length, offered.length, told.chunk_bytes)
+            path = self._downloads.fetch(self._wanted(signed), f"{offered.sha256}.chunks")
             chunks = ChunkList(self._disk.read(path), told.chunk_bytes)
-            chunks.check(offered.length)
         except TransientError:
             raise
         except (NetworkError, VerificationError) as error:
@@ -125,15 +138,17 @@ class RepositorySource:
             return None
         return chunks
 
-    def _beside(self, path: str, sha256: str, name: str) -> str:
-        """Fetch a target that an offer names."""
+    def _beside(self, path: str, sha256: str) -> TargetFile:
+        """A target that an offer names, by the digest that it gives."""
         target = self._signed(path)
         if target.hashes.get("sha256") != sha256:
             raise VerificationError(f"{path} is signed with another digest than the offer gives; publish the artifact again.")
-        return self._downloads.fetch(self._wanted(target), name)
+        return target
 
     def _delta(self, offered: Offered, have: Mapping[str, str]) -> Delta | None:
         """The smallest patch from what is here, where it is smaller than what is missing of the file."""
+        if offered.sha256 in self._patchless:
+            return None
         missing = offered.length - self._downloads.come(offered.sha256)
         usable = [
             delta
@@ -150,12 +165,11 @@ class RepositorySource:
         self._downloads.forget(f"{offered.sha256}.")
         return path
 
-    def _forget_what_nobody_offers(self) -> None:
-        """Remove what was begun of files that are not signed any more; whole ones are forgotten by who asked for them."""
-        offered = {one.sha256 for one in self.offers()}
+    def _keep_what_is_wanted(self, offered: Offered) -> None:
+        """Remove what is here but this artifact and what is signed of other models; a model has one update at a time."""
+        kept = {one.sha256 for one in self.offers() if one.offer.model != offered.offer.model} | {offered.sha256}
         for name in self._disk.names(FOLDER):
-            sha256, _, rest = name.partition(".")
-            if rest and sha256 not in offered:
+            if name.partition(".")[0] not in kept:
                 self._downloads.forget(name)
 
 
