@@ -16,13 +16,12 @@ from ..disk import Disk, ensure_folder, write_durable
 from ..http import Http
 from ..protocol.enrolment import Enrolled, Enrolment, Token
 from ..protocol.message import MAX_MESSAGE_BYTES
+from ..trust.client import Bounds
 from ..trust.origin import HttpOrigin, Origin
 from .identity import Identity, load_key, make_key, save_identity
 from .server import refusal
 
 FIRST_ROOT = "trust/first-root.json"
-_MAX_ROOT_BYTES = 512_000
-_MOST_ROOTS = 64
 
 
 def enrol(disk: Disk, http: Http, server: str, token: str, origin_of: Mapping[str, Origin] | None = None) -> Identity:
@@ -74,8 +73,9 @@ def _origin(http: Http, repository: str, origin_of: Mapping[str, Origin] | None)
 
 def _root(origin: Origin, sha256: str, repository: str) -> bytes:
     """The root of that digest among the repository's: the token may be older than the newest."""
-    for version in range(1, _MOST_ROOTS + 1):
-        data = origin.metadata(f"{version}.root.json", _MAX_ROOT_BYTES)
+    bounds = Bounds()
+    for version in range(1, bounds.root_rotations + 1):
+        data = origin.metadata(f"{version}.root.json", bounds.root_bytes)
         if data is None:
             break
         if digest(data) == sha256:

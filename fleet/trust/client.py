@@ -27,7 +27,7 @@ from ...core.clock import Clock
 from ...core.errors import NetworkError, VerificationError
 from ..disk import Disk, ensure_folder, write_durable
 from .origin import Origin
-from .trusted_time import PERIOD, TrustedTime
+from .trusted_time import MAX_PERIOD_DAYS, PERIOD, TrustedTime
 
 ROOT, TIMESTAMP, SNAPSHOT, TARGETS = "root", "timestamp", "snapshot", "targets"
 FOLDER = "trust"
@@ -249,7 +249,7 @@ def _first_expiry(trusted: TrustedMetadataSet) -> float:
 def _issued(trusted: TrustedMetadataSet) -> float:
     """When the timestamp was signed: its expiry less the period that it was signed for; 0 where it tells no period."""
     days = trusted.timestamp.unrecognized_fields.get(PERIOD)
-    if not isinstance(days, int) or isinstance(days, bool) or days <= 0:
+    if not isinstance(days, int) or isinstance(days, bool) or not 0 < days <= MAX_PERIOD_DAYS:
         return 0.0
     return trusted.timestamp.expires.timestamp() - days * 86400.0
 

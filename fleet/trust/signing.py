@@ -29,10 +29,9 @@ from ...core.files import sync_folder, write_atomic
 from ..protocol.offer import CANARY
 from .keys import KINDS, ONLINE, Keyring
 from .repository import LIMITS, TARGETS, Chain, Repository
+from .trusted_time import MAX_PERIOD_DAYS, PERIOD
 
 EXPIRY_DAYS = {Root.type: 365, TARGETS: 365, CANARY: 30, Snapshot.type: 30, Timestamp.type: 7}
-
-_PERIOD = "x-edgewright-expiry-days"  # in each role's signed part: for how long it is signed when it is signed again
 
 
 class Draft:
@@ -121,7 +120,7 @@ class Draft:
         return Timestamp(
             version=self.repository.unverified_timestamp_version() or None,
             snapshot_meta=meta,
-            unrecognized_fields={_PERIOD: EXPIRY_DAYS[Timestamp.type]},
+            unrecognized_fields={PERIOD: EXPIRY_DAYS[Timestamp.type]},
         )
 
     def _seal(self, signed: Signed, role: str, keyring: Keyring, check_old: bool = False) -> Metadata[Any]:
@@ -188,13 +187,17 @@ def expiry(signed: Signed, now: datetime) -> datetime:
 
 def period_days(signed: Signed) -> int:
     """For how many days a role is signed."""
-    days = signed.unrecognized_fields.get(_PERIOD)
-    return days if isinstance(days, int) and days > 0 else EXPIRY_DAYS.get(signed.type, EXPIRY_DAYS[Timestamp.type])
+    days = signed.unrecognized_fields.get(PERIOD)
+    return (
+        days
+        if isinstance(days, int) and 0 < days <= MAX_PERIOD_DAYS
+        else EXPIRY_DAYS.get(signed.type, EXPIRY_DAYS[Timestamp.type])
+    )
 
 
 def with_period(days: int) -> dict[str, Any]:
     """The field of a role's signed part that holds its period."""
-    return {_PERIOD: days}
+    return {PERIOD: days}
 
 
 def _meta(version: int, data: bytes) -> MetaFile:

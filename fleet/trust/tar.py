@@ -3,7 +3,8 @@
 The tar may be hostile. The rules, in order:
 1. It is a regular file, not compressed, with at most `MAX_MEMBERS` members.
 2. No header of it takes more than `MAX_HEADER_BYTES` of memory.
-3. A member is a folder or a plain file; no link, device or sparse file, no absolute path, no `..`, no name twice.
+3. A member is a folder or a plain file; no link, device or sparse file, no absolute path, no `..`, no name twice, none of more
+   than `MAX_NAME` characters.
 4. `metadata/` and `targets/` lie at its top or in one folder at its top, as `tar -cf repo.tar repo` gives it.
 """
 
@@ -24,6 +25,7 @@ from .origin import METADATA, TARGETS, flow_of, read_bounded
 SUFFIX = ".tar"
 MAX_MEMBERS = 20_000
 MAX_HEADER_BYTES = 64 << 10
+MAX_NAME = 500  # names are kept while the tar is in use
 
 
 class _Member(NamedTuple):
@@ -97,6 +99,8 @@ def _members(file: IO[bytes], path: Path) -> dict[str, _Member]:
 
 
 def _check(member: tarfile.TarInfo, path: Path, found: dict[str, _Member]) -> None:
+    if len(member.name) > MAX_NAME:
+        raise _refused(path, f"its member {member.name[:200]!r} has a name of more than {MAX_NAME} characters")
     name = PurePosixPath(member.name)
     if name.is_absolute() or ".." in name.parts:
         raise _refused(path, f"its member {member.name[:200]!r} leads out of it")

@@ -17,6 +17,7 @@ from ...core.errors import ArtifactError
 from ..disk import Disk, write_durable
 
 PERIOD = "x-edgewright-expiry-days"  # what the publisher writes into each role: for how many days it signed it
+MAX_PERIOD_DAYS = 36_500  # more is a mistake or a lie
 _WRITE_AFTER_S = 3600.0  # a floor that rose by less is not worth a write to flash
 
 

@@ -129,6 +129,7 @@ def info(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.Ta
         (info("../metadata/a"), "leads out"),
         (info("metadata/../../a"), "leads out"),
         (info("/metadata/a"), "leads out"),
+        (info("metadata/" + "a" * 500), "name of more than 500"),
     ],
 )
 def test_a_tar_with_a_member_that_it_may_not_have(tmp_path: Path, member: tarfile.TarInfo, says: str) -> None:
