@@ -115,11 +115,11 @@ def _rows(found: Agent) -> list[dict[str, Any]]:
     return [
         {
             "model": name,
-            "running": found.ran.get(name),
-            "version": None if model.current is None else model.current.version,
+            "running": running,
+            "version": None if (model := found.models.get(name)) is None or model.current is None else model.current.version,
             "why": found.remark(name),
         }
-        for name, model in sorted(found.models.items())
+        for name, running in sorted(found.ran.items())
     ]
 
 
@@ -144,4 +144,8 @@ def _place(text: str) -> tuple[str, Path | int]:
     model, sign, place = text.partition("=")
     if not (model and sign and place):
         raise UsageError(f"--socket {text!r} is not MODEL=PATH or MODEL=PORT.")
-    return model, int(place) if place.isdecimal() else Path(place).absolute()
+    if not place.isdecimal():
+        return model, Path(place).absolute()
+    if len(place) > 5 or int(place) > 65535:
+        raise UsageError(f"--socket {text[:100]!r} names a port that none is; ports go up to 65535.")
+    return model, int(place)

@@ -1,16 +1,17 @@
 """The agent's loop: ask what shall run, choose among what is signed, go on with each model's update, tell, sleep.
 
-A poll goes in this order: telemetry is sent; the repository is refreshed; the server is asked; ends that could not be told are
-told; updates begin; and who has nothing on its way says what it runs. Any of these may fail: the device goes on with what it
-has, and the next poll comes sooner or later by full jitter, so that devices which lost the network together do not come back
-together.
+A poll goes in this order: telemetry is sent; the server is asked; the repository is refreshed; ends that could not be told are
+told; what serves no more is served again; updates begin; and who has nothing on its way says what it runs. Any of these may
+fail, also by a mistake of this program: the device goes on with what it has, and the next poll comes sooner or later by full
+jitter, so that devices which lost the network together do not come back together.
 """
 
 from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -18,6 +19,7 @@ from typing import ParamSpec
 
 from ...core.errors import EdgewrightError, NetworkError, ProtocolError
 from ..protocol.assignment import Assignment, Wanted
+from ..protocol.offered import Offered
 from .choose import Device, choose
 from .effects import Patience, Tools, jittered
 from .ports import Server, Telemetry
@@ -57,6 +59,7 @@ class Agent:
         self._assignment = Assignment()
         self._remarks: dict[str, str] = {}  # why nothing is done for a model
         self._told: dict[str, tuple[str | None, str]] = {}  # what the server knows of an idle model
+        self._waited: dict[str, int] = {}  # polls without an update of a model
         self._failures = 0  # polls in a row
         self.ran: dict[str, str | None] = {}  # what ran at the end of `run_once`, by model
 
@@ -82,18 +85,22 @@ class Agent:
         with _until_stopped():
             try:
                 self.recover()
+                self._waited = dict.fromkeys(self.models, sys.maxsize)  # somebody asked for it now
                 self.poll()
                 while (wait := self.step()) is not None:
                     clock.sleep(wait)
                 for model in self.models.values():
                     self._tried(self._say, model)
-                self.ran = {name: model.running for name, model in self.models.items()}
+                self.ran = dict.fromkeys(self._assignment.models)
+                self.ran |= {name: model.running for name, model in self.models.items()}
             finally:
                 self._end_workers()
 
     def recover(self) -> None:
         """Let every model that is on the disk run, and settle what was interrupted."""
-        for name in self._tools.disk.names("models"):
+        found: list[str] = []
+        self._tried(lambda: found.extend(self._tools.disk.names("models")))
+        for name in found:
             if self._tried(self._open, name):
                 self._tried(self.models[name].recover)
 
@@ -101,12 +108,17 @@ class Agent:
         """One round with the outside; seconds until the next."""
         if self._telemetry is not None:
             self._tried(self._telemetry.send, self._server)
+        is_well = self._tried(self._ask)  # first: a slow mirror shall not keep a device from hearing what it shall do
         self._tried(self._tools.source.refresh)
-        is_well = self._tried(self._ask)
+        for model in self.models.values():
+            is_well = is_well and self._tried(model.tell_end)
+            self._tried(model.serve)
         for wanted in self._assignment.models.values():
             self._tried(self._attend, wanted)
         for model in self.models.values():
             is_well &= self._tried(self._say, model)
+        for name in self._assignment.models.keys() - self.models.keys():
+            is_well &= self._tried(self._say_idle, name, None)
         self._failures = 0 if is_well else self._failures + 1
         return self._next_poll()
 
@@ -118,6 +130,9 @@ class Agent:
                 waits.append(model.step())
             except EdgewrightError as error:
                 log.error("%s: %s", model.model, error)
+                waits.append(self._tools.patience.base_s)
+            except Exception:
+                log.exception("%s: a mistake of the agent's own", model.model)
                 waits.append(self._tools.patience.base_s)
         return min((wait for wait in waits if wait is not None), default=None)
 
@@ -134,30 +149,51 @@ class Agent:
 
     def _ask(self) -> None:
         self._assignment = self._server.assignment()
+        named = self._assignment.models.keys() | self.models.keys()
+        for kept in (self._remarks, self._told):
+            for name in kept.keys() - named:
+                del kept[name]
 
     def _attend(self, wanted: Wanted) -> None:
         """Begin what is wanted of a model, or end what is not wanted any more."""
-        model = self.models.get(wanted.model) or self._open(wanted.model)
+        offers = self._tools.source.offers()
+        model = self.models.get(wanted.model) or self._open_new(wanted.model, offers)
+        if model is None:
+            self._remarks[wanted.model] = "nothing is signed for this model"
+            return
         on_its_way = model.record.update
         if on_its_way is not None:
-            if wanted.sha256 is not None and wanted.sha256 != on_its_way.target.sha256:
-                model.withdraw(f"{wanted.sha256[:12]} is assigned now")
+            is_other = wanted.sha256 is not None and wanted.sha256 != on_its_way.target.sha256
+            model.withdraw(f"{str(wanted.sha256)[:12]} is assigned now" if is_other else "")
             return
-        self._tried(model.serve)
-        choice = choose(wanted, self._tools.source.offers(), self._device, model.record, model.current)
+        waited = self._waited[wanted.model] = self._waited.get(wanted.model, 0) + 1
+        choice = choose(wanted, offers, self._device, model.record, model.current, waited)
         self._remarks[wanted.model] = choice.why
         if choice.offered is not None:
             model.begin(choice.offered, wanted.attempt, wanted.deadline_s)
-        elif choice.refused is not None:
+            self._waited[wanted.model] = 0
+        elif choice.refused is not None and model.record.untold is None:  # else the one before it would never be told
             model.refuse(choice.refused, wanted.attempt, choice.why)
 
     def _say(self, model: ModelUpdates) -> None:
         """Tell the end of an update that nobody heard of; tell what runs where nothing is on its way and it is news."""
         model.tell_end()
-        news = (model.running, self._remarks.get(model.model, ""))
-        if model.record.update is None and self._told.get(model.model) != news:
-            self._tools.reporter.tell(model.model, "Idle", model.running, why=news[1])
-            self._told[model.model] = news
+        if model.record.update is None:
+            self._say_idle(model.model, model.running)
+
+    def _say_idle(self, name: str, running: str | None) -> None:
+        news = (running, self._remarks.get(name, ""))
+        if self._told.get(name) != news:
+            self._tools.reporter.tell(name, "Idle", running, why=news[1])
+            self._told[name] = news
+
+    def _open_new(self, name: str, offers: Sequence[Offered]) -> ModelUpdates | None:
+        """A model that is not open yet; None where neither a signature nor the disk knows it, so that names cost no space."""
+        if name not in self._tools.disk.names("models") and all(one.offer.model != name for one in offers):
+            return None
+        model = self._open(name)
+        self._tried(model.serve)
+        return model
 
     def _open(self, name: str) -> ModelUpdates:
         self.models[name] = ModelUpdates(name, self._tools)
@@ -171,13 +207,15 @@ class Agent:
 
     @staticmethod
     def _tried(work: Callable[Given, object], *given: Given.args, **named: Given.kwargs) -> bool:
-        """Whether it ended well; a failure that was foreseen is logged, and the device goes on."""
+        """Whether it ended well; a failure is logged, foreseen or not, and the device goes on."""
         try:
             work(*given, **named)
         except (NetworkError, ProtocolError) as error:
             log.warning("%s", error)
         except EdgewrightError as error:
             log.error("%s", error)
+        except Exception:
+            log.exception("a mistake of the agent's own")
         else:
             return True
         return False

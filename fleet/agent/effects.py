@@ -5,6 +5,7 @@ Every effect can be done twice, because a record that could not be written leave
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,15 +21,18 @@ from ...core.errors import (
     VerificationError,
 )
 from ..disk import Disk
+from ..protocol.offered import Offered
 from ..protocol.report import Result
 from ..serve.generation import Generation
 from . import slots
 from .health import Policy, judge_trial, judge_vectors
-from .journal import Journal, SlotRecord, Untold, Update
+from .journal import Journal, SlotRecord, Target, Untold, Update
 from .machine import Effect, Event
 from .ports import Serving, Source
 from .reporter import Reporter
 from .slots import Slot
+
+log = logging.getLogger("edgewright.agent")
 
 _DONE = Event("done")
 
@@ -86,13 +90,28 @@ class Effects:
         self.untold: Untold | None = None
 
     def perform(self, effect: Effect, update: Update) -> Event | float:
-        """Do it: what happened, or the seconds after which to do it again."""
-        return self._by_name[effect](update)
+        """Do it: what happened, or the seconds after which to do it again; raises StoreError when the disk refuses.
+
+        A mistake of this program's own counts as a failure: repeating it would never end.
+        """
+        try:
+            return self._by_name[effect](update)
+        except StoreError:
+            raise
+        except Exception as error:
+            log.exception("%s: a mistake of the agent's own in %s", self._model, effect)
+            return Event("unreported" if effect == "ask" else "failed", f"{type(error).__name__}: {error}")
 
     def run(self, held: SlotRecord, slot: Slot) -> None:
-        """Let a slot's artifact serve; raises VerificationError for a damaged file, RuntimeFailure when it does not start."""
+        """Let a slot's artifact serve; raises VerificationError for a damaged file, RuntimeFailure when it does not start,
+        AgentError when its public socket cannot be opened."""
+        serving = self._tools.serving
         generation = self._start_worker(held.sha256, slot)
-        self._tools.serving.publish(generation)
+        try:
+            serving.publish(generation)
+        except EdgewrightError:
+            serving.stop(generation)
+            raise
 
     # Telling
 
@@ -101,7 +120,9 @@ class Effects:
         progress = update.progress
         try:
             aborts = self._report(update)
-        except EdgewrightError:
+        except Exception as error:
+            if not isinstance(error, EdgewrightError):
+                log.exception("%s: a mistake of the agent's own in telling", self._model)
             if progress.result is not None:
                 self.untold = Untold(update.target.sha256, progress.state, progress.result, progress.why)
             return _DONE
@@ -146,11 +167,18 @@ class Effects:
         if target.sha256 in have and spare is not None and spare.is_good and spare.sha256 == target.sha256:
             self._fetched = have[target.sha256]
             return _DONE
-        offered = [one for one in self._tools.source.offers() if (one.sha256, one.name) == (target.sha256, target.name)]
-        if not offered:
+        offered = self._offered(target)
+        if offered is None:
+            # After a restart nothing is known of the repository yet, and metadata expire.
+            try:
+                self._tools.source.refresh()
+            except (NetworkError, VerificationError, StoreError) as error:
+                return self._again(self._tools.patience.fetch_tries) or Event("failed", str(error))
+            offered = self._offered(target)
+        if offered is None:
             return Event("failed", f"{target.name} is not among the signed artifacts any more")
         try:
-            self._fetched = self._tools.source.fetch(offered[0], have)
+            self._fetched = self._tools.source.fetch(offered, have)
         except UnfinishedError:
             return 0.0
         except NetworkError as error:
@@ -158,6 +186,10 @@ class Effects:
         except (VerificationError, StoreError) as error:
             return Event("failed", str(error))
         return _DONE
+
+    def _offered(self, target: Target) -> Offered | None:
+        wanted = (target.sha256, target.name)
+        return next((one for one in self._tools.source.offers() if (one.sha256, one.name) == wanted), None)
 
     def _place(self, update: Update) -> Event | float:
         slot = _slot(update)
@@ -177,7 +209,7 @@ class Effects:
             if verdict.word == "healthy":
                 self._tools.serving.publish(generation)
                 return _DONE
-        except VerificationError as error:
+        except (AgentError, VerificationError) as error:
             return Event("failed", str(error))
         except RuntimeFailure as error:
             return Event("failed", str(error), is_lasting=True)
@@ -226,7 +258,7 @@ class Effects:
                 raise VerificationError(f"the journal knows nothing of slot {previous} of {self._model!r}.")
             if previous is not None and held is not None and (running is None or running.sha256 != held.sha256):
                 self.run(held, previous)
-        except (VerificationError, RuntimeFailure) as error:
+        except (AgentError, VerificationError, RuntimeFailure) as error:
             self._stop_trial()  # what is not healthy does not serve, also where nothing else does
             return Event("failed", str(error))
         self._stop_trial()

@@ -119,7 +119,10 @@ class ModelUpdates:
         self._journal.write(replace(_with_failure(self.record, failure), untold=untold))
 
     def withdraw(self, why: str) -> None:
-        """End the update that is on its way, in the states where that is possible, because something else is wanted."""
+        """End the update that is on its way, in the states where that is possible, because something else is wanted.
+
+        Nothing, when it is wanted again, lets it go on.
+        """
         self._withdrawn = why
 
     def tell_end(self) -> None:

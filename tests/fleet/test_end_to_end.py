@@ -119,6 +119,8 @@ def test_another_root_is_not_believed(tmp_path, repository):
         (("--samples-below", "0.4"), UsageError, "--samples-consent"),
         (("--samples-consent", "me", "--samples-redact", "f"), UsageError, "not module:function"),
         (("--model", "m", "--repo", "x", "--socket", "m"), UsageError, "is not MODEL=PATH"),
+        (("--model", "m", "--repo", "x", "--socket", "m=65536"), UsageError, "ports go up to 65535"),
+        (("--model", "m", "--repo", "x", "--socket", "m=" + "9" * 5000), UsageError, "ports go up to 65535"),
         (("--model", "m", "--repo", "x", "--root", "missing.json"), EdgewrightError, "cannot read the root"),
     ],
 )

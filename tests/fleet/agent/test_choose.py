@@ -77,6 +77,16 @@ def test_takes_artifacts_of_its_profiles_only_where_it_has_some() -> None:
     assert misfit(offered(artifact(4), profile="my-board").offer, mine) is None
 
 
+def test_what_failed_by_circumstances_is_tried_again_after_twice_as_many_polls_each_time() -> None:
+    new = offered(artifact(4))
+    for times, polls in ((3, 8), (4, 16), (60, 1024)):
+        record = Record(failures=(Failure(new.sha256, 0, times, False, "no network"),))
+        assert choose(FOLLOW, [new], DEVICE, record, RUNS, polls - 1).offered is None
+        assert choose(FOLLOW, [new], DEVICE, record, RUNS, polls).offered == new
+    final = Record(failures=(Failure(new.sha256, 0, 3, True, "too slow"),))
+    assert choose(FOLLOW, [new], DEVICE, final, RUNS, 10**9).offered is None
+
+
 def test_an_assigned_artifact_that_nobody_signed_is_waited_for() -> None:
     choice = choose(Wanted(MODEL, "b" * 64), [offered(artifact(4))], DEVICE, Record(), RUNS)
     assert choice.offered is choice.refused is None
