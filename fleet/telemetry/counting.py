@@ -7,13 +7,12 @@ and its tensors are not, and `unseen` says of how many. Of a large tensor a rand
 from __future__ import annotations
 
 import logging
-import mmap
-import os
 import threading
 import time
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +70,14 @@ class Bins:
         return np.bincount(places, minlength=self.size)
 
 
+@dataclass(frozen=True)
+class _Window:
+    """The counts of a window, int64 [Head.counts], and the file that they lie in; without one they are lost."""
+
+    counts: NDArray[np.int64]
+    file: live.Opened | None = None
+
+
 class Counter:
     """An observer of one loaded artifact, whose windows go to files in `folder`. Any number of threads.
 
@@ -95,14 +102,12 @@ class Counter:
         self._places = live.places_of(self._head.bins)
         self._draw = np.random.default_rng(0)
         self._queue: deque[tuple[Mapping[str, NDArray[Any]], Mapping[str, NDArray[Any]]]] = deque()
-        self._lock = threading.Lock()  # of the counts
+        self._lock = threading.Lock()  # of the counts; every request takes it, so nothing waits for a disk under it
         self._work = threading.Semaphore(0)
         self._is_closed = False
         self._number = 0
-        self._open: tuple[int, Path, mmap.mmap] | None = None
         self._ends = 0.0
-        with self._lock:
-            self._counts = self._begin()
+        self._window = self._begin()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -110,7 +115,7 @@ class Counter:
         """A request that was answered; returns at once."""
         samples = max((array.shape[0] for array in inputs.values() if array.ndim), default=1)
         with self._lock:
-            counts = self._counts
+            counts = self._window.counts
             counts[live.REQUESTS] += 1
             counts[live.SAMPLES] += samples
             counts[live.LATENCY + bisect_left(LATENCY_EDGES_MS, latency_s * 1e3)] += 1
@@ -123,23 +128,20 @@ class Counter:
     def fail(self, kind: ErrorKind) -> None:
         """A request that failed."""
         with self._lock:
-            self._counts[live.ERRORS + ERROR_KINDS.index(kind)] += 1
+            self._window.counts[live.ERRORS + ERROR_KINDS.index(kind)] += 1
 
     def close(self, within_s: float = 5.0) -> None:
         """Count what waits, for at most so long, and close the window."""
         self._is_closed = True
         self._work.release()
         self._thread.join(within_s)
-        with self._lock:
-            self._end()
+        self._turn(_Window(np.zeros(self._head.counts, np.int64)))
 
     def _run(self) -> None:
         while True:
             has_work = self._work.acquire(timeout=max(0.05, self._ends - time.monotonic()))
-            if time.monotonic() >= self._ends:
-                with self._lock:
-                    self._end()
-                    self._counts = self._begin()
+            if time.monotonic() >= self._ends and not self._is_closed:
+                self._turn(self._begin())
             if has_work and self._queue:
                 self._count(*self._queue.popleft())
             elif self._is_closed:
@@ -155,11 +157,11 @@ class Counter:
         except (KeyError, ValueError, IndexError, TypeError) as error:
             log.warning("a request of %s could not be counted: %s", self._head.model, error)
             with self._lock:
-                self._counts[live.UNSEEN] += 1
+                self._window.counts[live.UNSEEN] += 1
             return
         with self._lock:
             for place, counts in found:
-                self._counts[place : place + len(counts)] += counts
+                self._window.counts[place : place + len(counts)] += counts
 
     def _values(self, item: Bins, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
         values = (inputs if item.kind == "input" else outputs)[item.tensor]
@@ -169,35 +171,32 @@ class Counter:
             values = values.reshape(-1)[self._draw.integers(0, values.size, _VALUES)]
         return values
 
-    def _begin(self) -> NDArray[np.int64]:
-        """A new window's counts, in a file where the disk allows, else in memory only."""
+    def _begin(self) -> _Window:
+        """A new window, in a file where the disk allows, else in memory only."""
         self._ends = time.monotonic() + self._window_s
         self._number += 1
         now = time.time()
         try:
-            handle, path = live.create(self._folder, self._head, int(now * 1e3), self._number)
+            opened = live.create(self._folder, self._head, int(now * 1e3), self._number)
         except OSError as error:
             log.error("telemetry of %s is not kept, the disk refuses %s: %s", self._head.model, self._folder, error.strerror)
-            return np.zeros(self._head.counts, np.int64)
-        pages = mmap.mmap(handle, os.fstat(handle).st_size)
-        self._open = handle, path, pages
-        counts = np.frombuffer(pages, np.dtype("<i8"), self._head.counts, len(self._head.encode()))
+            return _Window(np.zeros(self._head.counts, np.int64))
+        counts = np.frombuffer(opened.pages, np.dtype("<i8"), self._head.counts, len(self._head.encode()))
         counts[live.START] = counts[live.END] = int(now)
-        return counts
+        return _Window(counts, opened)
 
-    def _end(self) -> None:
-        """Close the window's file; without requests it goes."""
-        if self._open is None:
+    def _turn(self, fresh: _Window) -> None:
+        """Count in `fresh` from now on, and close the window before; its file goes when it has no requests."""
+        with self._lock:
+            old, self._window = self._window, fresh
+        if old.file is None:
             return
-        (handle, path, _), self._open = self._open, None
-        counts, self._counts = self._counts, np.zeros(self._head.counts, np.int64)
-        counts[live.END] = int(time.time())
-        is_empty = not (counts[live.REQUESTS] or counts[live.ERRORS : live.LATENCY].any())
+        old.counts[live.END] = int(time.time())
+        is_empty = not (old.counts[live.REQUESTS] or old.counts[live.ERRORS : live.LATENCY].any())
         try:
             if is_empty:
-                path.unlink(missing_ok=True)
-                os.close(handle)
+                live.discard(old.file)
             else:
-                live.close(handle, path)
+                live.close(old.file)
         except OSError as error:
             log.error("a window of %s stays open: %s", self._head.model, error.strerror)

@@ -1,10 +1,10 @@
 """The counts of a window while it is open: a file that two processes share, so that no kill of either loses a count.
 
-Who counts maps the file into memory and holds a lock on it; it renames it when the window is over. Who collects takes files
-that were closed, and files whose lock is free, since their owner died. The pages belong to the kernel: what was counted before
-a kill -9 is there after it (after a power cut it is not).
+Who counts makes the file, locks it, and only then gives it the name of an open one; it maps it into memory, and renames it when
+the window is over. Who collects takes files that were closed, and open ones whose lock is free, since their owner died. The
+pages belong to the kernel: what was counted before a kill -9 is there after it; after a power cut only what was closed is.
 
-    live/<model>-<start in ms>-<pid>-<number>.open | .closed:  8 bytes magic | u32 bytes of JSON | JSON (model, sha256,
+    live/<model>-<start in ms>-<pid>-<number>.new | .open | .closed:  8 bytes magic | u32 bytes of JSON | JSON (model, sha256,
     bins of each tensor) | padding to 8 bytes | int64 little endian: start, end, requests, samples, unseen, errors, latency,
     tensors
 """
@@ -14,6 +14,7 @@ from __future__ import annotations
 import array
 import fcntl
 import json
+import mmap
 import os
 import re
 import sys
@@ -28,14 +29,14 @@ from ..protocol.offer import check_model
 from ..protocol.window import ERROR_KINDS, LATENCY_BINS, MAX_BINS, MAX_TENSORS, Window
 
 FOLDER = "telemetry/live"
-OPEN, CLOSED = ".open", ".closed"
+NEW, OPEN, CLOSED = ".new", ".open", ".closed"
 START, END, REQUESTS, SAMPLES, UNSEEN, ERRORS = range(6)
 LATENCY = ERRORS + len(ERROR_KINDS)
 TENSORS = LATENCY + LATENCY_BINS
 
 _MAGIC = b"EWLIVE1\n"
 _MAX_HEAD = 64 << 10
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}-\d{1,16}-\d{1,10}-\d{1,10}\.(open|closed)")
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}-\d{1,16}-\d{1,10}-\d{1,10}\.(new|open|closed)")
 
 
 @dataclass(frozen=True)
@@ -58,10 +59,19 @@ class Head:
         return _MAGIC + len(head).to_bytes(4, "little") + head
 
 
-def create(folder: Path, head: Head, start_ms: int, number: int) -> tuple[int, Path]:
-    """A new open file, locked by this process: its handle and path. Raises OSError when the disk refuses."""
+@dataclass(frozen=True)
+class Opened:
+    """A file that this process has locked and mapped."""
+
+    handle: int
+    path: Path
+    pages: mmap.mmap
+
+
+def create(folder: Path, head: Head, start_ms: int, number: int) -> Opened:
+    """A new open file of zeros behind its head; raises OSError when the disk refuses."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{head.model}-{start_ms}-{os.getpid()}-{number}{OPEN}"
+    path = folder / f"{head.model}-{start_ms}-{os.getpid()}-{number}{NEW}"
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -69,26 +79,48 @@ def create(folder: Path, head: Head, start_ms: int, number: int) -> tuple[int, P
         # Blocks that are really there: a mapped page that the disk has no room for would end the process.
         os.posix_fallocate(handle, 0, len(data))
         os.pwrite(handle, data, 0)
+        pages = mmap.mmap(handle, len(data))
+        # Not before it is locked: who collects would take it for that of a dead process.
+        return Opened(handle, path.rename(path.with_suffix(OPEN)), pages)
     except BaseException:
         os.close(handle)
         path.unlink(missing_ok=True)
         raise
-    return handle, path
 
 
-def close(handle: int, path: Path) -> None:
-    """The window is over: from now on it may be collected."""
-    path.rename(path.with_suffix(CLOSED))
-    os.close(handle)
+def close(opened: Opened) -> None:
+    """The window is over, and durable: from now on it may be collected. Raises OSError; then it is left as it is."""
+    try:
+        opened.pages.flush()
+        os.fsync(opened.handle)
+        opened.path.rename(opened.path.with_suffix(CLOSED))
+        folder = os.open(opened.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    finally:
+        os.close(opened.handle)
+
+
+def discard(opened: Opened) -> None:
+    """Nothing was counted: the file goes. Raises OSError."""
+    try:
+        opened.path.unlink(missing_ok=True)
+    finally:
+        os.close(opened.handle)
 
 
 def finished(folder: Path) -> Iterator[Path]:
     """Files whose owners have closed them or died, oldest name first; other files are left alone."""
-    for path in sorted(folder.glob("*")):
-        if not _NAME.fullmatch(path.name) or path.is_symlink():
-            continue
-        if path.suffix == CLOSED or _is_orphan(path):
+    for path in _files(folder):
+        if path.suffix == CLOSED or (path.suffix == OPEN and _is_orphan(path)):
             yield path
+
+
+def unborn(folder: Path) -> set[str]:
+    """Names of files that nobody has locked yet: of a process that is about to, or that died before it could."""
+    return {path.name for path in _files(folder) if path.suffix == NEW and _is_orphan(path)}
 
 
 def read(path: Path) -> Window:
@@ -132,6 +164,11 @@ def places_of(bins: Sequence[int]) -> list[int]:
         places.append(at)
         at += size
     return places
+
+
+def _files(folder: Path) -> list[Path]:
+    """Files of this module by name; none of a folder that cannot be listed."""
+    return [path for path in sorted(folder.glob("*")) if _NAME.fullmatch(path.name) and not path.is_symlink()]
 
 
 def _head(data: bytes) -> tuple[Head, int]:

@@ -129,11 +129,14 @@ class Sampler:
         if not fits or sum(map(_bytes, self._folder.glob("*"))) + len(data) > self._sampling.all_bytes:
             self.passed_over += 1
             return
-        day.mkdir(parents=True, exist_ok=True)
+        # What people said, showed or wrote: for the agent's user alone.
+        self._folder.mkdir(0o700, parents=True, exist_ok=True)
+        day.mkdir(0o700, exist_ok=True)
         self._number += 1
         path = day / f"{self._model}-{int(time.time() * 1e3)}-{os.getpid()}-{self._number}.npz"
         fresh = path.with_suffix(".part")
-        fresh.write_bytes(data)
+        with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
+            file.write(data)
         fresh.rename(path)
 
 
@@ -167,7 +170,7 @@ def _hook(text: str) -> Redact:
     module, _, name = text.partition(":")
     try:
         found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
+    except (Exception, SystemExit) as error:  # a user's module may do anything
         raise UsageError(f"the redaction hook {text!r} cannot be imported: {error}; check the name and PYTHONPATH.") from error
     if not callable(found):
         raise UsageError(f"the redaction hook {text!r} is no function.")

@@ -1,7 +1,8 @@
 """Windows that wait for the server, on the disk: each once, in order, within bounds, merged and never dropped.
 
 A model's windows of one stream have rising sequence numbers. A stream is begun at a start of the agent that finds nothing
-waiting, and named by that start; else the old one goes on, so that a long time offline is one stream over many starts. Rules:
+waiting, and named by that start; else the old one goes on, so that a long time offline is one stream over many starts. That
+nothing waits is durable by then, so that no window of the old stream comes back in the new one. Rules:
 
 1. A window is durable before the file that it was counted in goes; its record names that file, so it is never added twice.
 2. Before windows are sent, the highest of them is recorded as tried. A window that was tried is never changed any more: the
@@ -11,8 +12,10 @@ waiting, and named by that start; else the old one goes on, so that a long time 
    number and says from which number on it covers; of a merge that was cut short the covered ones are removed.
 5. When nothing can be merged, `add` refuses, and the counts stay where they were counted.
 6. A disk that is full must not keep windows from being sent: a reserve is given up for the record of rule 2.
+7. A window that cannot be read is passed over, and its number is not used again.
 
-    telemetry/spool/stream.json; telemetry/spool/<model>/<sequence, 12 digits>: canonical JSON (from, source) | newline | window
+    telemetry/spool/stream.json; telemetry/spool/models/<model>/<sequence, 12 digits>: canonical JSON (from, source) | newline
+    | window
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ import itertools
 import json
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from ...core.artifact_json import Fields
@@ -35,6 +38,7 @@ log = logging.getLogger("edgewright.telemetry")
 
 FOLDER = "telemetry/spool"
 MAX_BYTES = 1 << 20
+_MODELS = f"{FOLDER}/models"
 _STATE = f"{FOLDER}/stream.json"
 _RESERVE, _RESERVE_BYTES = f"{FOLDER}/reserve", 4096
 _NAME = re.compile(r"\d{12}")
@@ -53,7 +57,7 @@ class _Record:
 
     @property
     def path(self) -> str:
-        return f"{FOLDER}/{self.model}/{self.sequence:012d}"
+        return f"{_MODELS}/{self.model}/{self.sequence:012d}"
 
     def encode(self) -> bytes:
         return dumps({"from": self.first, "source": self.source}) + b"\n" + self.data
@@ -65,13 +69,13 @@ class Spool:
     def __init__(self, disk: Disk, boot: str, max_bytes: int = MAX_BYTES) -> None:
         """Open the spool at the start `boot` of the agent, and settle what was cut short."""
         self._disk, self._max_bytes = disk, max_bytes
-        ensure_folder(disk, FOLDER)
-        self._records: dict[str, list[_Record]] = {}
-        for model in disk.names(FOLDER):
-            if disk.size(f"{FOLDER}/{model}") is None:
-                self._records[model] = self._settled(list(self._found(model)))
+        ensure_folder(disk, _MODELS)
+        self._unread: dict[str, int] = {}  # by model the highest number that cannot be read
+        self._records = {model: self._settled(list(self._found(model))) for model in disk.names(_MODELS)}
         self._stream, self._tried = self._state()
-        if not self._stream or not any(self._records.values()):
+        if not self._stream or not (self._unread or any(self._records.values())):
+            for model in self._records:
+                disk.sync(f"{_MODELS}/{model}")
             self._stream, self._tried = boot, {}
             self._write_state()
         self._keep_reserve()
@@ -96,16 +100,22 @@ class Spool:
             if not self._merge_one():
                 return False
         if not records:
-            ensure_folder(self._disk, f"{FOLDER}/{window.model}")
-        sequence = max(self._tried.get(window.model, 0), records[-1].sequence if records else 0) + 1
+            ensure_folder(self._disk, f"{_MODELS}/{window.model}")
+        used = self._tried.get(window.model, 0), self._unread.get(window.model, 0), records[-1].sequence if records else 0
+        sequence = max(used) + 1
         record = _Record(window.model, sequence, sequence, source, data)
         write_durable(self._disk, record.path, record.encode())
         records.append(record)
         return True
 
-    def batch(self) -> tuple[str, bytes] | None:
-        """The oldest windows of a model that has some, as they are sent, and recorded as tried; or None when none waits."""
+    def batch(self, without: Collection[str] = ()) -> tuple[str, bytes] | None:
+        """The oldest windows of a model that has some and is not among `without`, as they are sent, and recorded as tried.
+
+        None when none waits.
+        """
         for model, records in self._records.items():
+            if model in without:
+                continue
             chosen: list[_Record] = []
             size = 0
             for record in records[:MAX_WINDOWS]:
@@ -119,25 +129,26 @@ class Spool:
                 return model, Batch(self._stream, tuple((item.sequence, item.data) for item in chosen)).encode()
         return None
 
-    def acknowledge(self, model: str, sequence: int) -> None:
-        """The server has a model's windows up to `sequence` of this stream; raises ProtocolError when it was sent no such."""
+    def acknowledge(self, model: str, sequence: int) -> int:
+        """The server has a model's windows up to `sequence` of this stream; how many went.
+
+        Raises ProtocolError when it was sent no such.
+        """
         if sequence > self._tried.get(model, 0):
             raise ProtocolError(f"the server claims to have telemetry of {model!r} that was never sent; ask who runs it.")
         records = self._records.get(model, [])
-        for record in [item for item in records if item.sequence <= sequence]:
+        known = [item for item in records if item.sequence <= sequence]
+        for record in known:
             self._disk.remove(record.path)
             records.remove(record)
         self._keep_reserve()
+        return len(known)
 
     def _record_tried(self, model: str, sequence: int) -> None:
         before = dict(self._tried)
         self._tried[model] = sequence
         try:
-            try:
-                self._write_state()
-            except StoreError:
-                self._disk.remove(_RESERVE)
-                self._write_state()
+            self._write_state()
         except StoreError:
             self._tried = before
             raise
@@ -153,8 +164,8 @@ class Spool:
         best: tuple[int, int, str, int] | None = None
         for model, records in self._records.items():
             for place, (one, two) in enumerate(itertools.pairwise(records)):
-                if one.sequence <= self._tried.get(model, 0):
-                    continue
+                if one.sequence <= self._tried.get(model, 0) or two.first != one.sequence + 1:
+                    continue  # the server may have it, or what lies between cannot be read now
                 left, right = Window.decode(one.data), Window.decode(two.data)
                 rank = (left.merged + right.merged, left.start, model, place)
                 if left.sha256 == right.sha256 and (best is None or rank < best):
@@ -172,12 +183,17 @@ class Spool:
 
     def _found(self, model: str) -> Iterator[_Record]:
         """The records on the disk; what is damaged is removed, since only a disk that fails makes it so."""
-        for name in self._disk.names(f"{FOLDER}/{model}"):
-            path = f"{FOLDER}/{model}/{name}"
+        for name in self._disk.names(f"{_MODELS}/{model}"):
+            path = f"{_MODELS}/{model}/{name}"
             if not _NAME.fullmatch(name):
                 self._disk.remove(path)  # a file that was being written
                 continue
-            head, _, data = self._disk.read(path).partition(b"\n")
+            try:
+                head, _, data = self._disk.read(path).partition(b"\n")
+            except StoreError as error:
+                log.error("a window is passed over: %s", error)
+                self._unread[model] = int(name)
+                continue
             try:
                 fields = Fields(json.loads(head), "the head of a window")
                 record = _Record(model, fields.count("from"), int(name), fields.text("source"), data)
@@ -210,4 +226,10 @@ class Spool:
             return "", {}
 
     def _write_state(self) -> None:
-        write_durable(self._disk, _STATE, dumps({"stream": self._stream, "tried": self._tried}))
+        """Durably; where the disk is full, in the place of the reserve."""
+        state = dumps({"stream": self._stream, "tried": self._tried})
+        try:
+            write_durable(self._disk, _STATE, state)
+        except StoreError:
+            self._disk.remove(_RESERVE)
+            write_durable(self._disk, _STATE, state)

@@ -149,6 +149,30 @@ def test_a_disk_that_refuses_costs_no_request(artifact, tmp_path, caplog):
     assert "not kept" in caplog.text
 
 
+def test_nothing_waits_for_the_disk_while_a_request_is_counted(artifact, folder, monkeypatch):
+    free = []
+    counting = counter(artifact, folder, window_s=0.01)
+    for name in ("create", "close"):
+        plain = getattr(live, name)
+
+        def note(*given, plain=plain):
+            is_free = counting._lock.acquire(blocking=False)
+            if is_free:
+                counting._lock.release()
+            free.append(is_free)
+            return plain(*given)
+
+        monkeypatch.setattr(live, name, note)
+    requests = 0
+    while len(free) < 4:
+        counting.offer({"x": np.zeros((1, 4), np.float32)}, {"y": np.zeros((1, 3), np.float32)}, 0.0)
+        requests += 1
+        time.sleep(0.01)
+    counting.close()
+    assert all(free)
+    assert merge_all(collected(folder)).requests == requests
+
+
 COUNTS = """
     import sys, time
     from pathlib import Path

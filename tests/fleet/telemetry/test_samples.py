@@ -100,3 +100,19 @@ def test_what_cannot_be_meant_is_refused(options, sentence):
 def test_a_hook_that_is_none_is_refused(tmp_path, hook):
     with pytest.raises(UsageError, match="redaction hook"):
         run(tmp_path, redact=hook)
+
+
+@pytest.mark.parametrize("body", ["1 / 0", "raise SystemExit(3)", "no python", "import no_such_module"])
+def test_a_hook_that_fails_when_it_is_imported_is_refused_in_a_sentence(tmp_path, monkeypatch, body):
+    name = f"hook_{abs(hash(body))}"
+    (tmp_path / f"{name}.py").write_text(body)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UsageError, match="cannot be imported"):
+        run(tmp_path / "samples", redact=f"{name}:f")
+
+
+def test_samples_are_their_owners_alone(tmp_path):
+    run(tmp_path / "telemetry" / "samples", UNSURE)
+    found = [tmp_path / "telemetry" / "samples", *(tmp_path / "telemetry" / "samples").rglob("*")]
+    assert len(found) == 3
+    assert [path.stat().st_mode & 0o077 for path in found] == [0, 0, 0]

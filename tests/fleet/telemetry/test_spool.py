@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 from edgewright.core.errors import NetworkError, ProtocolError, StoreError
+from edgewright.fleet.disk import RealDisk
 from edgewright.fleet.protocol.window import LATENCY_BINS, Batch, Window, merge_all
 from edgewright.fleet.telemetry.ledger import accept
 from edgewright.fleet.telemetry.spool import Spool
@@ -151,6 +152,66 @@ def test_a_full_disk_refuses_and_keeps_what_there_was():
     server.lose = False
     send_all(Spool(disk, "another start, still full"), server)
     assert totals(server.windows) == totals(kept)
+
+
+@pytest.mark.parametrize("model", ["reserve", "stream.json", "models", "spool"])
+def test_a_model_may_be_called_like_a_file_of_the_spool(model):
+    disk, server = SimulatedDisk(), Server()
+    assert Spool(disk, "one").add(window(1, model), "1")
+    spool = Spool(disk, "two")
+    assert spool.add(window(2, model), "2")
+    send_all(spool, server)
+    assert server.windows == [window(1, model), window(2, model)]
+
+
+def test_no_power_cut_brings_a_window_of_the_old_stream_into_the_new_one():
+    disk, server = SimulatedDisk(), Server()
+    spool = Spool(disk, "one")
+    spool.add(window(1), "1")
+    send_all(spool, server)
+    Spool(disk, "two")
+    for found in power_cuts(disk.log, random.Random(0)):
+        again = Server()
+        again.highest, again.windows = dict(server.highest), list(server.windows)
+        send_all(Spool(found, "three"), again)
+        assert again.windows == [window(1)]
+
+
+def test_a_window_that_cannot_be_read_is_passed_over_and_its_number_is_not_used_again(tmp_path, caplog):
+    disk, server = RealDisk(tmp_path), Server()
+    spool = Spool(disk, "boot")
+    for number in (1, 2, 3):
+        spool.add(window(number), str(number))
+    names = sorted(path for path in tmp_path.rglob("0*"))
+    for path in names[1:]:
+        path.unlink()
+        path.mkdir()
+    later = Spool(disk, "later")
+    assert "passed over" in caplog.text
+    assert later.add(window(4), "4")
+    _, frames = later.batch()
+    assert [sequence for sequence, _ in Batch.decode(frames).windows] == [1, 4]
+    send_all(later, server)
+    assert server.windows == [window(1), window(4)]
+    assert list(server.highest) == [("boot", "digits")]
+
+
+def test_windows_are_not_merged_over_one_that_cannot_be_read(tmp_path):
+    disk = RealDisk(tmp_path)
+    spool = Spool(disk, "boot")
+    for number in (1, 2, 3):
+        spool.add(window(number), str(number))
+    (hidden,) = tmp_path.rglob("000000000002")
+    data = hidden.read_bytes()
+    hidden.unlink()
+    hidden.mkdir()
+    later = Spool(disk, "later", max_bytes=spool.size_bytes * 2 // 3 + 1)
+    assert not later.add(window(4), "4")
+    hidden.rmdir()
+    hidden.write_bytes(data)
+    server = Server()
+    send_all(Spool(disk, "later still"), server)
+    assert server.windows == [window(1), window(2), window(3)]
 
 
 class Story:
