@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -13,7 +13,7 @@ from ...core.artifact import Artifact
 from ...core.artifact_read import open_artifact
 from ...core.canonical import digest
 from ...core.errors import ArtifactError, UsageError, unknown
-from ..protocol.offer import ARTIFACT_SUFFIX, CANARY, Delta, beside, check_model, check_version, target_name
+from ..protocol.offer import CANARY, Delta, beside, check_model, check_version, target_name
 from .describe import describe
 from .keys import Keyring
 from .repository import TARGETS, Listed, Repository, check_whole, listed
@@ -23,6 +23,7 @@ from .signing import Draft
 LARGEST_DELTA = 0.9
 _HEAD = 16  # characters of the old artifact's digest in a patch's name
 _NEEDS_LIBRARY = "zstd"  # a codec that not every device can apply
+WITHDRAWN = "x-edgewright-withdrawn"  # in a role's signed part: the highest version that was taken out, by model/profile
 
 
 class Made(Protocol):
@@ -96,6 +97,7 @@ def publish(
 def withdraw(repository: Repository, keyring: Keyring, names: Sequence[str]) -> list[str]:
     """Take artifacts out of the metadata, with the files beside them; the files stay where they are for devices that still ask.
 
+    What is signed then remembers the versions, so that they are not given again.
     Raises UsageError for a name that is not there; otherwise as `publish`.
     """
     keyring.check_outside(repository.folder)
@@ -109,6 +111,7 @@ def withdraw(repository: Repository, keyring: Keyring, names: Sequence[str]) -> 
                     unknown("artifact", name, shelf) if shelf else f"there is no artifact {name!r}; none is published."
                 )
             role = shelf[name].role
+            _note_withdrawn(draft, shelf[name])
             stem = beside(name, "")
             for target in [target for target in draft.targets[role].targets if target.startswith(stem)]:
                 del draft.targets[role].targets[target]
@@ -130,9 +133,7 @@ def _publish_one(
     if there is not None:
         _restore(draft, there, data)
         return _published(path, there, is_new=False), there
-    version = wish.version or _next_version(
-        line, role, artifact.digest, _taken(draft.repository, model, profile, artifact.digest)
-    )
+    version = wish.version or _next_version(line, role, artifact.digest, _withdrawn(draft, model, profile))
     _check_free(line, role, version, artifact.digest)
     name = target_name(model, profile, version, wish.is_canary)
     files: dict[str, bytes] = {}
@@ -168,18 +169,24 @@ def _same(line: Iterable[Listed], role: str, sha256: str, version: int | None) -
     return max(found, key=lambda item: item.offer.version, default=None)
 
 
-def _taken(repository: Repository, model: str, profile: str, sha256: str) -> int:
-    """The highest version of which another artifact's file is there, listed or withdrawn; 0 where there is none."""
-    folders = (repository.folder / "targets" / part / model / profile for part in ("", CANARY))
-    found = [path.name.split(".") for folder in folders for path in folder.glob(f"*{ARTIFACT_SUFFIX}")]
-    return max((int(name[1]) for name in found if len(name) == 3 and name[0] != sha256 and name[1].isdecimal()), default=0)
+def _note_withdrawn(draft: Draft, item: Listed) -> None:
+    fields = draft.targets[item.role].unrecognized_fields
+    line = f"{item.offer.model}/{item.offer.profile}"
+    noted = fields.get(WITHDRAWN, {})
+    fields[WITHDRAWN] = {**noted, line: max(noted.get(line, 0), item.offer.version)}
 
 
-def _next_version(line: Sequence[Listed], role: str, sha256: str, taken: int) -> int:
+def _withdrawn(draft: Draft, model: str, profile: str) -> int:
+    """The highest version that was withdrawn, by what is signed; 0 where none was."""
+    noted: list[Mapping[str, int]] = [targets.unrecognized_fields.get(WITHDRAWN, {}) for targets in draft.targets.values()]
+    return max(versions.get(f"{model}/{profile}", 0) for versions in noted)
+
+
+def _next_version(line: Sequence[Listed], role: str, sha256: str, withdrawn: int) -> int:
     """The version after all others; the one that it has in the other role, where that is newer than all of this role."""
     newest = max((item.offer.version for item in line if item.role == role), default=0)
     elsewhere = max((item.offer.version for item in line if item.role != role and item.sha256 == sha256), default=0)
-    return elsewhere if elsewhere > newest else max(taken, *(item.offer.version for item in line), 0) + 1
+    return elsewhere if elsewhere > newest else max(withdrawn, *(item.offer.version for item in line), 0) + 1
 
 
 def _check_free(line: Sequence[Listed], role: str, version: int, sha256: str) -> None:

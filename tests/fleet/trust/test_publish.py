@@ -202,6 +202,19 @@ def test_what_is_withdrawn_is_gone_for_devices_and_its_version_is_not_used_again
         withdraw(publisher.repository, publisher.ring(), [f"{LINE}/2.ewa"])
 
 
+def test_what_lies_in_the_folder_unsigned_decides_no_version(publisher: Publisher, tmp_path: Path) -> None:
+    """Whoever may write there cannot use up the versions; withdrawn ones count by what is signed."""
+    folder = publisher.folder / "repo" / "targets" / LINE
+    for version in ("99999999", "9" * 150):
+        (folder / f"{'0' * 64}.{version}.ewa").write_bytes(b"")
+    withdraw(publisher.repository, publisher.ring(), [f"{LINE}/2.ewa"])
+    publisher.publish(3.0, version=7)
+    withdraw(publisher.repository, publisher.ring(), [f"{LINE}/7.ewa", f"{LINE}/1.ewa"])
+    (found,) = publisher.publish(4.0)
+    assert found.version == 8
+    assert f"{LINE}/8.ewa" in Device(publisher.folder / "repo", tmp_path / "device").sees()
+
+
 def test_a_model_whose_name_cannot_stand_in_a_path_needs_another(publisher: Publisher) -> None:
     for name in ("arrays in memory", "../tiny", "canary", ""):
         with pytest.raises(ProtocolError, match=r"letters, digits|canary") if name else pytest.raises(UsageError):
