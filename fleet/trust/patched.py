@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ...core.errors import VerificationError
 from ..delta.apply import apply_delta
+from ..delta.container import OnDisk
 from ..disk import Disk, folder_of
 from .part import Wanted
 
@@ -16,26 +17,13 @@ def make_patched(disk: Disk, old: str, patch: str, new: str, wanted: Wanted) -> 
     making = f"{new}.patched"
     disk.write(making, b"")
     output = _Output(disk, making, wanted)
-    header = apply_delta(_Input(disk, old), _Input(disk, patch), output.write)
+    header = apply_delta(OnDisk(disk, old), OnDisk(disk, patch), output.write)
     if header.new_sha256 != wanted.hashes.get("sha256") or output.size != wanted.length:
         raise VerificationError(f"the patch makes another file than {wanted.source}; publish it again.")
     disk.sync(making)
     disk.rename(making, new)
     disk.sync(folder_of(new))
     return new
-
-
-class _Input:
-    """A file of the disk, read piece by piece."""
-
-    def __init__(self, disk: Disk, path: str) -> None:
-        size = disk.size(path)
-        if size is None:
-            raise VerificationError(f"{path} is not there any more; the whole artifact is needed.")
-        self._disk, self._path, self.size = disk, path, size
-
-    def read(self, offset: int, length: int) -> bytes:
-        return self._disk.read_range(self._path, offset, length)
 
 
 class _Output:

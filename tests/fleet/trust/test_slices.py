@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from random import Random
 
 import pytest
 from edgewright.core.errors import NetworkError, UnfinishedError
+from edgewright.fleet.delta.make import make_delta
 from edgewright.fleet.http import Flow, Limits, TransientError
 from edgewright.fleet.trust.download import SLICE_S, Downloads
 from edgewright.fleet.trust.part import Wanted
@@ -93,13 +94,11 @@ def test_a_process_that_ends_between_two_calls_loses_no_byte() -> None:
         with pytest.raises(UnfinishedError):
             downloads(clock, disk, line).fetch(WANTED, "f")
     assert disk.size("downloads/f.part") == line.sent > 0
-    begun = downloads(clock, disk, line)
-    while True:
-        try:
-            assert disk.read(begun.fetch(WANTED, "f")) == DATA
-            break
-        except UnfinishedError:
-            pass
+    begun, path = downloads(clock, disk, line), ""
+    while not path:
+        with suppress(UnfinishedError):
+            path = begun.fetch(WANTED, "f")
+    assert disk.read(path) == DATA
     assert line.sent == len(DATA)
 
 
@@ -148,12 +147,32 @@ def test_a_patch_of_no_use_is_fetched_once(repository: SimulatedRepository, devi
     offered = one.offers()[1]
     path = ""
     while not path:
-        try:
+        with suppress(UnfinishedError):
             path = one.fetch(offered, {hashlib.sha256(DATA).hexdigest(): "old"})
-        except UnfinishedError:
-            assert line.open == 1
     assert disk.read(path) == OTHER
     assert line.opened == 3  # patch, chunk list, artifact
+
+
+@pytest.mark.parametrize("is_here", [True, False])
+def test_a_patch_starts_from_what_is_here_or_the_whole_file_comes(
+    repository: SimulatedRepository, device: Device, clock: SimulatedClock, is_here: bool
+) -> None:
+    new = DATA[:100_000] + b"new" + DATA[100_000:]
+    made = make_delta(DATA, new, with_zstd=False)[0]
+    repository.offer(new, 2, patches=((DATA, made.codec, made.data),))
+    repository.publish()
+    disk, line = SimulatedDisk(), SlowLine(clock, repository)
+    if is_here:
+        disk.write("old", DATA)
+    one = device(disk, line)
+    one.refresh()
+    path = ""
+    while not path:
+        with suppress(UnfinishedError):
+            path = one.fetch(one.offers()[1], {hashlib.sha256(DATA).hexdigest(): "old"})
+    assert disk.read(path) == new
+    assert (line.sent == len(made.data)) == is_here
+    assert disk.names("downloads") == [hashlib.sha256(new).hexdigest()]
 
 
 # What stays in the folder
