@@ -1,13 +1,15 @@
 """What the control plane knows, in a database: SQLite in a folder, one transaction a request.
 
-The state of a model on a device is what the device said last, in the order of its own starts (their names rise) and of its own
-numbers: a report that comes twice or late changes nothing.
+The state of a model on a device is what the device said last, in the order of its own starts and of its own numbers: a report
+that comes twice or late changes nothing. Starts are ordered by the count that their names begin with; of two with one count the
+later is the one whose first report came later.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import re
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,14 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, insert, select, true, update
+from sqlalchemy import Connection, Engine, create_engine, event, func, insert, or_, select, true, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import SQLAlchemyError
 
 from ...core.canonical import digest
 from ...core.clock import Clock
 from ...core.errors import ProtocolError, StoreError, UsageError
-from ..protocol.assignment import Assignment, Wanted
+from ..protocol.assignment import MAX_MODELS, Assignment, Wanted
 from ..protocol.enrolment import Enrolment, device_name
 from ..protocol.offer import check_model
 from ..protocol.report import Report
@@ -31,6 +33,8 @@ from ..telemetry.ledger import accept
 from .tables import ASSIGNMENTS, DEVICES, METADATA, REPORTS, STATES, STREAMS, TOKENS, WINDOWS
 
 FILE = "control.sqlite"
+_COUNT = re.compile(r"[0-9]{1,18}")
+_SEEN_S = 60.0  # of a device that asks more often it is not written down each time: each time is a wait for the disk
 
 
 @dataclass(frozen=True)
@@ -79,27 +83,34 @@ class Store:
         return secret
 
     def enrol(self, request: Enrolment) -> str:
-        """Name of the device; the same token and key give the same again. Raises Refused."""
+        """Name of the device; the same token and key give the same again, and so does a fresh token with a known key.
+
+        Raises Refused, also for the key of a device that was revoked, or that has another key by now.
+        """
         name, now = device_name(request.public_key), self._clock.now()
         key = digest(request.secret.encode())
         with self._transaction() as connection:
             token = connection.execute(select(TOKENS).where(TOKENS.c.secret_sha256 == key)).first()
             if token is None:
                 raise Refused("the token is unknown; ask for a new one.")
+            if token.used_by not in (None, name):
+                raise Refused("the token was used by another device; ask for a new one.")
+            known = connection.execute(select(DEVICES).where(DEVICES.c.device == name)).first()
+            if known is not None and known.revoked_at is not None:
+                raise Refused("the device of this key was revoked; enrol with a new key and a fresh token.")
+            if known is not None and known.public_key != request.public_key:
+                raise Refused("the device of this key has another key by now; enrol with a new key and a fresh token.")
             if token.used_by == name:
                 return name
-            if token.used_by is not None:
-                raise Refused("the token was used by another device; ask for a new one.")
             if token.expires_at < now:
                 raise Refused("the token is expired; ask for a new one.")
-            if connection.execute(select(DEVICES.c.device).where(DEVICES.c.device == name)).first() is not None:
-                raise Refused("this key is enrolled already, with another token; make a new data folder for a new device.")
             connection.execute(update(TOKENS).where(TOKENS.c.secret_sha256 == key).values(used_by=name, used_at=now))
-            connection.execute(
-                insert(DEVICES).values(
-                    device=name, public_key=request.public_key, facts=json.dumps(dict(request.facts)), enrolled_at=now
+            if known is None:
+                connection.execute(
+                    insert(DEVICES).values(
+                        device=name, public_key=request.public_key, facts=json.dumps(dict(request.facts)), enrolled_at=now
+                    )
                 )
-            )
         return name
 
     def device(self, name: str) -> Known | None:
@@ -140,6 +151,8 @@ class Store:
             before = connection.execute(
                 select(ASSIGNMENTS).where(ASSIGNMENTS.c.device == name, ASSIGNMENTS.c.model == wanted.model)
             ).first()
+            if before is None or before.is_aborted:
+                self._check_room(connection, name)
             values = {
                 "sha256": wanted.sha256,
                 "name": wanted.name,
@@ -164,8 +177,10 @@ class Store:
 
     def assignment(self, name: str) -> Assignment:
         """What a device that asks shall run."""
+        now, seen = self._clock.now(), DEVICES.c.seen_at
+        is_due = or_(seen.is_(None), seen <= now - _SEEN_S, seen > now)
         with self._transaction() as connection:
-            connection.execute(update(DEVICES).where(DEVICES.c.device == name).values(seen_at=self._clock.now()))
+            connection.execute(update(DEVICES).where(DEVICES.c.device == name, is_due).values(seen_at=now))
         return self.assignment_of(name)
 
     def assignment_of(self, name: str) -> Assignment:
@@ -200,7 +215,7 @@ class Store:
             known = connection.execute(
                 select(STATES.c.boot, STATES.c.sequence).where(STATES.c.device == report.device, STATES.c.model == report.model)
             ).first()
-            if known is None or (known.boot, known.sequence) < (report.boot, report.sequence):
+            if known is None or _place(connection, report.device, known) < _place(connection, report.device, report):
                 fresh = {**values, "boot": report.boot, "sequence": report.sequence, "received_at": now}
                 connection.execute(
                     upsert(STATES)
@@ -248,6 +263,16 @@ class Store:
         if connection.execute(select(DEVICES.c.device).where(DEVICES.c.device == name)).first() is None:
             raise UsageError(f"no device is called {name!r}; `edgewright control devices` lists them.")
 
+    @staticmethod
+    def _check_room(connection: Connection, name: str) -> None:
+        of_device = ASSIGNMENTS.c.device == name, ASSIGNMENTS.c.is_aborted.is_(False)
+        count = connection.execute(select(func.count()).select_from(ASSIGNMENTS).where(*of_device)).scalar_one()
+        if count >= MAX_MODELS:
+            raise UsageError(
+                f"{count} models are assigned to {name!r}, and a device runs no more; take one back with "
+                "`edgewright control abort`."
+            )
+
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
         try:
@@ -261,17 +286,25 @@ class Store:
 
 
 def _set_up(connection: Any, record: object) -> None:
-    """Readers beside a writer, and a commit that a power cut leaves whole; transactions begin in `_begin`."""
+    """Readers beside a writer, and a commit that no power cut takes back, since devices were told; transactions: `_begin`."""
     connection.isolation_level = None
     with contextlib.closing(connection.cursor()) as cursor:
         cursor.execute("PRAGMA journal_mode=WAL")
-        cursor.execute("PRAGMA synchronous=NORMAL")
+        cursor.execute("PRAGMA synchronous=FULL")
         cursor.execute("PRAGMA foreign_keys=ON")
 
 
 def _begin(connection: Connection) -> None:
     """Who reads first and writes then must hold the lock from the start, or SQLite refuses the write."""
     connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _place(connection: Connection, device: str, told: Any) -> tuple[int, int, int]:
+    """Where a report (its `boot` and `sequence`) stands among all of its device."""
+    count = told.boot.partition("-")[0]
+    of_boot = REPORTS.c.device == device, REPORTS.c.boot == told.boot
+    first = connection.execute(select(func.min(REPORTS.c.place)).where(*of_boot)).scalar_one()
+    return int(count) if _COUNT.fullmatch(count) else 0, first, told.sequence
 
 
 def _told(row: Mapping[str, Any], assigned: Any, states: Any) -> dict[str, Any]:

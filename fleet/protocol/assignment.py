@@ -9,9 +9,10 @@ from typing import Any
 from ...core.artifact_json import Fields
 from ...core.errors import ArtifactError
 from .message import decode, encode
-from .offer import check_model
+from .offer import MAX_TEXT, check_model
 
 MAX_MODELS = 64  # of one device
+MAX_ATTEMPT = 10**9
 
 
 @dataclass(frozen=True)
@@ -48,11 +49,14 @@ class Wanted:
         deadline_s = read.optional_number("deadline_s")
         if deadline_s is not None and not 0 < deadline_s < float("inf"):
             raise ArtifactError(f"the assignment of {model!r} has a deadline of {deadline_s} s, which is no time.")
+        name, attempt = None if read.is_null("name") else read.text("name"), read.count("attempt")
+        if len(name or "") > MAX_TEXT or attempt > MAX_ATTEMPT:
+            raise ArtifactError(f"the assignment of {model!r} has a longer name or more attempts than there can be.")
         return Wanted(
             model=model,
             sha256=None if read.is_null("sha256") else read.sha256("sha256"),
-            name=None if read.is_null("name") else read.text("name"),
-            attempt=read.count("attempt"),
+            name=name,
+            attempt=attempt,
             deadline_s=deadline_s,
         )
 

@@ -36,6 +36,7 @@ Result = Literal[
 STATES: tuple[State, ...] = get_args(State)
 RESULTS: tuple[Result, ...] = get_args(Result)
 MAX_WHY = 1000  # characters
+MAX_SEQUENCE = 10**12  # of the reports of one start of the agent
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
@@ -92,10 +93,13 @@ def _report(read: Fields) -> Report:
             raise ProtocolError(f"the report's {name} is {read.text(name)[:100]!r}, which is no name.")
     if len(why) > MAX_WHY:
         raise ProtocolError(f"the report gives a reason of {len(why)} characters; it may have {MAX_WHY}.")
+    sequence = read.count("sequence")
+    if sequence > MAX_SEQUENCE:
+        raise ProtocolError("the report has a higher number than an agent comes to; send the agent's own count.")
     return Report(
         device=read.text("device"),
         boot=read.text("boot"),
-        sequence=read.count("sequence"),
+        sequence=sequence,
         model=model,
         running=None if read.is_null("running") else read.sha256("running"),
         target=None if read.is_null("target") else read.sha256("target"),
