@@ -23,7 +23,7 @@ from .signing import Draft
 LARGEST_DELTA = 0.9
 _HEAD = 16  # characters of the old artifact's digest in a patch's name
 _NEEDS_LIBRARY = "zstd"  # a codec that not every device can apply
-WITHDRAWN = "x-edgewright-withdrawn"  # in a role's signed part: the highest version that was taken out, by model/profile
+_WITHDRAWN = "x-edgewright-withdrawn"  # in a role's signed part: the highest version that was taken out, by model/profile
 
 
 class Made(Protocol):
@@ -172,13 +172,13 @@ def _same(line: Iterable[Listed], role: str, sha256: str, version: int | None) -
 def _note_withdrawn(draft: Draft, item: Listed) -> None:
     fields = draft.targets[item.role].unrecognized_fields
     line = f"{item.offer.model}/{item.offer.profile}"
-    noted = fields.get(WITHDRAWN, {})
-    fields[WITHDRAWN] = {**noted, line: max(noted.get(line, 0), item.offer.version)}
+    noted = fields.get(_WITHDRAWN, {})
+    fields[_WITHDRAWN] = {**noted, line: max(noted.get(line, 0), item.offer.version)}
 
 
 def _withdrawn(draft: Draft, model: str, profile: str) -> int:
     """The highest version that was withdrawn, by what is signed; 0 where none was."""
-    noted: list[Mapping[str, int]] = [targets.unrecognized_fields.get(WITHDRAWN, {}) for targets in draft.targets.values()]
+    noted: list[Mapping[str, int]] = [targets.unrecognized_fields.get(_WITHDRAWN, {}) for targets in draft.targets.values()]
     return max(versions.get(f"{model}/{profile}", 0) for versions in noted)
 
 
