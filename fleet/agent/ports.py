@@ -73,7 +73,8 @@ class Serving(Protocol):
     def start(self, model: str, artifact: Path, sha256: str) -> Generation:
         """A worker on a private socket, loaded and warmed up, not yet public.
 
-        Raises VerificationError when the file is not the one that `sha256` names, RuntimeFailure when it cannot be run.
+        Raises VerificationError when the file is not the one that `sha256` names, RuntimeFailure when it cannot be run,
+        AgentError when the device has no room for a worker now.
         """
         ...
 
@@ -82,7 +83,10 @@ class Serving(Protocol):
         ...
 
     def publish(self, generation: Generation) -> None:
-        """Let it take over the model's public socket; the generation before it answers what it began, and ends."""
+        """Let it take over the model's public socket; the generation before it answers what it began, and ends.
+
+        Raises RuntimeFailure when the worker is gone, AgentError when the socket cannot be opened.
+        """
         ...
 
     def stop(self, generation: Generation) -> None:

@@ -182,7 +182,7 @@ class Connection:
     def _send(self, answer: Response, keeps: bool) -> None:
         length = sum(map(len, answer.pieces))
         head = response(answer.status, answer.kind, length, answer.json_bytes, keeps)
-        send_pieces(self._sock, (head, *answer.pieces))
+        send_pieces(self._sock, (head, *answer.pieces), self._host.times.send)
 
     def _linger(self) -> None:
         """Take what a refused client still sends, within bounds: closing at once would take the answer from it again."""
@@ -195,14 +195,20 @@ class Connection:
             taken += len(piece)
 
 
-def send_pieces(sock: socket.socket, pieces: Sequence[bytes | memoryview]) -> None:
-    """Send all, without putting large pieces together first; raises OSError."""
-    if sum(map(len, pieces)) <= _PIECE:
-        sock.sendall(b"".join(pieces))
-        return
-    left = [memoryview(piece) for piece in pieces]
+def send_pieces(sock: socket.socket, pieces: Sequence[bytes | memoryview], seconds: float | None = None) -> None:
+    """Send all, within `seconds` where given, without putting large pieces together first; raises OSError."""
+    is_small = sum(map(len, pieces)) <= _PIECE
+    left = [memoryview(b"".join(pieces))] if is_small else [memoryview(piece) for piece in pieces]
+    deadline = None if seconds is None else time.monotonic() + seconds
     while left:
-        sent = sock.sendmsg(left)
+        if deadline is not None and time.monotonic() > deadline:
+            raise TimeoutError("the answer was not taken in time.")
+        try:
+            sent = sock.sendmsg(left, [], 0 if deadline is None else socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            if deadline is None or not _ready(sock, select.POLLOUT, deadline - time.monotonic()):
+                raise TimeoutError("the answer was not taken in time.") from None
+            continue
         while left and sent >= len(left[0]):
             sent -= len(left.pop(0))
         if left:
@@ -215,6 +221,10 @@ def _check_time(deadline: float) -> None:
 
 
 def _readable(sock: socket.socket, seconds: float) -> bool:
+    return _ready(sock, select.POLLIN, seconds)
+
+
+def _ready(sock: socket.socket, event: int, seconds: float) -> bool:
     poll = select.poll()
-    poll.register(sock, select.POLLIN)
+    poll.register(sock, event)
     return bool(poll.poll(max(seconds, 0) * 1000))

@@ -175,9 +175,10 @@ class Session:
                 continue
             try:
                 new = self._load()
-            except EdgewrightError as error:
+            except Exception as error:
                 # The same file is not tried again; the agent's own check finds it as bad, and goes back.
-                self._seen, self.trouble = there, str(error)
+                named = "" if isinstance(error, EdgewrightError) else f"{type(error).__name__}: "
+                self._seen, self.trouble = there, f"{named}{error}"
                 continue
             with self._lock:
                 is_late = self._is_closed.is_set()

@@ -7,6 +7,7 @@ and no connection is closed under a request.
 
 from __future__ import annotations
 
+import logging
 import socket
 import subprocess
 import threading
@@ -17,14 +18,18 @@ from pathlib import Path
 from typing import Any
 
 from ...core.child import child_command
-from ...core.errors import AgentError, RuntimeFailure, VerificationError
+from ...core.errors import AgentError, EdgewrightError, RuntimeFailure, VerificationError
 from ..protocol.offer import check_model
 from .channel import Channel, pair
 from .generation import Generation, Health, Statistics
 from .orders import Orders
 from .sockets import listen_port, listen_unix, remove
 
+log = logging.getLogger("edgewright.agent")
+
 _PRIVATE_MODE = 0o600
+_PRIVATE = "private"  # no public socket lies there, whatever models are called
+_MOST_REVIVALS = 5  # in vain, one after another
 
 
 @dataclass(frozen=True)
@@ -81,8 +86,8 @@ class Supervisor:
         self._listeners: dict[str, socket.socket] = {}
         self._is_closing = threading.Event()
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            for left in folder.glob("*.sock*"):
+            (folder / _PRIVATE).mkdir(parents=True, exist_ok=True)
+            for left in (*folder.glob("*.sock*"), *(folder / _PRIVATE).glob("*.sock*")):
                 remove(left)
         except OSError as error:
             raise AgentError(f"cannot use the folder {folder}: {error.strerror or error}; check its rights.") from error
@@ -91,7 +96,8 @@ class Supervisor:
         """A worker on a private socket (`private_socket`), loaded and warmed up, not yet public.
 
         Raises VerificationError when the file is damaged or not the one that `sha256` names, RuntimeFailure when it cannot be
-        run, ProtocolError when the model's name cannot be a file's.
+        run, AgentError when the device has no process, thread or socket for it, ProtocolError when the model's name cannot be a
+        file's.
         """
         check_model(model)
         with self._lock:
@@ -101,7 +107,11 @@ class Supervisor:
         worker = _Worker(replace(generation, pid=process.pid), artifact, process, channel)
         with self._lock:
             self._workers[model, number] = worker
-        threading.Thread(target=self._watch, args=(worker,), daemon=True).start()
+        try:
+            threading.Thread(target=self._watch, args=(worker,), daemon=True).start()
+        except RuntimeError as error:
+            self._retire(worker, None)
+            raise _no_room(model, error) from error
         return worker.generation
 
     def check(self, generation: Generation) -> Health:
@@ -135,7 +145,7 @@ class Supervisor:
             self._retire(worker, None)
 
     def running(self, model: str) -> Generation | None:
-        """The public generation of a model, or None. Between a crash and the restart it is still that one."""
+        """The public generation of a model, or None. After a crash it is still that one, until it is given up."""
         with self._lock:
             worker = self._public.get(model)
             return None if worker is None else worker.generation
@@ -153,7 +163,7 @@ class Supervisor:
 
     def private_socket(self, generation: Generation) -> Path:
         """Where a generation can be asked before it is public."""
-        return self._folder / f"{generation.model}-{generation.number}.sock"
+        return self._folder / _PRIVATE / f"{generation.model}-{generation.number}.sock"
 
     def place(self, model: str) -> Path | int:
         """Where a model is served to the applications of the device: the path of a unix socket, or a port."""
@@ -178,24 +188,14 @@ class Supervisor:
             self._listeners.clear()
 
     def _launch(self, generation: Generation, artifact: Path) -> tuple[subprocess.Popen[bytes], Channel]:
-        """A process that is ready; raises VerificationError, RuntimeFailure."""
-        settings = self._settings
-        ours, theirs = pair()
-        with theirs, listen_unix(self.private_socket(generation), _PRIVATE_MODE) as private:
-            orders = Orders(
-                generation.model, str(artifact), generation.sha256, theirs.fileno(), private.fileno(),
-                settings.threads, settings.batch, settings.wait_ms,
-                None if settings.telemetry is None else str(settings.telemetry), settings.sampling,
-            )  # fmt: skip
-            process = subprocess.Popen(
-                child_command(f"{__package__}.worker", orders.text()),
-                pass_fds=[theirs.fileno(), private.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-            )
-        channel = Channel(ours)
+        """A process that is ready; raises VerificationError, RuntimeFailure, AgentError."""
         try:
-            message, _ = channel.receive(settings.start_s)
+            process, channel = self._begin(generation, artifact)
+        except OSError as error:
+            remove(self.private_socket(generation))
+            raise _no_room(generation.model, error) from error
+        try:
+            message, _ = channel.receive(self._settings.start_s)
         except (EOFError, TimeoutError) as error:
             self._discard(process, channel, generation)
             code = process.returncode
@@ -207,10 +207,33 @@ class Supervisor:
             raise kind(str(message["error"]))
         return process, channel
 
+    def _begin(self, generation: Generation, artifact: Path) -> tuple[subprocess.Popen[bytes], Channel]:
+        """A process that has its orders; raises OSError, AgentError."""
+        settings = self._settings
+        ours, theirs = pair()
+        try:
+            with theirs, listen_unix(self.private_socket(generation), _PRIVATE_MODE) as private:
+                orders = Orders(
+                    generation.model, str(artifact), generation.sha256, theirs.fileno(), private.fileno(),
+                    settings.threads, settings.batch, settings.wait_ms,
+                    None if settings.telemetry is None else str(settings.telemetry), settings.sampling,
+                )  # fmt: skip
+                process = subprocess.Popen(
+                    child_command(f"{__package__}.worker", orders.text()),
+                    pass_fds=[theirs.fileno(), private.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                )
+        except (OSError, AgentError):
+            ours.close()
+            raise
+        return process, Channel(ours)
+
     def _watch(self, worker: _Worker) -> None:
-        """Restart a worker whenever its process ends and nobody asked for that."""
+        """Restart a worker whenever its process ends and nobody asked for that; give it up where that is in vain."""
         shortest, longest = self._settings.backoff_s
         wait = shortest
+        failed = 0
         while True:
             worker.process.wait()
             with self._lock:
@@ -224,22 +247,42 @@ class Supervisor:
                 wait = shortest
             while not self._is_closing.wait(wait) and worker.is_wanted:
                 wait = min(wait * 2, longest)
-                if self._revive(worker):
+                try:
+                    self._revive(worker)
+                    failed = 0
                     break
+                except Exception as error:
+                    worker.crashes += 1
+                    failed += 1
+                    is_temporary = isinstance(error, (RuntimeFailure, AgentError))
+                    log.error("%s: %s", worker.generation.model, error, exc_info=not isinstance(error, EdgewrightError))
+                    if not is_temporary or failed >= _MOST_REVIVALS:
+                        self._give_up(worker)
+                        return
             else:
                 return
 
-    def _revive(self, worker: _Worker) -> bool:
-        """A new process for a public generation; False when it cannot be started."""
-        try:
-            process, channel = self._launch(worker.generation, worker.artifact)
-        except (RuntimeFailure, VerificationError, AgentError):
-            worker.crashes += 1
-            return False
+    def _give_up(self, worker: _Worker) -> None:
+        """Let a public generation be none, so that whoever asks what runs brings another one."""
+        generation = worker.generation
+        with self._lock:
+            if not worker.is_wanted:
+                return
+            worker.is_wanted = False
+            self._workers.pop((generation.model, generation.number), None)
+            if self._public.get(generation.model) is worker:
+                del self._public[generation.model]
+        with worker.lock:
+            worker.channel.close()
+        remove(self.private_socket(generation))
+
+    def _revive(self, worker: _Worker) -> None:
+        """A new process for a public generation; raises VerificationError, RuntimeFailure, AgentError."""
+        process, channel = self._launch(worker.generation, worker.artifact)
         with self._lock, worker.lock:
             if not worker.is_wanted:
                 self._discard(process, channel, worker.generation)
-                return True
+                return
             worker.channel.close()
             worker.process, worker.channel, worker.began = process, channel, time.monotonic()
             worker.generation = replace(worker.generation, pid=process.pid)
@@ -248,7 +291,6 @@ class Supervisor:
             self._ask(worker, {"do": "listen"}, self._settings.answer_s, [listener])
         except RuntimeFailure:
             process.kill()
-        return True
 
     def _retire(self, worker: _Worker, successor: _Worker | None) -> None:
         """Drain a worker, with its connections to the successor, and wait for its end."""
@@ -327,6 +369,10 @@ class Supervisor:
             process.kill()
             process.wait()
         remove(self.private_socket(generation))
+
+
+def _no_room(model: str, error: Exception) -> AgentError:
+    return AgentError(f"no worker of {model!r} can be started on this device now ({error}); look at its limits and its memory.")
 
 
 def _ended(code: int) -> str:

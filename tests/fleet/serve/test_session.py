@@ -132,6 +132,25 @@ def test_a_bad_artifact_leaves_the_old_one_in_use(build: Build, tmp_path: Path) 
         np.testing.assert_array_equal(session.run({"x": X})["y"], answer(X, 3.0))
 
 
+def test_an_error_that_nobody_foresaw_does_not_end_the_looking(
+    build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path, "a", build(1.0))
+    with Session("m", data_dir=tmp_path, look_every_s=0.01) as session:
+
+        def mistake() -> None:
+            raise MemoryError("no more")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(session, "_load", mistake)
+            put(tmp_path, "b", build(2.0))
+            wait_for(lambda: session.trouble is not None)
+        assert session.trouble == "MemoryError: no more"
+        put(tmp_path, "a", build(3.0))
+        wait_for(lambda: session.trouble is None)
+        np.testing.assert_array_equal(session.run({"x": X})["y"], answer(X, 3.0))
+
+
 def test_what_cannot_be_opened_is_told(build: Build, tmp_path: Path) -> None:
     with pytest.raises(AgentError, match="no artifact of 'm'"):
         Session("m", data_dir=tmp_path)

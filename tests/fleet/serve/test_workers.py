@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 import signal
 import socket
 import stat
@@ -17,7 +19,7 @@ import numpy as np
 import pytest
 from edgewright.core.canonical import digest_file
 from edgewright.core.child import child_command
-from edgewright.core.errors import ProtocolError, RuntimeFailure, VerificationError
+from edgewright.core.errors import AgentError, ProtocolError, RuntimeFailure, VerificationError
 from edgewright.fleet.serve.channel import Channel, pair
 from edgewright.fleet.serve.client import Client
 from edgewright.fleet.serve.generation import Generation
@@ -150,7 +152,7 @@ def test_another_file_than_the_one_that_was_verified_is_refused(supervisor: Supe
         start(supervisor, damaged)
     with pytest.raises(ProtocolError):
         supervisor.start("../m", build(1.0), "0" * 64)
-    assert list((short / "run").iterdir()) == []
+    assert list((short / "run").rglob("*.sock*")) == []
 
 
 def test_an_artifact_that_answers_otherwise_fails_its_check(supervisor: Supervisor, build: Build) -> None:
@@ -257,6 +259,59 @@ def test_one_that_crashes_before_it_is_public_does_not_come_back(supervisor: Sup
         supervisor.statistics(tried)
     with client(supervisor) as asked:
         np.testing.assert_array_equal(asked.infer({"x": X})["y"], answer(X, 1.0))
+
+
+def test_one_whose_file_is_damaged_is_given_up_and_another_takes_over(
+    supervisor: Supervisor, build: Build, short: Path
+) -> None:
+    path = short / "mine.ewa"
+    path.write_bytes(build(1.0).read_bytes())
+    generation = start(supervisor, path)
+    supervisor.publish(generation)
+    path.write_bytes(b"rotten")
+    os.kill(generation.pid, signal.SIGKILL)
+    wait_for(lambda: supervisor.running("m") is None)
+    with pytest.raises(RuntimeFailure, match="has ended"):
+        supervisor.statistics(generation)
+    supervisor.publish(start(supervisor, build(2.0)))
+    with client(supervisor) as asked:
+        np.testing.assert_array_equal(asked.infer({"x": X})["y"], answer(X, 2.0))
+
+
+def test_one_that_cannot_be_started_again_is_given_up(supervisor: Supervisor, build: Build, short: Path) -> None:
+    generation = start(supervisor, build(1.0))
+    supervisor.publish(generation)
+    (short / "run" / "private").rename(short / "elsewhere")
+    os.kill(generation.pid, signal.SIGKILL)
+    wait_for(lambda: supervisor.running("m") is None)
+
+
+def test_a_device_without_handles_left_starts_no_worker_and_says_so(supervisor: Supervisor, build: Build, short: Path) -> None:
+    path = build(1.0)
+    sha256 = digest_file(path)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for free in (0, 2, 3, 4):  # of a pair, a socket, and those that a process begins with
+        taken: list[int] = []
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, before[1]))
+        try:
+            with contextlib.suppress(OSError):
+                while True:
+                    taken.append(os.dup(0))
+            for handle in taken[:free]:
+                os.close(handle)
+            with pytest.raises(AgentError, match="can be started on this device now"):
+                supervisor.start("m", path, sha256)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+            for handle in taken[free:]:
+                os.close(handle)
+    assert list((short / "run").rglob("*.sock*")) == []
+
+
+def test_a_model_may_be_called_as_a_generation_of_another(supervisor: Supervisor) -> None:
+    private = supervisor.private_socket(Generation("m", 1, "0" * 64, 0))
+    assert all(private != supervisor.place(model) for model in ("m-1", "private", "m"))
+    assert private.parent.is_dir()
 
 
 def orders(path: Path, short: Path) -> tuple[subprocess.Popen[bytes], Channel]:
