@@ -1,6 +1,6 @@
 """Counts the bytes that 100 random cuts of a download cost: 50 MB over a bad line, through restarts of the process.
 
-    python benchmarks/resume.py [--megabytes 50] [--cuts 100] [--rate 8000000]
+    python benchmarks/resume.py [--megabytes 50] [--cuts 100] [--rate 8000000] [--folder /dev/shm]
 
 A server on 127.0.0.1 sends at most `--rate` bytes a second, as a line does, and cuts the connection at random bytes. At every
 third answer the downloading process is killed (SIGKILL) and started anew on the same folder. Told are the bytes that the server
@@ -23,7 +23,7 @@ from random import Random
 sys.path.append(str(Path(__file__).parents[1] / "tests/fleet"))
 
 from edgewright.core.clock import SystemClock
-from edgewright.core.errors import NetworkError
+from edgewright.core.errors import NetworkError, UnfinishedError
 from edgewright.fleet.disk import RealDisk
 from edgewright.fleet.http import Http, Limits
 from edgewright.fleet.trust.download import Downloads
@@ -39,11 +39,12 @@ def main() -> int:
     parser.add_argument("--megabytes", type=float, default=50.0)
     parser.add_argument("--cuts", type=int, default=100)
     parser.add_argument("--rate", type=float, default=8e6)
+    parser.add_argument("--folder", type=Path, help="where the device's folder is made; by default the temporary folder")
     given = parser.parse_args()
     source = Random(1)
     data = source.randbytes(int(given.megabytes * 1e6))
     places = sorted(source.sample(range(1, len(data)), given.cuts))
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=given.folder) as folder:
         sent, kills, seconds = _measure(Path(folder), data, places, given.rate)
     again = sum(places)
     whole_chunks = sum(place % CHUNK for place in places)
@@ -76,7 +77,7 @@ def _measure(folder: Path, data: bytes, places: list[int], rate: float) -> tuple
     began = time.monotonic()
     with FaultyServer({"/targets/file": data}, faults) as server:
         arguments = [server.url, str(folder), str(len(data)), hashlib.sha256(data).hexdigest()]
-        while True:
+        while True:  # until a process ends by itself
             process = subprocess.Popen([sys.executable, __file__, "download", *arguments])
             while process.poll() is None:
                 requests = len(server.requests)
@@ -104,7 +105,7 @@ def download(url: str, folder: str, length: str, sha256: str) -> int:
     while True:
         try:
             downloads.fetch(Wanted("file", int(length), {"sha256": sha256}), "file", chunks)
-        except NetworkError:
+        except (NetworkError, UnfinishedError):
             continue
         return 0
 

@@ -2,7 +2,7 @@
 
 Bytes are written as they come, so that a process that dies loses none that it had. Where the digests of the chunks are known, a
 chunk is proved as soon as its last byte is there, and a wrong one is cut off again; every hundredth of the file what was proved
-is made durable and marked. After a power cut whatever lies behind the mark is proved anew, chunk by chunk, and cut off where it
+is synced and noted. After a power cut whatever lies behind the mark is proved anew, chunk by chunk, and cut off where it
 is not right. Without chunk digests only the digest of the whole file decides, at its end.
 """
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from ...core.artifact_json import Fields, parse, write
 from ...core.errors import ArtifactError, VerificationError
-from ..disk import Disk, folder_of, write_durable
+from ..disk import Disk, folder_of
 from ..protocol.offer import DIGEST_BYTES
 
 # Strong digests that every Python has; others that signers may list beside them are not looked at.
@@ -90,10 +90,15 @@ class Part:
                 self._prove(self._chunks, step)
 
     def mark(self) -> None:
-        """Make durable what was proved, and that it was."""
+        """Make durable what was proved, then note that it was.
+
+        The note is not synced: one that is lost or torn says nothing, and then what is here is proved anew.
+        """
         if self._proved > self._marked:
             self._disk.sync(self._part)
-            write_durable(self._disk, self._mark, write({"list": self._list, "proved": self._proved}, "the mark of a download"))
+            note = write({"list": self._list, "proved": self._proved}, "the mark of a download")
+            self._disk.write(f"{self._mark}.new", note)
+            self._disk.rename(f"{self._mark}.new", self._mark)
             self._marked = self._proved
 
     def finish(self) -> str:
@@ -105,6 +110,7 @@ class Part:
         self._disk.rename(self._part, self._path)
         self._disk.sync(folder_of(self._path))
         self._disk.remove(self._mark)
+        self._disk.remove(f"{self._mark}.new")
         return self._path
 
     def discard(self) -> None:
