@@ -1,15 +1,13 @@
 """What the control plane knows, in a database: SQLite in a folder, one transaction a request.
 
-The state of a model on a device is what the device said last, in the order of its own starts and of its own numbers: a report
-that comes twice or late changes nothing. Starts are ordered by the count that their names begin with; of two with one count the
-later is the one whose first report came later.
+The state of a model on a device is what the device said last, in the order of its own starts (`order`) and of its own numbers:
+a report that comes twice or late changes nothing.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import re
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -30,10 +28,10 @@ from ..protocol.offer import check_model
 from ..protocol.report import Report
 from ..protocol.window import Batch, Window
 from ..telemetry.ledger import accept
+from .order import note_start, place_of
 from .tables import ASSIGNMENTS, DEVICES, METADATA, REPORTS, STATES, STREAMS, TOKENS, WINDOWS
 
 FILE = "control.sqlite"
-_COUNT = re.compile(r"[0-9]{1,18}")
 _SEEN_S = 60.0  # of a device that asks more often it is not written down each time: each time is a wait for the disk
 
 
@@ -212,10 +210,12 @@ class Store:
                 )
                 .on_conflict_do_nothing()
             )
+            note_start(connection, report.device, report.boot, now)
+            mine = place_of(connection, report.device, report.boot, report.sequence)
             known = connection.execute(
                 select(STATES.c.boot, STATES.c.sequence).where(STATES.c.device == report.device, STATES.c.model == report.model)
             ).first()
-            if known is None or _place(connection, report.device, known) < _place(connection, report.device, report):
+            if known is None or place_of(connection, report.device, known.boot, known.sequence) < mine:
                 fresh = {**values, "boot": report.boot, "sequence": report.sequence, "received_at": now}
                 connection.execute(
                     upsert(STATES)
@@ -297,14 +297,6 @@ def _set_up(connection: Any, record: object) -> None:
 def _begin(connection: Connection) -> None:
     """Who reads first and writes then must hold the lock from the start, or SQLite refuses the write."""
     connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def _place(connection: Connection, device: str, told: Any) -> tuple[int, int, int]:
-    """Where a report (its `boot` and `sequence`) stands among all of its device."""
-    count = told.boot.partition("-")[0]
-    of_boot = REPORTS.c.device == device, REPORTS.c.boot == told.boot
-    first = connection.execute(select(func.min(REPORTS.c.place)).where(*of_boot)).scalar_one()
-    return int(count) if _COUNT.fullmatch(count) else 0, first, told.sequence
 
 
 def _told(row: Mapping[str, Any], assigned: Any, states: Any) -> dict[str, Any]:

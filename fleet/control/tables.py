@@ -60,6 +60,18 @@ REPORTS = Table(
     UniqueConstraint("device", "boot", "sequence"),
 )
 
+# The starts of each device's agent that were heard of, and their order (fleet.control.order).
+STARTS = Table(
+    "starts",
+    METADATA,
+    Column("device", String(64), primary_key=True),
+    Column("boot", String(100), primary_key=True),
+    Column("era", Integer, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("place", Integer, nullable=False),
+    Column("first_at", Float, nullable=False),
+)
+
 # What each model of each device was last said to be: derived from reports, never from what was assigned.
 STATES = Table(
     "states",

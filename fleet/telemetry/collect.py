@@ -34,7 +34,6 @@ class Collector:
         """Open the spool and take over what processes that died had counted; without `sends` windows are kept only."""
         self._disk, self._boot, self._sends = disk, boot, sends
         self._opened = spool
-        self._unborn: set[str] = set()
         self._told: set[str] = set()
         try:
             self.collect()
@@ -73,15 +72,8 @@ class Collector:
                 break
             self._remove(name)
             taken += 1
-        self._sweep(folder)
+        live.sweep(folder)
         return taken
-
-    def _sweep(self, folder: Path) -> None:
-        """Remove what was begun by processes that died at it: what nobody had locked at the last call and has not now."""
-        unborn = live.unborn(folder)
-        for name in sorted(unborn & self._unborn):
-            self._disk.remove(f"{live.FOLDER}/{name}")
-        self._unborn = unborn
 
     def _tell(self, sentence: str) -> None:
         """Log it, once."""

@@ -18,7 +18,7 @@ import mmap
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,9 +72,8 @@ def create(folder: Path, head: Head, start_ms: int, number: int) -> Opened:
     """A new open file of zeros behind its head; raises OSError when the disk refuses."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{head.model}-{start_ms}-{os.getpid()}-{number}{NEW}"
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    handle = _locked(path)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
         data = head.encode() + bytes(8 * head.counts)
         # Blocks that are really there: a mapped page that the disk has no room for would end the process.
         os.posix_fallocate(handle, 0, len(data))
@@ -118,9 +117,11 @@ def finished(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def unborn(folder: Path) -> set[str]:
-    """Names of files that nobody has locked yet: of a process that is about to, or that died before it could."""
-    return {path.name for path in _files(folder) if path.suffix == NEW and _is_orphan(path)}
+def sweep(folder: Path) -> None:
+    """Remove files that were begun by processes that died at it; one that is about to lock its file makes another."""
+    for path in _files(folder):
+        if path.suffix == NEW:
+            _is_orphan(path, then=path.unlink)
 
 
 def read(path: Path) -> Window:
@@ -188,16 +189,34 @@ def _head(data: bytes) -> tuple[Head, int]:
     return head, start + size
 
 
-def _is_orphan(path: Path) -> bool:
-    """Whether nobody holds the lock of an open file."""
+def _locked(path: Path) -> int:
+    """Handle of a new file that this process has locked, and that `sweep` had not removed by then."""
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            is_there = os.fstat(handle).st_nlink > 0
+        except BaseException:
+            os.close(handle)
+            path.unlink(missing_ok=True)
+            raise
+        if is_there:
+            return handle
+        os.close(handle)
+
+
+def _is_orphan(path: Path, then: Callable[[], None] = lambda: None) -> bool:
+    """Whether nobody holds the lock of an open file; `then` is done while this process holds it."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
         return False
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        is_there = path.exists()  # its owner may have closed it meanwhile, under another name
+        then()
     except OSError:
         return False
     finally:
         os.close(handle)
-    return True
+    return is_there

@@ -6,6 +6,7 @@ import contextlib
 
 import pytest
 from edgewright.core.errors import ProtocolError, UsageError
+from edgewright.fleet.control.order import LATE_S
 from edgewright.fleet.control.store import Refused, Store
 from edgewright.fleet.protocol.assignment import MAX_ATTEMPT, MAX_MODELS, Assignment, Wanted
 from edgewright.fleet.protocol.enrolment import Enrolment, device_name
@@ -63,6 +64,22 @@ def test_counts_of_starts_are_numbers_not_texts(store, device):
     tell(store, device, "100000000-a", 1, "bb")
     tell(store, device, "99999999-a", 2, "cc")
     assert said(store) == "bb" * 32
+
+
+def test_a_device_that_counts_its_starts_anew_is_believed_once_no_late_report_can_look_like_it(store, device, clock):
+    tell(store, device, "00000050-a", 1, "aa")
+    clock.advance(LATE_S)
+    tell(store, device, "00000001-b", 1, "bb")
+    assert said(store) == "aa" * 32  # may have been on its way
+    clock.advance(1.0)
+    tell(store, device, "00000001-b", 2, "cc")
+    assert said(store) == "cc" * 32
+    tell(store, device, "00000050-a", 2, "dd")  # of before
+    assert said(store) == "cc" * 32
+    tell(store, device, "00000002-c", 1, "ee")
+    assert said(store) == "ee" * 32
+    tell(store, device, "00000001-b", 3, "ff")
+    assert said(store) == "ee" * 32
 
 
 # Enrolment

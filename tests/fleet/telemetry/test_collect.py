@@ -136,7 +136,7 @@ def test_no_moment_of_making_a_file_lets_it_be_taken_for_an_orphan(folder, monke
     collector, lock, looks = collector_of(folder), fcntl.flock, []
 
     def look_before(handle, how):
-        if how == fcntl.LOCK_EX:
+        if how == fcntl.LOCK_EX and not looks:
             looks.append(collector.collect())
         return lock(handle, how)
 
@@ -149,14 +149,11 @@ def test_no_moment_of_making_a_file_lets_it_be_taken_for_an_orphan(folder, monke
     assert collector.collect() == 1
 
 
-def test_what_a_process_had_begun_when_it_died_goes_at_the_second_look(folder):
+def test_what_a_process_had_begun_when_it_died_goes(folder):
     folder.mkdir(parents=True)
-    begun = folder / "digits-1-1-1.new"
-    begun.write_bytes(b"")
-    collector = collector_of(folder)
-    assert begun.exists()
-    collector.collect()
-    assert not begun.exists()
+    (folder / "digits-1-1-1.new").write_bytes(b"")
+    collector_of(folder).collect()
+    assert list(folder.iterdir()) == []
 
 
 def test_a_closed_window_is_durable_before_it_has_its_name(folder, monkeypatch):
@@ -169,3 +166,17 @@ def test_a_closed_window_is_durable_before_it_has_its_name(folder, monkeypatch):
     monkeypatch.setattr(os, "fsync", note)
     counted(folder)
     assert synced == [(".open", [".open"]), ("", [".closed"])]
+
+
+def test_a_file_that_its_owner_closes_during_the_look_is_no_orphan(folder, monkeypatch):
+    opened = live.create(folder, live.Head("digits", "ab" * 32, ()), 1, 1)
+    lock = fcntl.flock
+
+    def close_before(handle, how):
+        if opened.path.exists():
+            live.close(opened)
+        return lock(handle, how)
+
+    monkeypatch.setattr(fcntl, "flock", close_before)
+    assert list(live.finished(folder)) == []
+    assert [path.suffix for path in live.finished(folder)] == [live.CLOSED]
