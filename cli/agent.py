@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--data", "folder", required=True, type=click.Path(path_type=Path), help="The device's data folder.")
-@click.option("--server", help="Address of the control plane; needed once.")
-@click.option("--token", help="One-time token of `edgewright control token`; needed once.")
+@click.option("--server", help="Address of the control plane; needed with a token.")
+@click.option("--token", help="One-time token of `edgewright control token`; a fresh one enrols anew.")
 @click.option("--repo", "repository", help="Take artifacts from here: an http(s) address, a folder, a .tar file.")
 @click.option("--root", type=click.Path(path_type=Path), help="The repository's root.json; needed once, without a server.")
 @click.option("--model", "models", multiple=True, help="Without a server: follow the newest of this model; can be given again.")
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     "--trial", "trial_s", type=click.FloatRange(0.0), default=300.0, show_default=True,
     help="Seconds that a new version serves before it is committed.",
 )  # fmt: skip
+@click.option("--new-key", is_flag=True, help="With --once: give an enrolled device a new key.")
 @click.option("--samples-consent", metavar="WHO", help="Keep hard examples on the device; names who agreed to it.")
 @click.option("--samples-below", type=click.FloatRange(0, 1), help="Confidence under which an example is hard.  [0.5]")
 @click.option("--samples-day-kb", type=click.IntRange(0), help="Kilobytes of examples a day.  [1024]")
@@ -55,6 +56,7 @@ def agent(
     sockets: tuple[str, ...],
     poll_s: float,
     trial_s: float,
+    new_key: bool,
     samples_consent: str | None,
     samples_below: float | None,
     samples_day_kb: int | None,
@@ -77,6 +79,8 @@ def agent(
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     if as_json and not once:
         raise UsageError("--json prints what runs at the end of --once; give both, or look at the logs.")
+    if new_key and not once:
+        raise UsageError("--new-key is done once; give --once with it, and stop the agent meanwhile.")
     if token is not None and server is None:
         raise UsageError("--token is for a server; give --server with it.")
     if offline and repository is None:
@@ -91,6 +95,7 @@ def agent(
         profiles=profiles,
         is_offline=offline,
         is_canary=canary,
+        replaces_key=new_key,
         ca_file=ca_file,
         places=dict(_place(item) for item in sockets),
         sampling=_sampling(samples_consent, samples_below, samples_day_kb, samples_redact, samples_shadow),

@@ -7,13 +7,14 @@ artifacts from a folder or a tar file instead of the network; an enrolled device
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from ...core.clock import Clock, SystemClock
-from ...core.errors import AgentError, StoreError, UsageError
+from ...core.errors import AgentError, EdgewrightError, StoreError, UsageError
 from ..disk import Disk, RealDisk, ensure_folder, write_durable
 from ..http import Http
 from ..serve.supervisor import Settings, Supervisor
@@ -24,7 +25,7 @@ from ..trust.source import RepositorySource, origin_at
 from .agent import Agent, Rhythm
 from .device import this_device
 from .effects import Tools
-from .enrol import FIRST_ROOT, enrol, first_root
+from .enrol import FIRST_ROOT, digest_of, enrol, first_root
 from .health import Policy
 from .identity import Identity, load_identity, load_key
 from .lock import only_agent
@@ -32,12 +33,15 @@ from .ports import Server
 from .reporter import Reporter, next_boot
 from .server import ControlServer, NoServer
 
+log = logging.getLogger("edgewright.agent")
+
 ALONE = "alone"  # the device's name in reports that nobody gets
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What the user asked for. `repository` is an http(s) address, a folder or a .tar; `places` are public sockets by model."""
+    """What the user asked for. `repository` is an http(s) address, a folder or a .tar; `places` are public sockets by model;
+    `replaces_key` gives an enrolled device a new key."""
 
     folder: Path
     server: str | None = None
@@ -48,6 +52,7 @@ class Setup:
     profiles: tuple[str, ...] = ()
     is_offline: bool = False
     is_canary: bool = False
+    replaces_key: bool = False
     ca_file: Path | None = None
     places: Mapping[str, Path | int] = field(default_factory=dict)
     sampling: Sampling | None = None
@@ -59,7 +64,7 @@ class Setup:
 def assembled(setup: Setup) -> Iterator[Agent]:
     """The agent of `setup.folder`, which nobody else may use meanwhile; its workers have ended when the block has.
 
-    Enrols first where a token is given and the device never did. Raises AgentError, UsageError, NetworkError,
+    Enrols first where a token is given that was not used here before. Raises AgentError, UsageError, NetworkError,
     VerificationError, ProtocolError or StoreError.
     """
     with only_agent(setup.folder):
@@ -67,6 +72,10 @@ def assembled(setup: Setup) -> Iterator[Agent]:
         disk, http = RealDisk(setup.folder), Http(clock, ca_file=setup.ca_file)
         identity = _identity(setup, disk, http)
         server = _server(setup, disk, http, identity)
+        if setup.replaces_key:
+            if not isinstance(server, ControlServer):
+                raise UsageError("only a device that asks a server has a key to replace; leave --new-key away.")
+            server.replace_key()
         source = _source(setup, disk, http, clock, identity)
         supervisor = Supervisor(setup.folder / "run", _settings(setup))
         try:
@@ -74,10 +83,23 @@ def assembled(setup: Setup) -> Iterator[Agent]:
             boot = next_boot(disk)
             reporter = Reporter(name, boot, server, clock)
             tools = Tools(disk, source, supervisor, clock, reporter, setup.policy)
-            telemetry = Collector(disk, boot, sends=isinstance(server, ControlServer))
+            telemetry = _Telemetry(lambda: Collector(disk, boot, sends=isinstance(server, ControlServer)))
             yield Agent(tools, server, this_device(setup.profiles), setup.rhythm, telemetry)
         finally:
             supervisor.close()
+
+
+class _Telemetry:
+    """Telemetry from the first poll on at which the disk lets it begin: a disk that refuses keeps no model from serving."""
+
+    def __init__(self, begin: Callable[[], Collector]) -> None:
+        self._begin = begin
+        self._collector: Collector | None = None
+
+    def send(self, server: Server) -> None:
+        if self._collector is None:
+            self._collector = self._begin()
+        self._collector.send(server)
 
 
 def _settings(setup: Setup) -> Settings:
@@ -90,19 +112,32 @@ def _settings(setup: Setup) -> Settings:
 
 def _identity(setup: Setup, disk: Disk, http: Http) -> Identity | None:
     """What the device enrolled as, now or before; None for one without a server."""
-    identity = load_identity(disk)
-    if identity is None and setup.server is not None:
-        if setup.token is None:
-            raise AgentError(
-                f"the device in {setup.folder} is not enrolled at {setup.server}; give --token, as `edgewright control token` "
-                "prints it."
-            )
-        return enrol(disk, http, setup.server, setup.token)
-    if identity is not None and setup.server is not None and setup.server.rstrip("/") != identity.server:
+    try:
+        identity = load_identity(disk)
+    except AgentError as error:
+        if setup.server is None or setup.token is None:
+            raise
+        log.warning("%s", error)
+        identity = None
+    if setup.server is None:
+        return identity
+    if identity is None and setup.token is None:
         raise AgentError(
-            f"the device in {setup.folder} is enrolled at {identity.server}, not at {setup.server}; leave --server away, or "
-            "choose another --data folder."
+            f"the device in {setup.folder} is not enrolled at {setup.server}; give --token, as `edgewright control token` "
+            "prints it."
         )
+    if setup.token is not None and (identity is None or identity.token != digest_of(setup.token)):
+        try:
+            return enrol(disk, http, setup.server, setup.token)
+        except EdgewrightError as error:
+            if identity is None:
+                raise
+            log.error("the device is not enrolled anew, and goes on as what it is: %s", error)
+    if identity is not None and setup.server.rstrip("/") != identity.server:
+        log.warning(
+            "the device in %s is enrolled at %s and asks there, not at %s; a fresh --token of that server moves it.",
+            setup.folder, identity.server, setup.server,
+        )  # fmt: skip
     return identity
 
 
@@ -113,7 +148,7 @@ def _server(setup: Setup, disk: Disk, http: Http, identity: Identity | None) -> 
         return NoServer(disk, setup.models)
     key = load_key(disk)
     if key is None:
-        raise AgentError(f"{setup.folder} has an identity and no key.pem; restore it, or enrol anew in another folder.")
+        raise AgentError(f"{setup.folder} has an identity and no key.pem; restore it, or enrol anew with a fresh token.")
     server = ControlServer(disk, http, identity, key)
     if not setup.is_offline:
         return server

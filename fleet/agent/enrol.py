@@ -6,49 +6,100 @@ with the same words, and the device counts as enrolled only when its root and it
 
 from __future__ import annotations
 
+import logging
 import platform
 from collections.abc import Mapping
 
 from ...core.canonical import digest
-from ...core.errors import VerificationError
+from ...core.errors import AgentError, ProtocolError, VerificationError
 from ...core.version import VERSION
 from ..disk import Disk, ensure_folder, write_durable
-from ..http import Http
-from ..protocol.enrolment import Enrolled, Enrolment, Token
+from ..http import Answer, Http
+from ..protocol.enrolment import Enrolled, Enrolment, Token, device_name
 from ..protocol.message import MAX_MESSAGE_BYTES
-from ..trust.client import Bounds
+from ..trust.client import FOLDER, Bounds
 from ..trust.origin import HttpOrigin, Origin
-from .identity import Identity, load_key, make_key, save_identity
+from .identity import KEY, NEXT_KEY, DeviceKey, Identity, load_key, make_key, save_identity
 from .server import refusal
 
-FIRST_ROOT = "trust/first-root.json"
+log = logging.getLogger("edgewright.agent")
+
+_REFUSED = 403
+FIRST_ROOT = f"{FOLDER}/first-root.json"
 
 
 def enrol(disk: Disk, http: Http, server: str, token: str, origin_of: Mapping[str, Origin] | None = None) -> Identity:
     """Enrol with `token` at `server` and bring the root that the token names.
 
-    `origin_of` maps a repository's address to where it is read from, for tests and mirrors; by default over `http`. Raises
-    NetworkError, ProtocolError when the server refuses, VerificationError when the repository has not the root of the token.
+    A device that enrolled before does so anew: with its key, or with a new one where the server refuses that, as it does when
+    the device was revoked. `origin_of` maps a repository's address to where it is read from, for tests and mirrors; by default
+    over `http`. Raises NetworkError, ProtocolError when the server refuses, VerificationError when the repository has not the
+    root of the token.
     """
     told = Token.parse(token)
-    key = load_key(disk) or make_key(disk)
-    request = Enrolment(told.secret, key.public, facts())
-    answer = http.post(
+    enrolled, key_path = _exchange(disk, http, server, told.secret)
+    root = _root(_origin(http, enrolled.repository, origin_of), told.root_sha256, enrolled.repository)
+    ensure_folder(disk, "trust")
+    if first_root(disk) not in (None, root):
+        _forget_metadata(disk)
+    write_durable(disk, FIRST_ROOT, root)
+    if key_path != KEY:
+        disk.rename(key_path, KEY)
+        disk.sync(".")
+    identity = Identity(enrolled.device, server.rstrip("/"), enrolled.repository, digest_of(token))
+    save_identity(disk, identity)
+    return identity
+
+
+def digest_of(token: str) -> str:
+    """SHA-256 by which a token is known again."""
+    return digest(token.strip().encode())
+
+
+def _exchange(disk: Disk, http: Http, server: str, secret: str) -> tuple[Enrolled, str]:
+    """The server's answer, and where the key lies that it was for."""
+    path, key = KEY, _key(disk, KEY)
+    is_old = key is not None
+    if key is None and disk.size(KEY) is None:
+        key = make_key(disk)
+    answer = None if key is None else _post(http, server, secret, key)
+    if key is None or answer is None or (is_old and answer.status == _REFUSED):
+        # Under another name first: where the answer is lost the same key asks again, and where it is no, nothing changed.
+        path, key = NEXT_KEY, _key(disk, NEXT_KEY) or make_key(disk, NEXT_KEY)
+        answer = _post(http, server, secret, key)
+    if answer.status != 200:
+        raise refusal(answer, "enrol this device")
+    enrolled = Enrolled.decode(answer.body)
+    if enrolled.device != device_name(key.public):
+        raise ProtocolError(f"the server calls this device {enrolled.device[:100]!r}, not by its key; ask who runs the server.")
+    return enrolled, path
+
+
+def _key(disk: Disk, path: str) -> DeviceKey | None:
+    try:
+        return load_key(disk, path)
+    except AgentError as error:
+        log.warning("%s", error)
+        return None
+
+
+def _post(http: Http, server: str, secret: str, key: DeviceKey) -> Answer:
+    return http.post(
         f"{server.rstrip('/')}/v1/enrol",
-        request.encode(),
+        Enrolment(secret, key.public, facts()).encode(),
         max_bytes=MAX_MESSAGE_BYTES,
         headers={"Content-Type": "application/json"},
         attempts=http.limits.attempts,
     )
-    if answer.status != 200:
-        raise refusal(answer, "enrol this device")
-    enrolled = Enrolled.decode(answer.body)
-    root = _root(_origin(http, enrolled.repository, origin_of), told.root_sha256, enrolled.repository)
-    ensure_folder(disk, "trust")
-    write_durable(disk, FIRST_ROOT, root)
-    identity = Identity(enrolled.device, server.rstrip("/"), enrolled.repository)
-    save_identity(disk, identity)
-    return identity
+
+
+def _forget_metadata(disk: Disk) -> None:
+    """Another root is trusted from now on, by the word of who gave the token; what the one before signed is no start for it."""
+    for folder in (f"{FOLDER}/roles", FOLDER):
+        for name in disk.names(folder):
+            if name not in ("roles", "time.json") and f"{folder}/{name}" != FIRST_ROOT:
+                disk.remove(f"{folder}/{name}")
+        disk.sync(folder)
 
 
 def first_root(disk: Disk) -> bytes | None:

@@ -23,11 +23,15 @@ KEY, NEXT_KEY, IDENTITY = "key.pem", "next.pem", "identity.json"
 
 @dataclass(frozen=True)
 class Identity:
-    """What was agreed at the enrolment: the device's name, the server, and the repository whose root it trusts."""
+    """What was agreed at the enrolment: the device's name, the server, and the repository whose root it trusts.
+
+    `token` is the SHA-256 of the token that was used: one that is given again is not a fresh one.
+    """
 
     device: str
     server: str
     repository: str
+    token: str = ""
 
 
 class DeviceKey:
@@ -64,7 +68,7 @@ def make_key(disk: Disk, path: str = KEY) -> DeviceKey:
 
 
 def _no_key(path: str) -> AgentError:
-    return AgentError(f"{path} in the data folder is no Ed25519 private key; restore it, or enrol anew in another folder.")
+    return AgentError(f"{path} in the data folder is no Ed25519 private key; restore it, or enrol anew with a fresh token.")
 
 
 def load_identity(disk: Disk) -> Identity | None:
@@ -72,9 +76,10 @@ def load_identity(disk: Disk) -> Identity | None:
     if disk.size(IDENTITY) is None:
         return None
     try:
-        read = Fields(json.loads(disk.read(IDENTITY)), IDENTITY)
-        return Identity(read.text("device"), read.text("server"), read.text("repository"))
-    except (ArtifactError, ValueError) as error:
+        told = json.loads(disk.read(IDENTITY))
+        read = Fields({"token": "", **told} if isinstance(told, dict) else told, IDENTITY)
+        return Identity(read.text("device"), read.text("server"), read.text("repository"), read.text("token"))
+    except (ArtifactError, ValueError, RecursionError) as error:
         raise AgentError(f"{IDENTITY} in the data folder is damaged; enrol the device anew with a fresh token.") from error
 
 

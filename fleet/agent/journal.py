@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from ...core.artifact_json import Fields
 from ...core.canonical import digest, dumps
-from ...core.errors import ArtifactError
+from ...core.errors import ArtifactError, StoreError
 from ..disk import Disk
 from ..protocol.report import RESULTS, STATES, Result, State
 from . import slots
@@ -112,17 +112,22 @@ class Journal:
         found = [self._read(path) for path in self._paths]
         self.was_damaged = any(record is None for record in found)
         for path in self._paths:
-            if disk.size(path) != RECORD_BYTES:
-                disk.write(path, bytes(RECORD_BYTES))
+            size = disk.size(path) or 0
+            if size > RECORD_BYTES:
+                disk.truncate(path, RECORD_BYTES)
+            elif size < RECORD_BYTES:
+                disk.write_range(path, size, bytes(RECORD_BYTES - size))
             disk.sync(path)
         disk.sync(slots.model_folder(model))
         self.record = max((record for record in found if record is not None), key=lambda one: one.sequence, default=Record())
 
     def write(self, record: Record) -> None:
-        """Make a record the one that is remembered, durably; raises StoreError when the disk refuses."""
+        """Make a record the one that is remembered, durably; raises StoreError when the disk refuses, or it is too long."""
         numbered = replace(record, sequence=self.record.sequence + 1, failures=record.failures[-MAX_FAILURES:])
         text = dumps(_shortened(numbered.to_json()))
         data = digest(text).encode() + text
+        if len(data) > RECORD_BYTES:
+            raise StoreError(f"a record of {len(data)} bytes does not fit {self._paths[0]}; assign the model by shorter names.")
         path = self._paths[numbered.sequence % 2]
         self._disk.write_range(path, 0, data.ljust(RECORD_BYTES, b"\0"))
         self._disk.sync(path)

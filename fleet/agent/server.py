@@ -13,7 +13,7 @@ import logging
 from collections.abc import Mapping
 
 from ...core.artifact_json import Fields
-from ...core.errors import ArtifactError, EdgewrightError, NetworkError, ProtocolError
+from ...core.errors import AgentError, ArtifactError, NetworkError, ProtocolError, StoreError
 from ..disk import Disk, write_durable
 from ..http import Answer as HttpAnswer
 from ..http import Http
@@ -38,21 +38,27 @@ class ControlServer:
         self._disk, self._http, self._identity, self._key = disk, http, identity, key
         self._offset_s = 0.0  # server's clock minus ours
         self._etag: str | None = None
+        self._last = Assignment()  # of that etag
 
     def assignment(self) -> Assignment:
         """What shall run; the last one known when it did not change."""
-        known = self._disk.size(_ASSIGNMENT) is not None
-        answer = self._ask("GET", "/v1/assignment", etag=self._etag if known else None)
-        if answer.status == 304:
-            return Assignment.decode(self._disk.read(_ASSIGNMENT))
-        assignment = Assignment.decode(answer.body)
-        write_durable(self._disk, _ASSIGNMENT, assignment.encode())
-        self._etag = answer.etag
-        return assignment
+        answer = self._ask("GET", "/v1/assignment", etag=self._etag)
+        if answer.status != 304:
+            self._last, self._etag = Assignment.decode(answer.body), answer.etag
+        self._keep(self._last.encode())
+        return self._last
 
     def known_assignment(self) -> Assignment:
         """The last one known, without asking; empty before the first."""
         return Assignment() if self._disk.size(_ASSIGNMENT) is None else Assignment.decode(self._disk.read(_ASSIGNMENT))
+
+    def _keep(self, told: bytes) -> None:
+        """For a start without a network; what was told counts also where the disk is full."""
+        try:
+            if self._disk.size(_ASSIGNMENT) is None or self._disk.read(_ASSIGNMENT) != told:
+                write_durable(self._disk, _ASSIGNMENT, told)
+        except StoreError as error:
+            log.error("the assignment holds until the agent ends: %s", error)
 
     def report(self, report: Report) -> Answer:
         """Tell a state; the answer may take the deployment back."""
@@ -66,37 +72,54 @@ class ControlServer:
     def replace_key(self) -> None:
         """Give the device a new key: made durable, told to the server, and only then used.
 
-        An answer that was lost is found out by the next call: the server then knows the new key only.
+        Where the answer was lost the server knows the new key only, which the next request of any kind finds out.
         """
-        fresh = load_key(self._disk, NEXT_KEY) or make_key(self._disk, NEXT_KEY)
+        fresh = self._next_key() or make_key(self._disk, NEXT_KEY)
         proof = fresh.sign(proof_text(self._identity.device, fresh.public))
+        self._ask("POST", "/v1/key", NewKey(fresh.public, proof).encode())
+        if self._key.public != fresh.public:
+            self._use(fresh)
+
+    def _next_key(self) -> DeviceKey | None:
+        """The key that was to replace this one, where it is not known whether the server heard of it."""
         try:
-            self._ask("POST", "/v1/key", NewKey(fresh.public, proof).encode())
-        except ProtocolError:
-            old, self._key = self._key, fresh
-            try:
-                self._ask("GET", "/v1/assignment")
-            except EdgewrightError:
-                self._key = old
-                raise
-        self._key = fresh
-        self._disk.rename(NEXT_KEY, KEY)
-        self._disk.sync(".")
+            return load_key(self._disk, NEXT_KEY)
+        except (AgentError, StoreError) as error:
+            log.error("%s", error)
+            return None
+
+    def _use(self, key: DeviceKey) -> None:
+        self._key = key
+        try:
+            self._disk.rename(NEXT_KEY, KEY)
+            self._disk.sync(".")
+        except StoreError as error:
+            log.error("the new key stays in %s, and is found there again: %s", NEXT_KEY, error)
 
     def _ask(
         self, method: str, path: str, body: bytes = b"", kind: str = "application/json", etag: str | None = None
     ) -> HttpAnswer:
-        answer = self._once(method, path, body, kind, etag)
-        if answer.status == 401 and _reason(answer)[0] == _CLOCK and self._learn_offset(answer):
-            answer = self._once(method, path, body, kind, etag)
+        answer = self._signed(method, path, body, kind, etag, self._key)
+        if answer.status == 401 and (fresh := self._next_key()) is not None:
+            again = self._signed(method, path, body, kind, etag, fresh)
+            if again.status in (200, 304):
+                log.warning("the server knows the new key of this device already; it is used from now on.")
+                self._use(fresh)
+                answer = again
         if answer.status not in (200, 304):
             raise refusal(answer, f"answer {method} {path}")
         return answer
 
-    def _once(self, method: str, path: str, body: bytes, kind: str, etag: str | None) -> HttpAnswer:
+    def _signed(self, method: str, path: str, body: bytes, kind: str, etag: str | None, key: DeviceKey) -> HttpAnswer:
+        answer = self._once(method, path, body, kind, etag, key)
+        if answer.status == 401 and _reason(answer)[0] == _CLOCK and self._learn_offset(answer):
+            answer = self._once(method, path, body, kind, etag, key)
+        return answer
+
+    def _once(self, method: str, path: str, body: bytes, kind: str, etag: str | None, key: DeviceKey) -> HttpAnswer:
         url = self._identity.server + path
         now = self._http.clock.now() + self._offset_s
-        fields = sign(method, url, body, self._identity.device, now, self._key.sign)
+        fields = sign(method, url, body, self._identity.device, now, key.sign)
         if method == "GET":
             return self._http.get(url, max_bytes=MAX_MESSAGE_BYTES, headers=fields, etag=etag)
         fields["Content-Type"] = kind
@@ -106,7 +129,7 @@ class ControlServer:
     def _learn_offset(self, answer: HttpAnswer) -> bool:
         try:
             told = email.utils.parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError, OSError):
             return False
         self._offset_s = told - self._http.clock.now()
         log.info("the server's clock is %.0f s ahead of this device's; requests are signed with its time.", self._offset_s)
@@ -138,7 +161,7 @@ class NoServer:
 
     def send_telemetry(self, frames: bytes) -> int:
         """Raise NetworkError: nobody takes them, so they stay on the disk."""
-        raise NetworkError("this device has no server, so its telemetry stays on its disk; export it from there.")
+        raise NetworkError("this device has no server, so its telemetry stays on its disk.")
 
 
 def refusal(answer: HttpAnswer, doing: str) -> ProtocolError:
@@ -152,5 +175,5 @@ def _reason(answer: HttpAnswer) -> tuple[str, str]:
     try:
         read = Fields(json.loads(answer.body), "the refusal")
         return read.text("code"), read.text("error").rstrip(".")[:500]
-    except (ArtifactError, ValueError):
+    except (ArtifactError, ValueError, RecursionError):
         return "", ""

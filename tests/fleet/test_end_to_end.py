@@ -115,6 +115,8 @@ def test_another_root_is_not_believed(tmp_path, repository):
         (("--server", "http://127.0.0.1:1"), AgentError, "is not enrolled"),
         (("--token", "t"), UsageError, "--token is for a server"),
         (("--offline",), UsageError, "--offline needs a place"),
+        (("--new-key",), UsageError, "give --once with it"),
+        (("--new-key", "--once", "--model", "m", "--repo", "x"), UsageError, "only a device that asks a server"),
         (("--json",), UsageError, "--json prints what runs at the end of --once"),
         (("--samples-below", "0.4"), UsageError, "--samples-consent"),
         (("--samples-consent", "me", "--samples-redact", "f"), UsageError, "not module:function"),

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from agent.world import DEVICE, MODEL, World, artifact
 from edgewright.core.canonical import digest
-from edgewright.core.errors import AgentError, NetworkError
+from edgewright.core.errors import AgentError, NetworkError, StoreError
 from edgewright.fleet.agent.agent import Agent, Rhythm, Stopped
 from edgewright.fleet.agent.lock import only_agent
 from edgewright.fleet.agent.ports import Server
@@ -109,12 +109,23 @@ def test_first_polls_after_a_power_cut_of_a_whole_site_are_spread() -> None:
     assert max(first) <= 60
 
 
+def refuse_all(kind: str, path: str) -> None:
+    raise StoreError("cannot write: Read-only file system; mount the file system writable.")
+
+
 def test_each_start_has_a_name_of_its_own_and_reports_are_numbered() -> None:
     disk = SimulatedDisk()
     names = [next_boot(disk) for _ in range(3)]
-    disk.write("boot.json", b"rotten")
-    names.append(next_boot(disk))
-    assert len(set(names)) == 4
+    for damaged in ("boot.json", "boot.2.json"):
+        disk.write(damaged, b"rotten")
+        names.append(next_boot(disk))
+    disk.capacity = sum(disk.size(path) or 0 for path in ("boot.json", "boot.2.json"))
+    names += [next_boot(disk) for _ in range(3)]
+    counts = [int(name.partition("-")[0]) for name in names]
+    assert counts == sorted(set(counts))
+    disk.refuse = refuse_all
+    names += [next_boot(disk) for _ in range(2)]
+    assert len(set(names)) == len(names) == 10
     world = World(SimulatedDisk())
     world.repository.publish(artifact(1))
     world.settle()

@@ -6,7 +6,7 @@ import random
 from dataclasses import replace
 
 import pytest
-from edgewright.core.errors import AgentError, ProtocolError
+from edgewright.core.errors import AgentError, ProtocolError, StoreError
 from edgewright.fleet.agent import slots
 from edgewright.fleet.agent.journal import RECORD_BYTES, Failure, Journal, Record, SlotRecord, Target, Untold, Update
 from edgewright.fleet.agent.machine import Progress
@@ -51,6 +51,28 @@ def test_a_record_comes_back_and_fits_its_file(record: Record) -> None:
     Journal(disk, "m").write(record)
     assert Journal(disk, "m").record == replace(shortened(record), sequence=1)
     assert [disk.size(f"models/m/journal.{turn}") for turn in (0, 1)] == [RECORD_BYTES, RECORD_BYTES]
+
+
+def test_a_record_that_does_not_fit_is_refused_and_the_one_before_stays() -> None:
+    disk = SimulatedDisk()
+    journal = Journal(disk, "m")
+    short = Record(slots={"a": SlotRecord("0" * 64, "name", 1)})
+    for _ in range(3):
+        journal.write(short)
+        with pytest.raises(StoreError, match="does not fit"):
+            journal.write(Record(slots={"a": SlotRecord("0" * 64, "n" * RECORD_BYTES, 1)}))
+        assert journal.record == Journal(disk, "m").record == replace(short, sequence=journal.record.sequence)
+
+
+@pytest.mark.parametrize("size", [100, RECORD_BYTES + 100])
+def test_a_file_of_another_size_loses_no_record(size: int) -> None:
+    disk = SimulatedDisk()
+    Journal(disk, "m").write(Record())
+    path = "models/m/journal.1"
+    disk.write(path, disk.read(path).rstrip(b"\0").ljust(size, b"\0"))
+    for _ in range(2):
+        assert Journal(disk, "m").record.sequence == 1
+        assert disk.size(path) == RECORD_BYTES
 
 
 def test_the_longest_record_fits_its_file() -> None:

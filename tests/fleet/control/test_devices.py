@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 from dataclasses import replace
 
 import pytest
+from control_plane import Control
 from edgewright.core.canonical import digest
 from edgewright.core.clock import SystemClock
-from edgewright.core.errors import AgentError, NetworkError, ProtocolError, UsageError, VerificationError
+from edgewright.core.errors import AgentError, NetworkError, ProtocolError, StoreError, UsageError, VerificationError
+from edgewright.fleet.agent import assembly
+from edgewright.fleet.agent.assembly import Setup
 from edgewright.fleet.agent.enrol import enrol, first_root
 from edgewright.fleet.agent.identity import NEXT_KEY, load_identity, load_key, make_key
 from edgewright.fleet.agent.server import ControlServer, NoServer
 from edgewright.fleet.disk import RealDisk
-from edgewright.fleet.http import Http, Limits
+from edgewright.fleet.http import Answer, Http, Limits
 from edgewright.fleet.protocol.assignment import Assignment, Wanted
+from edgewright.fleet.protocol.enrolment import Enrolled
 from edgewright.fleet.protocol.report import Report
 from edgewright.fleet.protocol.window import LATENCY_BINS, Batch, Window
+
+enrol_module = importlib.import_module("edgewright.fleet.agent.enrol")
 
 ROOT = b'{"signed": "the first"}'
 REPOSITORY = "http://127.0.0.1:1/repository"
@@ -150,7 +157,117 @@ def test_damaged_records_are_told(device):
         load_identity(device.disk)
 
 
+def setup(device, control, **given):
+    return Setup(device.folder, **{"server": control.url, "repository": str(device.folder), **given})
+
+
+def enrolled_as(device, control, monkeypatch, roots=(ROOT,), **given):
+    """The identity that an agent with these options has."""
+    monkeypatch.setattr(enrol_module, "_origin", lambda http, repository, origin_of: Roots(*roots))
+    return assembly._identity(setup(device, control, **given), device.disk, device.http)
+
+
+@pytest.mark.parametrize("trouble", ["revoked", "damaged identity", "damaged key", "no key"])
+def test_a_fresh_token_enrols_a_device_anew(control, enrolled, monkeypatch, trouble):
+    first = load_identity(enrolled.disk).device
+    if trouble == "revoked":
+        control.store.revoke(first)
+    else:
+        enrolled.disk.write("identity.json" if trouble == "damaged identity" else "key.pem", b"rotten")
+    if trouble == "no key":
+        enrolled.disk.remove("key.pem")
+    identity = enrolled_as(enrolled, control, monkeypatch, token=token_of(control))
+    assert identity == load_identity(enrolled.disk)
+    assert (identity.device == first) == (trouble == "damaged identity")
+    assert enrolled.server.assignment() == Assignment()
+    assert enrolled.disk.size(NEXT_KEY) is None
+
+
+def test_a_token_that_was_used_here_before_is_left_alone(control, device, monkeypatch):
+    token = token_of(control)
+    before = enrolled_as(device, control, monkeypatch, token=token)
+    key = load_key(device.disk).public
+    assert enrolled_as(device, control, monkeypatch, token=f" {token}") == before
+    control.store.revoke(before.device)
+    assert enrolled_as(device, control, monkeypatch, token=token) == before
+    assert load_key(device.disk).public == key
+
+
+def test_a_device_that_cannot_enrol_anew_goes_on_as_what_it_is(control, enrolled, monkeypatch):
+    before, key = load_identity(enrolled.disk), load_key(enrolled.disk).public
+    for token in ("short", f"{'x' * 30}.{digest(ROOT)}", token_of(control, b"of a thief")):
+        assert enrolled_as(enrolled, control, monkeypatch, token=token) == before
+    assert enrolled_as(enrolled, control, monkeypatch, token=token_of(control), server="http://127.0.0.1:1") == before
+    assert load_key(enrolled.disk).public == key
+    assert enrolled.server.assignment() == Assignment()
+
+
+def test_a_server_of_another_address_moves_a_device_with_a_token_only(control, enrolled, monkeypatch, tmp_path, caplog):
+    before = load_identity(enrolled.disk)
+    assert enrolled_as(enrolled, control, monkeypatch, server="http://elsewhere") == before
+    assert "a fresh --token" in caplog.text
+    other = Control(tmp_path / "other", REPOSITORY)
+    try:
+        enrolled.disk.make_folder("trust/roles")
+        for name in ("root.json", "roles/x.json", "time.json"):
+            enrolled.disk.write(f"trust/{name}", b"of the repository before")
+        token = token_of(other, b"second")
+        moved = enrolled_as(enrolled, other, monkeypatch, (ROOT, b"second"), token=token)
+        assert (moved.server, moved.device) == (other.url, before.device)
+        assert first_root(enrolled.disk) == b"second"
+        assert enrolled.disk.names("trust") == ["first-root.json", "roles", "time.json"]
+        assert enrolled.disk.names("trust/roles") == []
+        assert enrolled.server.assignment() == Assignment()
+    finally:
+        other.close()
+
+
+def test_a_server_that_gives_a_device_another_name_is_not_believed(device, monkeypatch):
+    answer = Enrolled("somebody-else", REPOSITORY).encode()
+    monkeypatch.setattr(device.http, "post", lambda *given, **named: Answer(200, {}, answer))
+    with pytest.raises(ProtocolError, match="not by its key"):
+        enrol(device.disk, device.http, "http://x", f"{'x' * 32}.{digest(ROOT)}", {REPOSITORY: Roots(ROOT)})
+    assert load_identity(device.disk) is None
+
+
 # Asking and telling
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (b"[" * (64 << 10), {}),
+        (b'{"code": "clock", "error": "x"}', {"date": "Mon, 01 Jan 2024 00:00:00 +9999999999999999999"}),
+        (b'{"code": "clock", "error": "x"}', {"date": "Mon, 01 Jan 0001 00:00:00 +2359"}),
+    ],
+)
+def test_a_refusal_that_is_hostile_is_one_sentence(enrolled, monkeypatch, body, headers):
+    monkeypatch.setattr(enrolled.http, "get", lambda *given, **named: Answer(401, headers, body))
+    with pytest.raises(ProtocolError, match="status 401"):
+        enrolled.server.assignment()
+
+
+def test_an_assignment_counts_where_it_cannot_be_kept_and_is_kept_once(control, enrolled, monkeypatch):
+    name = load_identity(enrolled.disk).device
+    server, disk = enrolled.server, enrolled.disk
+    written = []
+    plain = disk.write
+
+    def full(path, data, *, private=False):
+        raise StoreError("cannot write: No space left on device; free some space.")
+
+    def write(path, data, *, private=False):
+        written.append(path)
+        plain(path, data, private=private)
+
+    control.store.assign(name, Wanted("digits", "ab" * 32))
+    monkeypatch.setattr(disk, "write", full)
+    assert server.assignment().models["digits"].sha256 == server.assignment().models["digits"].sha256 == "ab" * 32
+    monkeypatch.setattr(disk, "write", write)
+    for asked in (server, server, enrolled.server):
+        assert asked.assignment().models["digits"].sha256 == "ab" * 32
+    assert len(written) == 1
+    assert server.known_assignment() == server.assignment()
 
 
 def test_an_assignment_comes_once_and_then_costs_nothing(control, enrolled):
@@ -279,6 +396,30 @@ def test_a_lost_answer_to_the_new_key_is_found_out(control, enrolled):
     restarted = enrolled.server
     restarted.replace_key()
     assert enrolled.server.assignment() == Assignment()
+
+
+def test_a_device_that_the_server_knows_by_its_next_key_only_finds_that_out(control, enrolled):
+    fresh = make_key(enrolled.disk, NEXT_KEY)
+    control.store.replace_key(load_identity(enrolled.disk).device, fresh.public)
+    server = enrolled.server
+    enrolled.clock.ahead_s = -1e9
+    assert server.assignment() == Assignment()
+    assert load_key(enrolled.disk).public == fresh.public
+    assert enrolled.disk.size(NEXT_KEY) is None
+    assert enrolled.server.assignment() == Assignment()
+
+
+@pytest.mark.parametrize("content", [None, b"torn"])
+def test_a_next_key_that_the_server_does_not_know_changes_nothing(control, enrolled, content):
+    make_key(enrolled.disk, NEXT_KEY)
+    if content is not None:
+        enrolled.disk.write(NEXT_KEY, content)
+    old = load_key(enrolled.disk)
+    control.store.replace_key(load_identity(enrolled.disk).device, bytes(32))
+    with pytest.raises(ProtocolError, match="not signed by a key"):
+        enrolled.server.assignment()
+    assert load_key(enrolled.disk).public == old.public
+    assert enrolled.disk.size(NEXT_KEY) is not None
 
 
 # Without a server
