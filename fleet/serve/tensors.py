@@ -78,11 +78,20 @@ def from_json(data: Any, datatype: str, shape: tuple[int, ...], where: str) -> N
         return _texts(data, shape, where)
     try:
         array = np.array(data)
+        if datatype == "UINT64" and array.dtype.kind == "f":
+            # numpy has no integer for values both above and below 2**63, and would round them.
+            array = _whole(np.array(data, object), array)
     except (ValueError, OverflowError) as error:
         raise Refusal(400, f"{where}: the data are not numbers in lists of one length.") from error
     if array.shape not in (shape, (math.prod(shape),)) and not (array.size == 0 == math.prod(shape)):
         raise Refusal(400, f"{where}: the data have shape {list(array.shape)}, and {list(shape)} is declared.")
     return _checked(array, np.dtype(_DTYPES[datatype]), where).reshape(shape)
+
+
+def _whole(exact: NDArray[Any], rounded: NDArray[Any]) -> NDArray[Any]:
+    """Integers [...] of Python as uint64, where all are some; else what numpy made of them."""
+    is_whole = all(type(value) is int and 0 <= value < 1 << 64 for value in exact.reshape(-1).tolist())
+    return exact.astype(np.uint64) if is_whole else rounded
 
 
 def to_json(array: NDArray[Any], where: str) -> list[Any]:

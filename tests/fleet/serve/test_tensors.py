@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from edgewright.fleet.serve import tensors
 from edgewright.fleet.serve.refusal import Refusal
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -28,6 +28,7 @@ def test_bytes_there_and_back(array: np.ndarray[Any, Any]) -> None:
 
 
 @given(ARRAYS, st.booleans())
+@example(np.array([1 << 63, 0], np.uint64), False)
 def test_json_there_and_back(array: np.ndarray[Any, Any], is_nested: bool) -> None:
     datatype = tensors.datatype_of(array.dtype.name)
     if datatype == "FP16" or not np.isfinite(array.astype(float)).all():
