@@ -44,10 +44,7 @@ _PIPELINES: Mapping[str, tuple[str, ...]] = {
         f"int4-85: {_prune(0.85)},distill{{epochs=5,augment=shift}},fold-bn,{_int4(1, 'augment=shift')}",
         f"int4-92: {_prune(0.92)},distill{{epochs=6,augment=shift}},fold-bn,{_int4(2, 'augment=shift')}",
     ),
-    "spoken_digits": (
-        f"int8-70: {_prune(0.7)},distill{{epochs=15}},fold-bn,quantize",
-        f"int4-60: {_prune(0.6)},distill{{epochs=15}},fold-bn,quantize{{mode=qat,bits=4,epochs=8}}",
-    ),
+    "spoken_digits": (f"int8-73: {_prune(0.73)},distill{{epochs=30}},fold-bn,quantize",),
     "resnet20": (
         "int4: quantize{bits=4}",
         f"int8-half: {_HALF},fold-bn,quantize",

@@ -15,7 +15,7 @@ from benchmarks.references.reference import DATA, Arrays, Reference, take
 from benchmarks.references.training import Schedule, cross_entropy, train
 
 _RATE, _LENGTH, _HOP, _MELS, _FRAMES = 8000, 256, 128, 32, 62
-_TRAIN, _SEARCH = 1500, 200
+_ACCEPT, _SEARCH = 1300, 200
 _WIDTH = 96
 
 
@@ -44,7 +44,7 @@ def load(cache: Path) -> Reference:
     """Train, or load what was trained."""
     data = _features()
     order = np.random.default_rng(0).permutation(len(data["y"]))
-    learned, search, accept = (take(data, part) for part in np.split(order, [_TRAIN, _TRAIN + _SEARCH]))
+    accept, search, learned = (take(data, part) for part in np.split(order, [_ACCEPT, _ACCEPT + _SEARCH]))
     torch.manual_seed(0)
     module = SpokenDigits()
     schedule = Schedule(epochs=24, batch=32, peak=5e-3, weight_decay=1e-2)
