@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ...core.errors import DataError, EdgewrightError, ModelError
 from ...runtimes.inputs import first_line
 from .keras_step import PHASES, Kind
+from .lean import lean
 from .quiet import quiet
 
 _QUANTIZING_SHARE = 0.1  # of the learning rate, as in TFMOT's guides
@@ -32,7 +33,7 @@ class _Step:
     """One request: the model, the samples, and what is done to it."""
 
     def __init__(self, scratch: Path, request: Any) -> None:
-        with quiet():
+        with quiet(), lean():
             import tensorflow
             import tensorflow_model_optimization
             import tf_keras
@@ -85,7 +86,8 @@ class _Step:
         except Exception as first:
             try:
                 with quiet():
-                    import keras
+                    with lean():
+                        import keras
 
                     from .legacy_keras import to_legacy
 

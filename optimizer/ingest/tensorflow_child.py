@@ -15,6 +15,7 @@ from ...ir.model import Model, constant, initializer
 from ...ir.verify import operators
 from ...runtimes.inputs import first_line
 from .convert import Converted
+from .lean import lean
 from .names import settle_names
 from .quiet import quiet
 from .samples import Samples, fixed_batch, match_samples, random_samples
@@ -25,7 +26,7 @@ _OPSET = 18
 
 def keras(path: Path, samples: Samples | None, trust: bool) -> Converted:
     """ONNX bytes of a .keras or .h5 file, the samples, Keras's answers by the graph's output names, notes and versions."""
-    with quiet():
+    with quiet(), lean():
         import keras as library
         import tensorflow
         import tf2onnx
@@ -62,7 +63,7 @@ def keras(path: Path, samples: Samples | None, trust: bool) -> Converted:
 
 def tflite(path: Path, samples: Samples | None, trust: bool) -> Converted:
     """The same of a .tflite file; float inputs stay float, 8-bit ones stay 8-bit."""
-    with quiet():
+    with quiet(), lean():
         import ai_edge_litert.interpreter as litert
         import tf2onnx
 

@@ -9,14 +9,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...core.compression import METHOD
 from . import marks, pictures, sentences, words
 from .frontier import frontier
 from .parts import Judgement, Latency, OperatorTime
 from .types import Candidate, CompileReport, TargetReport
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 TOP_OPERATORS = 15
 # Width and height on a screen and on a phone.
@@ -28,19 +32,23 @@ _NUMBER_SIGN = re.compile(r"(?<![\w.-])-(?=\d)")
 
 def render(report: CompileReport) -> str:
     """The page's text, UTF-8, ending in a newline."""
+    targets = sorted(report.targets, key=lambda target: target.released)
+    views = [_target(index, target, report) for index, target in enumerate(targets, 1)]
+    page = _template().render(
+        report=report, model=_model(report), targets=views, variants=_variants(report), provenance=_provenance(report)
+    )
+    return "\n".join(line.rstrip() for line in page.splitlines() if line.strip()) + "\n"
+
+
+@cache
+def _template() -> Template:
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.globals.update(words=words)
     environment.filters["minus"] = _minus
     environment.filters["clean"] = words.printable
-    template = environment.from_string((files(__package__) / "templates" / "report.html.j2").read_text(encoding="utf-8"))
-    targets = sorted(report.targets, key=lambda target: target.released)
-    views = [_target(index, target, report) for index, target in enumerate(targets, 1)]
-    page = template.render(
-        report=report, model=_model(report), targets=views, variants=_variants(report), provenance=_provenance(report)
-    )
-    return "\n".join(line.rstrip() for line in page.splitlines() if line.strip()) + "\n"
+    return environment.from_string((files(__package__) / "templates" / "report.html.j2").read_text(encoding="utf-8"))
 
 
 def _minus(text: str) -> str:
