@@ -29,12 +29,14 @@ REMOTE = "arm64-linux"  # never this machine's own kind on x86, so nothing is ti
 
 
 def _compile(digits: tuple[Path, Path], folder: Path, **options: Any) -> CompileResult:
+    """Compile into `folder`; the step store is one for all, beside the digits, unless a test is about what it holds."""
     model, data = digits
-    options = {"profiles": [REMOTE], "gates": ["top1 >= -3pt"], "search_samples": 128, "calib_samples": 64} | options
+    fixed = {"profiles": [REMOTE], "gates": ["top1 >= -3pt"], "search_samples": 128, "calib_samples": 64}
+    options = fixed | {"store": model.parent / "store"} | options
     local = folder / data.name
     if not local.exists():
         shutil.copy(data, local)
-    return edgewright.compile(model, data=local, out=folder / "out", store=folder / "store", **options)
+    return edgewright.compile(model, data=local, out=folder / "out", **options)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +83,8 @@ def test_times_by_operator_go_by_the_model_s_own_names(runtime: str, digits: tup
     timed = [name for name in known() if measured_on(load(name), runtime, "latency", "float32") == "target"]
     if not timed:
         pytest.skip("this machine is of no profile that times can be taken for")
-    result = _compile(digits, tmp_path, profiles=timed[:1], precisions=("float32",), runtimes=(runtime,))
+    options = {"precisions": ("float32",), "runtimes": (runtime,), "store": tmp_path / "store"}
+    result = _compile(digits, tmp_path, profiles=timed[:1], **options)
     (candidate,) = result.report.targets[0].candidates
     assert {"conv", "head"} <= {operator.name for operator in candidate.operators}
 
@@ -124,7 +127,11 @@ def test_same_input_and_seed_give_the_same_bytes(
 ) -> None:
     first, folder = released
     again = _compile(
-        digits, tmp_path, gates=["top1 >= -3pt", "top1[half] report-only"], measurements=folder / "out" / "measurements.json"
+        digits,
+        tmp_path,
+        gates=["top1 >= -3pt", "top1[half] report-only"],
+        measurements=folder / "out" / "measurements.json",
+        store=tmp_path / "store",
     )
     assert again.artifacts[REMOTE].read_bytes() == first.artifacts[REMOTE].read_bytes()
 

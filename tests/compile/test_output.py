@@ -22,11 +22,12 @@ REMOTE = "arm64-linux"
 
 
 def _compile(digits: tuple[Path, Path], folder: Path, **options: Any) -> CompileResult:
+    """Compile into `folder`; the step store is one for all, beside the digits, unless a test is about what it holds."""
     if not (folder / "data.npz").exists():
         shutil.copy(digits[1], folder / "data.npz")
     fixed = {"precisions": ("float32",), "runtimes": ("onnxruntime",), "search_samples": 64, "calib_samples": 32}
-    options = {"profiles": [REMOTE], "gates": ["top1 >= -3pt"], **fixed} | options
-    return edgewright.compile(digits[0], data=folder / "data.npz", out=folder / "out", store=folder / "store", **options)
+    options = {"profiles": [REMOTE], "gates": ["top1 >= -3pt"], "store": digits[0].parent / "store", **fixed} | options
+    return edgewright.compile(digits[0], data=folder / "data.npz", out=folder / "out", **options)
 
 
 def _looks(path: Path) -> list[int]:

@@ -22,7 +22,8 @@ QUICK: dict[str, Any] = {
 
 def _compile(digits: tuple[Path, Path], folder: Path, change: Any, **options: Any) -> Any:
     data = dict(np.load(digits[1]))
-    return edgewright.compile(digits[0], data=change(data), out=folder / "out", store=folder / "store", **(QUICK | options))
+    places = {"out": folder / "out", "store": digits[0].parent / "store", "ledger": folder / "ledger.jsonl"}
+    return edgewright.compile(digits[0], data=change(data), **(QUICK | places | options))
 
 
 def test_labels_of_another_order_are_refused(digits: tuple[Path, Path], tmp_path: Path) -> None:

@@ -23,9 +23,11 @@ REMOTE = "arm64-linux"
 
 
 def _compile(digits: tuple[Path, Path], folder: Path, **options: Any) -> CompileResult:
+    """Compile into `folder`; the step store is one for all, beside the digits, unless a test is about what it holds."""
     shutil.copy(digits[1], folder / "data.npz")
-    options = {"profiles": [REMOTE], "gates": ["top1 >= -3pt"], "search_samples": 96, "calib_samples": 48} | options
-    return edgewright.compile(digits[0], data=folder / "data.npz", out=folder / "out", store=folder / "store", **options)
+    fixed = {"profiles": [REMOTE], "gates": ["top1 >= -3pt"], "search_samples": 128, "calib_samples": 64}
+    options = fixed | {"store": digits[0].parent / "store"} | options
+    return edgewright.compile(digits[0], data=folder / "data.npz", out=folder / "out", **options)
 
 
 def _failing(original: Any, precisions: tuple[str, ...]) -> Any:
@@ -64,7 +66,8 @@ def test_a_timing_that_fails_leaves_the_candidate_unmeasured(
     monkeypatch.setattr(trial, "measure", fails)
     profile = tmp_path / "here.toml"
     profile.write_text(to_toml(detect()), "utf-8")
-    result = _compile(digits, tmp_path, profiles=[str(profile)], precisions=("float32",), runtimes=("onnxruntime",))
+    options = {"precisions": ("float32",), "runtimes": ("onnxruntime",), "store": tmp_path / "store"}
+    result = _compile(digits, tmp_path, profiles=[str(profile)], **options)
     candidate = result.report.targets[0].candidates[0]
     assert result.exit_code == 0
     assert candidate.latency_ms is None

@@ -32,14 +32,15 @@ BROKEN = "broken: prune{amount=0.99,of=parameters},fold-bn"
 
 
 def _compile(digits: tuple[Path, Path], folder: Path, **options: Any) -> CompileResult:
+    """Compile into `folder`; the step store is one for all, beside the digits, unless a test is about what it holds."""
     local = folder / "data.npz"
     if not local.exists():
         shutil.copy(digits[1], local)
     given = {
         "data": local, "profiles": REMOTE, "gates": "top1 >= -4pt", "runtimes": "onnxruntime", "objective": "size",
-        "search_samples": 128, "calib_samples": 64, "precisions": ("float32", "int8"),
+        "search_samples": 128, "calib_samples": 64, "precisions": ("float32", "int8"), "store": digits[0].parent / "store",
     }  # fmt: skip
-    return edgewright.compile(digits[0], out=folder / "out", store=folder / "store", **{**given, **options})
+    return edgewright.compile(digits[0], out=folder / "out", **{**given, **options})
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +122,8 @@ def test_the_same_seed_gives_the_same_artifact_and_a_second_run_trains_nothing(
     made = []
     for place in ("one", "two", "two"):
         (tmp_path / place).mkdir(exist_ok=True)
-        result = _compile(digits, tmp_path / place, pipelines="finetune{epochs=1,batch=128,patience=0}", precisions="float32")
+        options = {"precisions": "float32", "store": tmp_path / place / "store"}
+        result = _compile(digits, tmp_path / place, pipelines="finetune{epochs=1,batch=128,patience=0}", **options)
         made.append(result.artifacts[REMOTE].read_bytes())
         if place == "two":
             monkeypatch.setattr(training.Trainer, "_made", _never)
@@ -164,7 +166,7 @@ def test_what_a_budget_cut_is_the_requests_own_and_a_larger_share_trains_on(
     def run(folder: Path, budget: str | None, left: float) -> tuple[Mapping[str, bytes], str]:
         """Files of the model, and what its training told."""
         timed.steps = left
-        result = _compile(digits, folder, **options, budget=budget)
+        result = _compile(digits, folder, **options, budget=budget, store=folder / "store")
         (variant,) = result.report.variants
         return open_artifact(result.artifacts[REMOTE]).files, " ".join(variant.passes[1].notes)
 
@@ -185,7 +187,7 @@ def test_what_a_budget_cut_is_the_requests_own_and_a_larger_share_trains_on(
 
 
 def test_what_is_found_leaves_its_share_to_what_trains(digits: tuple[Path, Path], tmp_path: Path, timed: type[Timed]) -> None:
-    options = {"precisions": "float32", "search_samples": 64, "budget": "60s"}
+    options = {"precisions": "float32", "search_samples": 64, "budget": "60s", "store": tmp_path / "store"}
     one, other = "one: finetune{epochs=1}", "other: finetune{epochs=1,lr=1e-4}"
     _compile(digits, tmp_path, pipelines=one, **options)
     result = _compile(digits, tmp_path, pipelines=(one, other), **options)
@@ -300,5 +302,6 @@ def test_a_student_takes_the_place_of_the_model_once(
 
     monkeypatch.setattr(Distill, "run", run)
     pipeline = "distill{epochs=1},distill{epochs=2},distill{epochs=1}"
-    _compile(digits, tmp_path, pipelines=pipeline, student=digits[0], precisions="float32", search_samples=64)
+    options = {"precisions": "float32", "search_samples": 64, "store": tmp_path / "store"}
+    _compile(digits, tmp_path, pipelines=pipeline, student=digits[0], **options)
     assert seen == [True, False, False]

@@ -1,13 +1,13 @@
-"""Keras and TFLite files, through a process of their own."""
+"""Keras and TFLite keras_files, through a process of their own."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,54 +17,27 @@ from edgewright.ir.verify import operators
 from edgewright.optimizer.ingest import tensorflow_job
 from edgewright.optimizer.ingest.ingest import ingest
 
-MAKE = """
-import sys
-import keras, numpy as np
-from keras import layers
-import tensorflow as tf
-keras.utils.set_random_seed(3)
-folder = sys.argv[1]
-x = layers.Input((12, 12, 3), name="picture")
-y = layers.Conv2D(4, 3, strides=2, padding="same", use_bias=False)(x)
-y = layers.ReLU(6.0)(layers.BatchNormalization()(y))
-y = layers.BatchNormalization()(layers.DepthwiseConv2D(3, padding="same")(y))
-y = layers.Dropout(0.3)(layers.GlobalAveragePooling2D()(layers.Activation("hard_swish")(y)))
-model = keras.Model(x, layers.Dense(5, activation="softmax")(y))
-for layer in model.layers:
-    layer.set_weights([np.abs(np.random.default_rng(5).standard_normal(w.shape)) * 0.5 + 0.1 for w in layer.get_weights()])
-model.save(f"{folder}/net.keras")
-model.save(f"{folder}/net.h5")
-model.save_weights(f"{folder}/net.weights.h5")
-convert = tf.lite.TFLiteConverter.from_keras_model(model)
-open(f"{folder}/net.tflite", "wb").write(convert.convert())
-row = [layers.Input((12, 12, 3)), layers.Conv2D(4, 3, activation="relu"), layers.Flatten(), layers.Dense(5)]
-keras.Sequential(row).save(f"{folder}/row.keras")
-z = layers.Input((4,))
-layered = keras.Model(z, layers.Lambda(lambda v: v * 2.0)(z))
-layered.save(f"{folder}/code.keras")
-layered.save(f"{folder}/code.h5")
-from edgewright.optimizer.ingest import tensorflow_job
-from pathlib import Path
-Path(folder, "job").mkdir()
-tensorflow_job._main(Path(folder, "job"), Path(folder, "net.tflite"), "tflite", False)
-"""
+
+def ingest_at_once(path):
+    """`ingest` of a file whose child has run already, in the process that made it."""
+
+    def copy(command, **_):
+        folder, file, kind = command[command.index(tensorflow_job.__name__) + 1 :]
+        assert kind == ("tflite" if path.suffix == ".tflite" else "keras")
+        shutil.copytree(path.parent / "job" / Path(file).name, folder, dirs_exist_ok=True)
+        return subprocess.CompletedProcess(command, 0, b"", b"")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(tensorflow_job.subprocess, "run", copy)
+        return ingest(path)
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory):
-    pytest.importorskip("tensorflow")
-    folder = tmp_path_factory.mktemp("keras")
-    quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
-    subprocess.run([sys.executable, "-c", MAKE, str(folder)], check=True, capture_output=True, env=quiet)
-    return folder
+def keras_model(keras_files):
+    return ingest_at_once(keras_files / "net.keras")
 
 
-@pytest.fixture(scope="module")
-def keras_model(files):
-    return ingest(files / "net.keras")
-
-
-def test_a_keras_file(keras_model, capfd):
+def test_a_keras_file(keras_model):
     assert keras_model.source_format == "keras"
     assert keras_model.parity.ok
     assert keras_model.parity.max_rel < 1e-5
@@ -77,16 +50,16 @@ def test_a_keras_file(keras_model, capfd):
     assert not {"Mul", "Add", "BatchNormalization"} & set(folded)
 
 
-def test_a_sequential_model(files):
-    found = ingest(files / "row.keras")
+def test_a_sequential_model(keras_files):
+    found = ingest_at_once(keras_files / "row.keras")
     assert found.parity.ok
     assert operators(found.model)["Conv"] == 1
     assert found.model.outputs[0].shape == (None, 5)
 
 
-def test_legacy_hdf5_under_another_ending(files, keras_model, tmp_path, capfd):
+def test_legacy_hdf5_under_another_ending(keras_files, keras_model, tmp_path, capfd):
     path = tmp_path / "net.model"
-    path.write_bytes((files / "net.h5").read_bytes())
+    path.write_bytes((keras_files / "net.h5").read_bytes())
     found = ingest(path, samples={"x": np.random.default_rng(1).random((3, 12, 12, 3))})
     assert found.parity.n == 3
     assert found.parity.max_rel < 1e-5
@@ -97,30 +70,22 @@ def test_legacy_hdf5_under_another_ending(files, keras_model, tmp_path, capfd):
     assert (said.out, said.err) == ("", "")
 
 
-def test_a_tflite_file(files, monkeypatch):
-    """The child has run already, in the process that made the files."""
-
-    def copy(command, **_):
-        for file in (files / "job").iterdir():
-            shutil.copy(file, command[command.index(tensorflow_job.__name__) + 1])
-        return subprocess.CompletedProcess(command, 0, b"", b"")
-
-    monkeypatch.setattr(tensorflow_job.subprocess, "run", copy)
-    found = ingest(files / "net.tflite")
+def test_a_tflite_file(keras_files):
+    found = ingest_at_once(keras_files / "net.tflite")
     assert found.source_format == "tflite"
     assert found.parity.max_rel < 1e-5
     assert operators(found.model)["Conv"] == 2
 
 
 @pytest.mark.parametrize("name", ["code.keras", "code.h5"])
-def test_a_lambda_layer_needs_trust(files, name):
+def test_a_lambda_layer_needs_trust(keras_files, name):
     with pytest.raises(TrustError, match=r"has a Lambda layer, which runs code of its own; .*--trust"):
-        ingest(files / name)
+        ingest(keras_files / name)
 
 
-def test_weights_alone_are_no_model(files):
+def test_weights_alone_are_no_model(keras_files):
     with pytest.raises(ModelError, match=r"holds weights only|no Keras model"):
-        ingest(files / "net.weights.h5")
+        ingest(keras_files / "net.weights.h5")
 
 
 def test_hdf5_of_something_else(tmp_path):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,29 +22,10 @@ from edgewright.ir.verify import operators
 from edgewright.optimizer.ingest.ingest import ingest
 from edgewright.optimizer.ingest.keras_step import check_keras_step, parse_keras_step, run_keras_step
 
-MAKE = """
-import sys
-import keras
-from keras import layers
-keras.utils.set_random_seed(3)
-x = layers.Input((8, 8, 1), name="picture")
-y = layers.Conv2D(8, 3, padding="same", use_bias=False)(x)
-y = layers.ReLU()(layers.BatchNormalization()(y))
-z = layers.Conv2D(8, 3, padding="same", activation="relu")(y)
-y = layers.GlobalAveragePooling2D()(layers.Add()([y, z]))
-model = keras.Model(x, layers.Dense(4, activation="softmax")(y))
-model.save(sys.argv[1])
-model.save(sys.argv[1].replace(".keras", ".h5"))
-"""
-
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory) -> Path:
-    pytest.importorskip("tensorflow_model_optimization")
-    path = tmp_path_factory.mktemp("keras") / "net.keras"
-    quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
-    subprocess.run([sys.executable, "-c", MAKE, str(path)], check=True, capture_output=True, env=quiet)
-    return path
+def model(tfmot_files) -> Path:
+    return tfmot_files / "small.keras"
 
 
 def samples(labels: np.ndarray | None = None) -> Split:
@@ -77,6 +59,30 @@ class AfterAnEpoch(Silent):
             self.act(self.child)
 
 
+class WhileItImports(AfterAnEpoch):
+    """Does it to a child that has begun to import TensorFlow."""
+
+    @contextmanager
+    def task(self, name: str, total: int | None = None) -> Iterator[Advance]:
+        watch = threading.Thread(target=self._wait)
+        watch.start()
+        try:
+            yield lambda *_, **__: None
+        finally:
+            watch.join()
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + 60
+        while not any(map(imports_tensorflow, step_children())) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        self._advance(1)
+
+
+def imports_tensorflow(child: int) -> bool:
+    """Whether a process has a library of TensorFlow's in its memory."""
+    return b"/tensorflow/" in Path(f"/proc/{child}/maps").read_bytes()
+
+
 def step_children() -> list[int]:
     """Ids of the processes that work on a Keras step for this one."""
     found = []
@@ -98,7 +104,7 @@ def test_pruning_that_was_killed_and_then_stopped_goes_through_the_third_time(mo
         run(text, model, split, root, killed)
     assert str(raised.value).startswith(f"TFMOT was killed on {model} (signal 9)")
     assert str(raised.value).endswith("drop --keras-step.")
-    stopped = AfterAnEpoch(lambda _: os.kill(os.getpid(), signal.SIGINT))
+    stopped = WhileItImports(lambda _: os.kill(os.getpid(), signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
         run(text, model, split, root, stopped)
     for progress in (killed, stopped):

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from edgewright.ir.model import Model
+from edgewright.optimizer.ingest.lean import lean
 from edgewright.runtimes.litert.runtime import RUNTIME
 from litert.build import PROFILE, assert_close, int8_kinds, kinds, lowered, node, normal, onnx_model
 from litert.reference import walk
@@ -168,7 +169,8 @@ def test_support_tells_what_each_node_runs_in():
 def test_trained_keras_models(path, tmp_path):
     if not (DATA / path).is_file():
         pytest.skip(f"{DATA / path} is not here; set EDGEWRIGHT_DATA")
-    convert = pytest.importorskip("tf2onnx.convert")
+    with lean():
+        convert = pytest.importorskip("tf2onnx.convert")
     proto, _ = convert.from_tflite(str(DATA / path), opset=17, output_path=str(tmp_path / "model.onnx"))
     for value in (*proto.graph.input, *proto.graph.output):
         for size in value.type.tensor_type.shape.dim:

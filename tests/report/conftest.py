@@ -25,6 +25,14 @@ def example(build: Any) -> Any:
 
 
 @pytest.fixture(scope="session")
+def example_page(example: Any) -> str:
+    """The page of `example`, which takes a moment to draw."""
+    from edgewright.optimizer.report.html import render
+
+    return render(example)
+
+
+@pytest.fixture(scope="session")
 def refused(build: Any) -> Any:
     return build.example_refused()
 

@@ -304,8 +304,8 @@ if __name__ == "__main__":
 
     from edgewright.optimizer.report.html import render
 
+    reports = {"example": example, "refused": example_refused, "trained": example_trained}
     out = Path(sys.argv[1])
     out.mkdir(parents=True, exist_ok=True)
-    (out / "example.html").write_text(render(example()))
-    (out / "refused.html").write_text(render(example_refused()))
-    (out / "trained.html").write_text(render(example_trained()))
+    for name in sys.argv[2:] or reports:
+        (out / f"{name}.html").write_text(render(reports[name]()))
