@@ -123,6 +123,8 @@ class FaultyServer:
         if fault.drip_s:
             self._write(request, body, fault.drip_s, counts=True)
         elif fault.rate:
+            # What was sent shall be on its way, not in this side's buffer.
+            request.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16384)
             for at in range(0, len(body), 16384):
                 self._write(request, body[at : at + 16384], counts=True)
                 time.sleep(16384 / fault.rate)
