@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..calibration.confidence import Confidence
 from ..calibration.dataset import Split
 from ..core.artifact import ArtifactContent, TestVectors
 from ..core.executor import TensorSpec
@@ -158,17 +159,8 @@ def bins_of(split: Split, outputs: Outputs, specs: Sequence[TensorSpec]) -> list
         values = outputs[spec.name]
         bins += _histogram(spec.name, "output", _thinned(values, len(values), draw))
         if values.ndim == 2 and values.shape[1] > 1:
-            bins += _histogram(spec.name, "confidence", _confidence(values))
+            bins += _histogram(spec.name, "confidence", Confidence(values).of(values))
     return bins
-
-
-def _confidence(values: NDArray[Any]) -> NDArray[Any]:
-    """The largest share of each sample: as given for probabilities, by softmax for logits."""
-    wide = values.astype(np.float64)
-    if wide.min() >= 0 and np.allclose(wide.sum(axis=1), 1, atol=1e-2):
-        return np.asarray(wide.max(axis=1))
-    shifted = np.exp(wide - wide.max(axis=1, keepdims=True))
-    return np.asarray((shifted / shifted.sum(axis=1, keepdims=True)).max(axis=1))
 
 
 def _thinned(array: NDArray[Any], samples: int, draw: np.random.Generator) -> NDArray[Any]:

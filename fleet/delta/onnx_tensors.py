@@ -1,6 +1,6 @@
-"""Where the initializers lie in an ONNX file: a walk over the protocol buffers' tags, which copies nothing.
+"""Where the initializers lie in an ONNX file: a walk that copies nothing.
 
-Source: onnx.proto (field numbers and TensorProto.DataType), https://protobuf.dev/programming-guides/encoding.
+Source: onnx.proto (field numbers and TensorProto.DataType).
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from ...core.protobuf import fields, varint
 from .container import ADD_1, ADD_2, ADD_4, ADD_8, NIBBLES
 
 _GRAPH: Final = 7
@@ -22,28 +23,27 @@ _KINDS: Final = {
     **dict.fromkeys((1, 6, 12), ADD_4),  # FLOAT, INT32, UINT32
     **dict.fromkeys((7, 11, 13), ADD_8),  # INT64, DOUBLE, UINT64
 }
-_VARINT, _FIXED_64, _BYTES, _FIXED_32 = 0, 1, 2, 5
 
 
 def onnx_tensors(data: bytes) -> Iterator[tuple[str, int, int, int]]:
     """(name, kind, offset, length) of the raw data of every initializer and constant; raises ValueError, IndexError."""
-    for field, begin, end in _fields(data, 0, len(data)):
+    for field, begin, end in fields(data, 0, len(data)):
         if field == _GRAPH:
             yield from _in_graph(data, begin, end)
 
 
 def _in_graph(data: bytes, begin: int, end: int) -> Iterator[tuple[str, int, int, int]]:
-    for order, (field, first, last) in enumerate(_fields(data, begin, end)):
+    for order, (field, first, last) in enumerate(fields(data, begin, end)):
         if field == _GRAPH_INITIALIZER:
             yield from _tensor(data, first, last, "")
         elif field == _GRAPH_NODE:
-            for inner, low, high in _fields(data, first, last):
+            for inner, low, high in fields(data, first, last):
                 if inner == _NODE_ATTRIBUTE:
                     yield from _in_attribute(data, low, high, f"node {order}/")
 
 
 def _in_attribute(data: bytes, begin: int, end: int, prefix: str) -> Iterator[tuple[str, int, int, int]]:
-    for field, first, last in _fields(data, begin, end):
+    for field, first, last in fields(data, begin, end):
         if field == _ATTRIBUTE_TENSOR:
             yield from _tensor(data, first, last, prefix)
         elif field == _ATTRIBUTE_GRAPH:
@@ -52,45 +52,12 @@ def _in_attribute(data: bytes, begin: int, end: int, prefix: str) -> Iterator[tu
 
 def _tensor(data: bytes, begin: int, end: int, prefix: str) -> Iterator[tuple[str, int, int, int]]:
     name, kind, raw = "", None, None
-    for field, first, last in _fields(data, begin, end):
+    for field, first, last in fields(data, begin, end):
         if field == _TENSOR_NAME:
             name = data[first:last].decode("utf-8", "replace")
         elif field == _TENSOR_TYPE:
-            kind = _KINDS.get(_varint(data, first)[0])
+            kind = _KINDS.get(varint(data, first)[0])
         elif field == _TENSOR_RAW:
             raw = first, last - first
     if kind is not None and raw is not None:
         yield prefix + name, kind, *raw
-
-
-def _fields(data: bytes, begin: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """(number, first byte, end) of the contents of each field of the message in data[begin:end]."""
-    at = begin
-    while at < end:
-        tag, at = _varint(data, at)
-        wire = tag & 7
-        if wire == _VARINT:
-            after = _varint(data, at)[1]
-        elif wire == _BYTES:
-            length, at = _varint(data, at)
-            after = at + length
-        elif wire in (_FIXED_32, _FIXED_64):
-            after = at + (4 if wire == _FIXED_32 else 8)
-        else:
-            raise ValueError(f"wire type {wire}")
-        if after > end:
-            raise ValueError("a field passes the end of its message")
-        yield tag >> 3, at, after
-        at = after
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """(value, place behind it)."""
-    value = shift = 0
-    while True:
-        part = data[at]
-        at += 1
-        value |= (part & 0x7F) << shift
-        shift += 7
-        if part < 0x80:
-            return value, at

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...calibration.confidence import Confidence
 from ..protocol.window import ErrorKind
-from ..telemetry.counting import Bins, Confidence
+from ..telemetry.counting import Bins
 from .model import LoadedModel
 
 if TYPE_CHECKING:

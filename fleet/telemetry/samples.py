@@ -26,9 +26,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...calibration.confidence import Confidence
 from ...core.errors import UsageError
 from ..protocol.window import ErrorKind
-from .counting import Confidence
 from .sampling import Sampling
 
 if TYPE_CHECKING:

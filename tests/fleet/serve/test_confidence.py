@@ -1,4 +1,4 @@
-"""Confidence in the artifact's own bins, against the definition that the compiler uses."""
+"""Confidence in the artifact's own bins, against scipy's softmax."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from edgewright.fleet.serve.confidence import ConfidenceCounts
 from edgewright.fleet.serve.model import LoadedModel
-from edgewright.optimizer.package import _confidence
+from scipy.special import softmax
 
 
 @pytest.fixture
@@ -17,11 +17,11 @@ def counts(build: Callable[..., Path]) -> ConfidenceCounts:
     return ConfidenceCounts(LoadedModel(build(1.0)))
 
 
-def test_it_counts_what_the_compiler_counted(counts: ConfidenceCounts) -> None:
+def test_it_counts_the_largest_share_of_each_sample(counts: ConfidenceCounts) -> None:
     scores = np.random.default_rng(0).normal(0, 1.5, (500, 3)).astype(np.float32)
     for part in np.split(scores, 50):
         counts.offer({}, {"y": part}, 0.0)
-    values = _confidence(scores)
+    values = softmax(scores.astype(np.float64), axis=1).max(axis=1)
     inside = np.histogram(values, (0.4, 0.6, 0.8, 1.0))[0]
     assert counts.counts == (int((values < 0.4).sum()), *inside.tolist(), 0)
     assert min(counts.counts[:-1]) > 0

@@ -11,6 +11,7 @@ import time
 
 import numpy as np
 import pytest
+from edgewright.calibration.confidence import Confidence
 from edgewright.core.artifact_read import open_artifact
 from edgewright.core.errors import NetworkError, ProtocolError
 from edgewright.core.manifest import HistogramBins
@@ -18,7 +19,7 @@ from edgewright.fleet.disk import RealDisk
 from edgewright.fleet.protocol.window import LATENCY_EDGES_MS, Batch, Window, merge_all
 from edgewright.fleet.telemetry import live
 from edgewright.fleet.telemetry.collect import Collector
-from edgewright.fleet.telemetry.counting import Bins, Confidence, Counter
+from edgewright.fleet.telemetry.counting import Bins, Counter
 from edgewright.fleet.telemetry.ledger import accept
 from hypothesis import given
 from hypothesis import strategies as st
