@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import Boolean, Column, Float, Integer, LargeBinary, MetaData, String, Table, Text, UniqueConstraint
 
 METADATA = MetaData()
+
+
+def _said() -> tuple[Column[Any], ...]:
+    """What a report says of a model."""
+    return (
+        Column("running", String(64)),
+        Column("target", String(64)),
+        Column("state", String(40), nullable=False),
+        Column("result", String(40)),
+        Column("why", Text, nullable=False),
+    )
+
 
 # A one-time token: its secret is kept as a digest only.
 TOKENS = Table(
@@ -50,11 +64,7 @@ REPORTS = Table(
     Column("boot", String(100), nullable=False),
     Column("sequence", Integer, nullable=False),
     Column("model", String(100), nullable=False),
-    Column("running", String(64)),
-    Column("target", String(64)),
-    Column("state", String(40), nullable=False),
-    Column("result", String(40)),
-    Column("why", Text, nullable=False),
+    *_said(),
     Column("at", Float, nullable=False),
     Column("received_at", Float, nullable=False),
     UniqueConstraint("device", "boot", "sequence"),
@@ -80,11 +90,7 @@ STATES = Table(
     Column("model", String(100), primary_key=True),
     Column("boot", String(100), nullable=False),
     Column("sequence", Integer, nullable=False),
-    Column("running", String(64)),
-    Column("target", String(64)),
-    Column("state", String(40), nullable=False),
-    Column("result", String(40)),
-    Column("why", Text, nullable=False),
+    *_said(),
     Column("received_at", Float, nullable=False),
 )
 

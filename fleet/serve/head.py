@@ -2,7 +2,7 @@
 
 Source: RFC 9112, sections 2 to 6. Refused are the forms on which two readers disagree: bare line feeds, folded lines, white
 space before a colon, a Content-Length given twice or not in digits, Transfer-Encoding. The standard library's http.server
-takes ten times as long for a head, by way of a parser for mail.
+takes most of them, since it reads a head with its parser for mail.
 """
 
 from __future__ import annotations
