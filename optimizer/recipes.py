@@ -17,16 +17,16 @@ class NamedRecipe:
 RECIPES: Mapping[str, NamedRecipe] = {
     "safe": NamedRecipe(
         "prune{amount=0.3,of=parameters},distill{epochs=20},fold-bn,quantize",
-        "a third of the parameters less, where the gate leaves little room; about 80 % smaller in int8",
+        "a third of the parameters less, where the gate leaves little room",
     ),
     "small": NamedRecipe(
         "prune{amount=0.7,of=parameters,allocation=global,align=1},distill{epochs=15},fold-bn,quantize",
-        "most parameters removed, wherever they matter least, distilled, in int8; about 90 % smaller",
+        "most parameters removed, wherever they matter least, distilled, in int8",
     ),
     "tiny": NamedRecipe(
         "prune{amount=0.85,of=parameters,allocation=global,align=1},distill{epochs=15},"
         "fold-bn,quantize{epochs=4,mode=qat,bits=4,ends=4}",
-        "fewer still, with weights of 4 bits that are trained with their rounding, for microcontrollers; about 96 % smaller",
+        "fewer still, with weights of 4 bits that are trained with their rounding, for microcontrollers",
     ),
     "fast": NamedRecipe(
         "prune{amount=0.5},distill{epochs=40},fold-bn,quantize",

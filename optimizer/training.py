@@ -89,7 +89,6 @@ class Trainer:
             "search": None if search is None else [search.data.digest, digest_json(list(search.indices))],
             "reference": given.reference.digest(),
             "teacher": None if given.teacher is None else given.teacher.digest(),
-            "student": None if given.student is None else given.student.digest(),
             "user": given.user.to_json(),
             "seed": given.seed,
             "versions": {
@@ -103,8 +102,9 @@ class Trainer:
         model, steps, student = self._given.reference, [], self._given.student
         try:
             for place, item in enumerate(variant.passes):
-                model, step = self._pass(model, item, _job(variant, place), student)
-                student = None if takes_student(item) else student  # from then on the model is the student
+                own = student if takes_student(item) else None
+                model, step = self._pass(model, item, _job(variant, place), own)
+                student = None if own is not None else student  # from then on the model is the student
                 steps.append(step)
         except Exception:
             self._purse.give_back_all(variant.name)
@@ -131,7 +131,7 @@ class Trainer:
             self._purse.give_back(job)
             return found
         with self._purse.part(job) as budget:
-            files = make(replace(self._given, budget=budget, profile=profile or self._given.profile))
+            files = make(replace(self._given, student=None, budget=budget, profile=profile or self._given.profile))
         key = shortened if budget is not None and budget.is_felt else whole
         return self._store.step(key, lambda folder: _write(folder, files))
 

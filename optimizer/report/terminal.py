@@ -141,7 +141,7 @@ def _table(target: TargetReport, width: int) -> Table:
 def _is_compressible(candidate: Candidate) -> bool:
     """Whether a download is so much smaller than the file, as zeros and shared weights make it, that it must be told."""
     size, compressed = candidate.size_bytes, candidate.compressed_bytes
-    return bool(size) and compressed is not None and compressed < _COMPRESSIBLE * (size or 0)
+    return size is not None and compressed is not None and compressed < _COMPRESSIBLE * size
 
 
 def _heads(candidates: Sequence[Candidate]) -> dict[int, str]:

@@ -1,4 +1,4 @@
-"""Keras and TFLite keras_files, through a process of their own."""
+"""Keras and TFLite files, through a process of their own."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import onnxruntime
 import pytest
+from edgewright.core.errors import RuntimeFailure
 from edgewright.core.store import StepStore
 from edgewright.device_profiles.loader import known, load
 from edgewright.ir.model import Model
@@ -130,6 +131,26 @@ def test_measured_latency(model, tmp_path):
         model, groups, profile, timed_runtimes(profile)[:1], 8, Measurements(StepStore(tmp_path / "other"), file)
     )
     assert read.total(half) == 1.0
+
+
+@pytest.mark.parametrize(("failures", "is_told"), [(1, True), (100, False)])
+def test_a_runtime_that_fails_once_is_asked_again_and_one_that_goes_on_has_no_times(
+    model, tmp_path, monkeypatch, failures, is_told
+):
+    left = [failures]
+
+    def time_us(timer, shape, runtime, inputs, outputs):
+        if left[0] > 0:
+            left[0] -= 1
+            raise RuntimeFailure("it failed while it ran.")
+        return 2.0
+
+    monkeypatch.setattr("edgewright.optimizer.prune.latency_model._Timer._time_us", time_us)
+    groups = find_groups(model).groups
+    taken = Measurements(StepStore(tmp_path), None)
+    measured_latency(model, groups, load("x86-64-avx2"), ("onnxruntime",), 8, taken)
+    times = [item["time_us"] for item in json.loads(taken.to_bytes())["figures"].values()]
+    assert [item is not None for item in times] == [is_told] * len(times)
 
 
 def test_no_runtime_is_timed_for_another_machine():
