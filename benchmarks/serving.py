@@ -48,6 +48,7 @@ from edgewright.core.manifest import (
 from edgewright.fleet.serve.client import Client
 from edgewright.fleet.serve.session import Session
 from edgewright.fleet.serve.supervisor import Supervisor
+from edgewright.runtimes.bench.resident import resident_bytes
 from edgewright.runtimes.onnxruntime.run import session_options
 
 CLASSES = 10
@@ -284,11 +285,6 @@ class OpenLoop:
                     self._failures.append(repr(error))
                 with self._lock:
                     self._latencies.append(time.perf_counter() - due)
-
-
-def resident_bytes(pid: int) -> int:
-    line = next(line for line in Path(f"/proc/{pid}/status").read_text("utf-8").splitlines() if line.startswith("VmRSS:"))
-    return int(line.split()[1]) << 10
 
 
 def processor_seconds(pid: int) -> float:

@@ -7,8 +7,8 @@ Names follow Prometheus' own practices: one prefix, base units, `_total` for wha
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
+from ...runtimes.bench.resident import resident_bytes
 from ..protocol.window import LATENCY_EDGES_MS
 from .model import LoadedModel
 from .tally import Counted
@@ -58,7 +58,7 @@ def _lines(model: LoadedModel, counted: Counted, labels: str) -> Iterator[str]:
     yield f"{_PREFIX}_request_seconds_sum{{{labels}}} {counted.seconds.request:.9g}"
     yield f"{_PREFIX}_request_seconds_count{{{labels}}} {counted.requests}"
     yield from _head("resident_memory_bytes", "gauge", "Resident memory of the process that serves the model.")
-    yield f"{_PREFIX}_resident_memory_bytes{{{labels}}} {_resident_bytes()}"
+    yield f"{_PREFIX}_resident_memory_bytes{{{labels}}} {resident_bytes()}"
 
 
 def _head(name: str, kind: str, what: str) -> tuple[str, str]:
@@ -67,10 +67,3 @@ def _head(name: str, kind: str, what: str) -> tuple[str, str]:
 
 def _escaped(value: str) -> str:
     return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-
-
-def _resident_bytes() -> int:
-    for line in Path("/proc/self/status").read_text("utf-8").splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) << 10
-    return 0

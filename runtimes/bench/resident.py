@@ -1,4 +1,4 @@
-"""Resident memory of this process, from Linux' /proc."""
+"""Resident memory of a process, from Linux' /proc."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ def reset_peak() -> int:
     with contextlib.suppress(OSError):
         # "5" resets VmHWM: Linux, Documentation/filesystems/proc.rst.
         Path("/proc/self/clear_refs").write_text("5")
-    return _status_bytes("VmRSS")
+    return resident_bytes()
+
+
+def resident_bytes(pid: int | str = "self") -> int:
+    """Resident memory of a process, in bytes (0 without /proc, or when it is gone)."""
+    return _status_bytes("VmRSS", pid)
 
 
 def peak_bytes() -> int:
@@ -19,9 +24,9 @@ def peak_bytes() -> int:
     return _status_bytes("VmHWM")
 
 
-def _status_bytes(field: str) -> int:
+def _status_bytes(field: str, pid: int | str = "self") -> int:
     with contextlib.suppress(OSError):
-        for line in Path("/proc/self/status").read_text().splitlines():
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
             if line.startswith(f"{field}:"):
                 return int(line.split()[1]) << 10
     return 0

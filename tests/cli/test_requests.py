@@ -115,6 +115,25 @@ def test_a_missing_package_says_how_to_get_it(edge: Run, monkeypatch: pytest.Mon
     edge("inspect", "any.ewa").refused("E-USAGE", "'onnx'", "pip install 'edgewright[compiler]'")
 
 
+@pytest.mark.parametrize(
+    ("command", "part", "extra"),
+    [
+        (["serve", "any.ewa", "--port", "0"], "serve.open_artifact", "agent"),
+        (["publish", "any.ewa", "--repo", "repo"], "publish.open_repository", "publish"),
+        (["repo", "status", "repo"], "repo.open_repository", "publish"),
+        (["control", "devices", "--data", "d"], "control._store", "server"),
+    ],
+)
+def test_a_command_of_the_fleet_names_its_own_extra(
+    edge: Run, monkeypatch: pytest.MonkeyPatch, command: list[str], part: str, extra: str
+) -> None:
+    def broken(*_: Any) -> Any:
+        raise ModuleNotFoundError("No module named 'other'", name="other")
+
+    monkeypatch.setattr(f"edgewright.cli.{part}", broken)
+    edge(*command).refused("E-USAGE", "'other'", f"pip install 'edgewright[{extra}]'")
+
+
 def test_what_the_system_refuses_is_told_as_such(edge: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_: Any) -> Any:
         raise OSError(28, "No space left on device", "/dev/full")

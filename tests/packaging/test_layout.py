@@ -11,6 +11,7 @@ from pathlib import Path
 
 import edgewright
 import pytest
+from edgewright.cli.main import _EXTRAS
 from edgewright.device_profiles.loader import validate
 from edgewright.runtimes.bench.compare import TOLERANCE
 from edgewright.stats.spending import alpha_of_look
@@ -113,3 +114,8 @@ def test_onnxruntime_reports_to_nobody_unless_the_user_says_so(given, found) -> 
     code = "import os, edgewright; print(os.environ['ORT_DISABLE_TELEMETRY'])"
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == found
+
+
+def test_the_version_is_that_of_the_project_and_a_commands_extra_is_one_of_its() -> None:
+    assert edgewright.__version__ == PROJECT["project"]["version"]
+    assert set(_EXTRAS.values()) <= set(PROJECT["project"]["optional-dependencies"])
