@@ -143,7 +143,7 @@ class Journal:
             return None
         try:
             return _record(Fields(json.loads(text), "the journal"))
-        except (ArtifactError, ValueError):
+        except (ArtifactError, ValueError, RecursionError):
             return None
 
 

@@ -44,7 +44,7 @@ def _boots(disk: Disk, path: str) -> int:
         if disk.size(path) is None:
             return 0
         count = Fields(json.loads(disk.read(path)[:_BOOT_BYTES]), "the count of boots").count("boots")
-    except (ArtifactError, StoreError, ValueError) as error:
+    except (ArtifactError, StoreError, ValueError, RecursionError) as error:
         log.error("the count of starts in %s is lost: %s", path, error)
         return 0
     return count if count < 10**12 else 0

@@ -181,7 +181,7 @@ def _head(data: bytes) -> tuple[Head, int]:
     try:
         fields = Fields(json.loads(data[start : start + size]), "the head of the counts")
         head = Head(fields.text("model"), fields.sha256("sha256"), fields.counts("bins"))
-    except (ArtifactError, ValueError) as error:
+    except (ArtifactError, ValueError, RecursionError) as error:
         raise ProtocolError("the head of the counts is damaged.") from error
     check_model(head.model)
     if len(head.bins) > MAX_TENSORS or max(head.bins, default=0) > MAX_BINS:

@@ -5,7 +5,7 @@ Off unless somebody consented, by name, on the device; the name stands in every 
 1. Only a quota of bytes a day, and of bytes in all, is kept; what comes after is counted as passed over, not kept.
 2. What a redaction hook gives back is kept in place of the request; a hook that fails or gives None keeps nothing.
 3. Looking and writing is off the way of the requests: a bounded queue and a thread; what finds it full is passed over.
-4. A sample is a file of its own, whole or not there: an .npz of the inputs and outputs and what is known about them.
+4. A sample is a file of its own, whole or not there: the inputs and outputs and what is known about them (sample_file.py).
 
     telemetry/samples/<day of the device's clock>/<model>-<milliseconds>-<number>.npz
 """
@@ -13,8 +13,6 @@ Off unless somebody consented, by name, on the device; the name stands in every 
 from __future__ import annotations
 
 import importlib
-import io
-import json
 import logging
 import os
 import queue
@@ -24,11 +22,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ...calibration.confidence import Confidence
 from ...core.errors import UsageError
 from ..protocol.window import ErrorKind
+from . import sample_file
 from .sampling import Sampling
 
 if TYPE_CHECKING:
@@ -37,8 +34,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("edgewright.telemetry")
 
 FOLDER = "telemetry/samples"
-ABOUT = "__about__"  # the member of the .npz that holds the JSON
-MAX_SAMPLE_BYTES = 1 << 20
 _QUEUE = 32
 
 Arrays = Mapping[str, "NDArray[Any]"]
@@ -123,9 +118,9 @@ class Sampler:
             "model": self._model,
             "reasons": reasons,
         }
-        data = _packed(arrays, about)
+        data = sample_file.pack(arrays, about)
         day = self._folder / time.strftime("%Y-%m-%d", time.gmtime())
-        fits = len(data) <= MAX_SAMPLE_BYTES and _bytes(day) + len(data) <= self._sampling.day_bytes
+        fits = len(data) <= sample_file.MAX_SAMPLE_BYTES and _bytes(day) + len(data) <= self._sampling.day_bytes
         if not fits or sum(map(_bytes, self._folder.glob("*"))) + len(data) > self._sampling.all_bytes:
             self.passed_over += 1
             return
@@ -138,23 +133,6 @@ class Sampler:
         with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
             file.write(data)
         fresh.rename(path)
-
-
-def read_sample(data: bytes) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """Arrays and what is known about them, of a sample's bytes; raises ValueError for anything else."""
-    with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-        arrays = {name: archive[name] for name in archive.files}
-    about = json.loads(bytes(arrays.pop(ABOUT)))
-    if not isinstance(about, dict):
-        raise ValueError("the sample's description is no object.")
-    return arrays, about
-
-
-def _packed(arrays: Arrays, about: Mapping[str, Any]) -> bytes:
-    buffer = io.BytesIO()
-    described = np.frombuffer(json.dumps(about, sort_keys=True).encode(), np.uint8)
-    np.savez_compressed(buffer, **{ABOUT: described}, **dict(arrays))  # type: ignore[arg-type]
-    return buffer.getvalue()
 
 
 def _named(kind: str, arrays: Arrays) -> dict[str, NDArray[Any]]:

@@ -198,7 +198,7 @@ class Spool:
                 fields = Fields(json.loads(head), "the head of a window")
                 record = _Record(model, fields.count("from"), int(name), fields.text("source"), data)
                 Window.decode(data)
-            except (ArtifactError, ProtocolError, ValueError):
+            except (ArtifactError, ProtocolError, ValueError, RecursionError):
                 self._disk.remove(path)
                 continue
             yield record
@@ -221,7 +221,7 @@ class Spool:
             read = Fields(json.loads(self._disk.read(_STATE)), "the state of telemetry")
             tried = read.object("tried")
             return read.text("stream"), {name: tried.count(name) for name in read.mapping("tried")}
-        except (ArtifactError, ValueError):
+        except (ArtifactError, ValueError, RecursionError):
             log.error("%s was damaged: what waits is sent in a new stream, and may be counted twice.", _STATE)
             return "", {}
 

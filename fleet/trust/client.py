@@ -170,6 +170,7 @@ class TrustClient:
             if data is None:
                 return
             trusted.update_root(data)
+            _online_keys(trusted)  # what cannot be used is not kept: no later root could take its place
             self._store(ROOT, data)  # 5.3.8
             self._root = data
 
@@ -255,7 +256,11 @@ def _issued(trusted: TrustedMetadataSet) -> float:
 
 
 def _online_keys(trusted: TrustedMetadataSet) -> list[str]:
-    return sorted({key for role in (TIMESTAMP, SNAPSHOT) for key in trusted.root.roles[role].keyids})
+    """Ids of the keys of timestamp and snapshot; raises VerificationError for ids that are no text."""
+    keys = {key for role in (TIMESTAMP, SNAPSHOT) for key in trusted.root.roles[role].keyids}
+    if not all(isinstance(key, str) for key in keys):
+        raise VerificationError("the repository's root names keys by something that is no text; publish a correct one.")
+    return sorted(keys)
 
 
 @contextmanager

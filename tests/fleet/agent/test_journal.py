@@ -6,6 +6,7 @@ import random
 from dataclasses import replace
 
 import pytest
+from edgewright.core.canonical import digest
 from edgewright.core.errors import AgentError, ProtocolError, StoreError
 from edgewright.fleet.agent import slots
 from edgewright.fleet.agent.journal import RECORD_BYTES, Failure, Journal, Record, SlotRecord, Target, Untold, Update
@@ -113,6 +114,16 @@ def test_a_rotten_record_is_noticed_and_the_other_one_used() -> None:
         opened = Journal(disk, "m")
         assert opened.was_damaged
         assert opened.record.slots["a"].version == 1
+
+
+def test_a_sealed_record_that_is_nested_too_deep_is_damage() -> None:
+    disk = SimulatedDisk()
+    Journal(disk, "m").write(Record(untold=Untold("0" * 64, "Idle", "REJECTED", "")))
+    text = b"[" * 3500
+    disk.write_range("models/m/journal.1", 0, digest(text).encode() + text)
+    opened = Journal(disk, "m")
+    assert opened.was_damaged
+    assert opened.record == Record()
 
 
 def test_both_rotten_begins_anew() -> None:

@@ -26,7 +26,7 @@ from edgewright.fleet.serve.generation import Generation
 from edgewright.fleet.serve.orders import Orders
 from edgewright.fleet.serve.sockets import listen_unix
 from edgewright.fleet.serve.supervisor import Settings, Supervisor
-from edgewright.fleet.telemetry import live, samples
+from edgewright.fleet.telemetry import live, sample_file, samples
 from tiny_artifact import answer
 
 Build = Callable[..., Path]
@@ -124,7 +124,7 @@ def test_hard_examples_are_kept_where_somebody_agreed_and_a_shadow_disagrees(sho
             asked.infer({"x": x})
     supervisor.close()
     (kept,) = (short / samples.FOLDER).rglob("*.npz")
-    arrays, about = samples.read_sample(kept.read_bytes())
+    arrays, about = sample_file.unpack(kept.read_bytes())
     assert about["consent"] == "a tester"
     assert any(np.array_equal(array, unsure) for array in arrays.values())
 

@@ -252,6 +252,7 @@ def test_a_device_without_a_server_keeps_windows_untried(artifact, folder):
         lambda data: data[:-8] + b"\xff" * 8,
         lambda data: data.replace(b'"model":"tiny"', b'"model":"../y"'),
         lambda data: data.replace(b'"bins"', b'"pins"'),
+        lambda data: data[:8] + (20_000).to_bytes(4, "little") + b"[" * 20_000 + data[12:],
         lambda data: b"",
     ],
 )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from edgewright.core.errors import UsageError
-from edgewright.fleet.telemetry import samples
-from edgewright.fleet.telemetry.samples import Sampler, read_sample
+from edgewright.fleet.telemetry import sample_file, samples
+from edgewright.fleet.telemetry.samples import Sampler
 from edgewright.fleet.telemetry.sampling import Sampling
 
 X = {"x": np.arange(4, dtype=np.float32)[None]}
@@ -14,7 +14,7 @@ SURE, UNSURE = np.array([[9.0, 0.0, 0.0]], np.float32), np.array([[1.0, 1.1, 1.0
 
 
 def kept(folder):
-    return [read_sample(path.read_bytes()) for path in sorted(folder.rglob("*.npz"))]
+    return [sample_file.unpack(path.read_bytes()) for path in sorted(folder.rglob("*.npz"))]
 
 
 def run(folder, *answers, shadow=None, tensor="y", **options):

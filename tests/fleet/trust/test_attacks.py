@@ -251,3 +251,22 @@ def test_signatures_count_once(repository: SimulatedRepository, device: Device) 
     with pytest.raises(VerificationError):
         one.refresh()
     assert Metadata.from_bytes(repository.metadata_files["2.root.json"]).signed.version == 2
+
+
+def test_a_root_that_cannot_be_used_takes_no_place(repository: SimulatedRepository, device: Device) -> None:
+    """Rightly signed, with key ids that are no text: a device that kept it could take no later root either."""
+    one = device(disk := SimulatedDisk())
+    one.refresh()
+    trusted = disk.read("trust/root.json")
+    root = repository.root
+    good = root.to_dict()
+    repository.root.roles["timestamp"].keyids = [*root.roles["timestamp"].keyids, 7]  # type: ignore[list-item]
+    repository.publish("root")
+    with pytest.raises(VerificationError, match="no text"):
+        one.refresh()
+    assert disk.read("trust/root.json") == trusted
+    assert versions(one) == [1]
+    repository.root = type(root).from_dict(good)
+    repository.publish("root")
+    one.refresh()
+    assert disk.read("trust/root.json") == repository.metadata_files["2.root.json"]
