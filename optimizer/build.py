@@ -11,7 +11,7 @@ from pathlib import Path
 from ..calibration.statistics import Statistics
 from ..core.canonical import digest, digest_json, dumps
 from ..core.code import code_digest
-from ..core.errors import LoweringError, PassError
+from ..core.errors import EdgewrightError, LoweringError, PassError, StoreError
 from ..core.store import StepStore
 from ..device_profiles.profile import DeviceProfile
 from ..ir.model import Model
@@ -135,7 +135,12 @@ class Builder:
             model, (step,) = Pipeline([quantize]).run(self.base, {QuantizeNeeds: given})
             return {"model.onnx": model.to_bytes(), "notes.json": dumps(list(step.notes))}
 
-        folder = trainer.trained(int8_job(self._variant, scheme), "train-int8", parts, make, profile)
+        try:
+            folder = trainer.trained(int8_job(self._variant, scheme), "train-int8", parts, make, profile)
+        except StoreError:
+            raise  # the disk is every candidate's
+        except EdgewrightError as error:
+            raise PassError(str(error)) from error
         model = Model.from_bytes((folder / "model.onnx").read_bytes(), "the trained int8 model")
         return model, tuple(json.loads((folder / "notes.json").read_bytes()))
 

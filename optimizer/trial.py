@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..core.errors import EdgewrightError, LoweringError, PassError, RuntimeFailure, StoreError
+from ..core.errors import EdgewrightError, LoweringError, PassError, RuntimeFailure
 from ..device_profiles.host import limits, measured_on
 from ..device_profiles.profile import DeviceProfile
 from ..runtimes import registry
@@ -120,10 +120,8 @@ def _try_one(kit: Kit, profile: DeviceProfile, runtime: str, precision: Precisio
         outputs = kit.evaluator.outputs(built, kit.search.split, environment)
     except (LoweringError, RuntimeFailure, PassError) as error:
         return replace(trial, why=str(error))
-    except EdgewrightError as error:
-        if isinstance(error, StoreError) or not start.variant.trains_scheme:
-            raise
-        return replace(trial, why=str(error))  # its int8 could not be trained: the others go on without it
+    except EdgewrightError:
+        raise  # a full disk, say: the others would not fare better
     except Exception as error:  # a mistake of ours in one candidate: the others go on without it
         said = f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": .")
         return replace(trial, why=f"{trial.key} stopped on a mistake of the compiler ({said}); report it.")

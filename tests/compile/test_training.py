@@ -14,7 +14,7 @@ import jsonschema
 import numpy as np
 import pytest
 from edgewright.core.artifact_read import open_artifact
-from edgewright.core.errors import DataError, EdgewrightError, ModelError, PassError, UsageError
+from edgewright.core.errors import DataError, EdgewrightError, ModelError, PassError, StoreError, UsageError
 from edgewright.ir.passes import PassResult
 from edgewright.optimizer import purse, training
 from edgewright.optimizer.compile import CompileResult
@@ -289,6 +289,18 @@ def test_int8_that_cannot_be_trained_is_told_of_and_the_others_go_on(
     (target,) = result.report.targets
     assert (result.exit_code, target.chosen) == (0, "onnxruntime/int8")
     assert "cannot be trained" in next(item.why for item in target.candidates if item.variant == "qat")
+
+
+def test_a_full_disk_while_int8_is_trained_ends_the_compile(
+    digits: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise StoreError("the disk is full; make room.")
+
+    monkeypatch.setattr("edgewright.optimizer.quantize.qat.training.simulate", refuse)
+    with pytest.raises(StoreError, match="the disk is full"):
+        _compile(digits, tmp_path, pipelines="qat: quantize{mode=qat,epochs=1}", precisions="int8", search_samples=64)
+    assert not list(tmp_path.rglob("*.ewa"))
 
 
 def test_a_student_takes_the_place_of_the_model_once(
