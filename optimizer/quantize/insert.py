@@ -18,6 +18,8 @@ from .bits import WeightBits, largest_integer, stored_type
 from .correction import mean_output_error
 from .integers import (
     Affine,
+    IntegerType,
+    QuantizedWeights,
     affine,
     fixed,
     least_scale_for_bias,
@@ -45,6 +47,23 @@ class Numbers:
     correct_bias: bool = True
     bits: Mapping[str, WeightBits] = field(default_factory=dict)
     per_channel: bool = True
+
+    def choose(
+        self, name: str, array: NDArray[Any], axis: int, kind: IntegerType, *, per_channel: bool, **more: Any
+    ) -> QuantizedWeights:
+        """Integers and scales for the weights `array` of the layer `name`; `more` are options of `quantize_weights`."""
+        rounder, bits = self.rounder, self.bits.get(name, 8)
+        return quantize_weights(
+            array,
+            axis,
+            kind,
+            per_channel=per_channel,
+            method=self.weights,
+            limit=largest_integer(bits),
+            rounding=partial(rounder.round, name) if rounder is not None else None,
+            choose=partial(rounder.scales, name) if rounder is not None and bits == 4 else None,
+            **more,
+        )
 
 
 def insert(model: Model, scheme: Scheme, plan: Plan, numbers: Numbers) -> tuple[Model, list[onnx_ir.Node]]:
@@ -180,21 +199,11 @@ class _Inserter:
         channels = array.shape[axis] * (node.attributes.get_int("group", 1) if node.op_type == "ConvTranspose" else 1)
         per_channel = self.numbers.per_channel and rule.per_channel and channels == array.shape[axis]
         least = None if bias is None or bias.size != array.shape[axis] else least_scale_for_bias(bias, given.scale)
-        name, rounder = layer(node), self.numbers.rounder
-        bits = self.numbers.bits.get(name, 8)
-        found = quantize_weights(
-            array,
-            axis,
-            self.scheme.weight,
-            per_channel=per_channel,
-            method=self.numbers.weights,
-            saturating_pairs=self.scheme.saturating_pairs,
-            least_scale=least,
-            limit=largest_integer(bits),
-            rounding=partial(rounder.round, name) if rounder is not None else None,
-            choose=partial(rounder.scales, name) if rounder is not None and bits == 4 else None,
+        name, pairs = layer(node), self.scheme.saturating_pairs
+        found = self.numbers.choose(
+            name, array, axis, self.scheme.weight, per_channel=per_channel, saturating_pairs=pairs, least_scale=least
         )
-        kind = stored_type(self.scheme.weight, bits)
+        kind = stored_type(self.scheme.weight, self.numbers.bits.get(name, 8))
         integers = self._constant(f"{name}/weights", found.values.astype(kind))
         scalar = found.scales.size == 1
         scales = self._constant(f"{name}/weights/scale", found.scales.reshape(()) if scalar else found.scales)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,10 +10,9 @@ import onnx_ir
 from numpy.typing import NDArray
 
 from ...ir.model import Model, constant, initializer
-from .bits import largest_integer, stored_type
+from .bits import stored_type
 from .correction import mean_output_error
 from .insert import Numbers, channel_axis
-from .integers import quantize_weights
 from .plan import layer
 
 _KINDS = {"Conv": 1, "ConvTranspose": 1, "Gemm": 1, "MatMul": 1}
@@ -47,19 +45,9 @@ def store_weights(model: Model, numbers: Numbers, keep_float: Collection[str] = 
 
 def _store(graph: onnx_ir.Graph, node: onnx_ir.Node, array: NDArray[Any], numbers: Numbers) -> onnx_ir.Node:
     """Let `node` read its weights `array` from integers; the DequantizeLinear between them."""
-    name, axis, rounder = layer(node), channel_axis(node, array.ndim), numbers.rounder
-    bits = numbers.bits.get(name, 8)
-    found = quantize_weights(
-        array,
-        axis,
-        "int8",
-        per_channel=numbers.per_channel,
-        method=numbers.weights,
-        limit=largest_integer(bits),
-        rounding=partial(rounder.round, name) if rounder is not None else None,
-        choose=partial(rounder.scales, name) if rounder is not None and bits == 4 else None,
-    )
-    kind = stored_type("int8", bits)
+    name, axis = layer(node), channel_axis(node, array.ndim)
+    found = numbers.choose(name, array, axis, "int8", per_channel=numbers.per_channel)
+    kind = stored_type("int8", numbers.bits.get(name, 8))
     shape: tuple[int, ...] = found.scales.shape if numbers.per_channel else ()
     parts = {
         "weights": found.values.astype(kind),
