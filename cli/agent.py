@@ -10,6 +10,7 @@ import click
 
 from ..core.canonical import dumps
 from ..core.errors import UsageError
+from ..fleet.telemetry.live import WINDOW_S
 from ..fleet.telemetry.sampling import Sampling
 
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
 @click.option(
     "--trial", "trial_s", type=click.FloatRange(0.0), default=300.0, show_default=True,
     help="Seconds that a new version serves before it is committed.",
+)  # fmt: skip
+@click.option(
+    "--window", "window_s", type=click.FloatRange(1.0, 86400.0), default=WINDOW_S, show_default=True,
+    help="Seconds that are counted together before they are told.",
 )  # fmt: skip
 @click.option("--new-key", is_flag=True, help="With --once: give an enrolled device a new key.")
 @click.option("--samples-consent", metavar="WHO", help="Keep hard examples on the device; names who agreed to it.")
@@ -56,6 +61,7 @@ def agent(
     sockets: tuple[str, ...],
     poll_s: float,
     trial_s: float,
+    window_s: float,
     new_key: bool,
     samples_consent: str | None,
     samples_below: float | None,
@@ -98,6 +104,7 @@ def agent(
         replaces_key=new_key,
         ca_file=ca_file,
         places=dict(_place(item) for item in sockets),
+        window_s=window_s,
         sampling=_sampling(samples_consent, samples_below, samples_day_kb, samples_redact, samples_shadow),
         rhythm=Rhythm(poll_s=poll_s, first_s=min(10.0, poll_s)),
         policy=Policy(trial_s=trial_s),

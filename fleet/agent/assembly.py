@@ -20,6 +20,7 @@ from ..http import Http
 from ..serve.supervisor import Settings, Supervisor
 from ..telemetry.collect import Collector
 from ..telemetry.live import FOLDER as LIVE
+from ..telemetry.live import WINDOW_S
 from ..telemetry.sampling import Sampling
 from ..trust.source import RepositorySource, origin_at
 from .agent import Agent, Rhythm
@@ -41,7 +42,7 @@ ALONE = "alone"  # the device's name in reports that nobody gets
 @dataclass(frozen=True)
 class Setup:
     """What the user asked for. `repository` is an http(s) address, a folder or a .tar; `places` are public sockets by model;
-    `replaces_key` gives an enrolled device a new key."""
+    `replaces_key` gives an enrolled device a new key; `window_s` is the length of a window of telemetry."""
 
     folder: Path
     server: str | None = None
@@ -56,6 +57,7 @@ class Setup:
     ca_file: Path | None = None
     places: Mapping[str, Path | int] = field(default_factory=dict)
     sampling: Sampling | None = None
+    window_s: float = WINDOW_S
     rhythm: Rhythm = field(default_factory=Rhythm)
     policy: Policy = field(default_factory=Policy)
 
@@ -107,6 +109,7 @@ def _settings(setup: Setup) -> Settings:
         places=setup.places,
         telemetry=setup.folder.absolute() / LIVE,
         sampling=None if setup.sampling is None else asdict(setup.sampling),
+        window_s=setup.window_s,
     )
 
 

@@ -28,14 +28,14 @@ class Closable(Observer, Protocol):
         """Finish, in a few seconds at most."""
 
 
-def telemetry_of(model: LoadedModel, live: Path, sampling: Mapping[str, Any] | None) -> list[Closable]:
-    """Observers that leave windows of counts in `live`, and samples in the folder beside it.
+def telemetry_of(model: LoadedModel, live: Path, window_s: float, sampling: Mapping[str, Any] | None) -> list[Closable]:
+    """Observers that leave windows of counts, of `window_s` seconds each, in `live`, and samples in the folder beside it.
 
     `sampling` are the fields of a `Sampling`, None where nobody agreed to it. A hook or a shadow artifact that cannot be loaded
     costs the samples, never the serving.
     """
     outputs = model.vectors.outputs
-    found: list[Closable] = [Counter(live, model.manifest, model.sha256, model.name, outputs)]
+    found: list[Closable] = [Counter(live, model.manifest, model.sha256, model.name, outputs, window_s)]
     if sampling is not None:
         try:
             found.append(_sampler(model, live.parent / Path(SAMPLES).name, Sampling(**sampling)))

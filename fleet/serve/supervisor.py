@@ -20,6 +20,7 @@ from typing import Any
 from ...core.child import child_command
 from ...core.errors import AgentError, EdgewrightError, RuntimeFailure, VerificationError
 from ..protocol.offer import check_model
+from ..telemetry.live import WINDOW_S
 from .channel import Channel, pair
 from .generation import Generation, Health, Statistics
 from .orders import Orders
@@ -38,8 +39,9 @@ class Settings:
     `drain_s` for the requests that an old generation has begun, `backoff_s` from the first restart to the longest wait.
 
     `places` are the public sockets by model, a path or a loopback port, for those that shall not have `<folder>/<model>.sock`;
-    `socket_mode` are the rights of a path. `telemetry` is the folder that workers leave windows of counts in, None for none;
-    `sampling` the fields of a `telemetry.sampling.Sampling` where somebody agreed to keep hard examples.
+    `socket_mode` are the rights of a path. `telemetry` is the folder that workers leave windows of counts in, of `window_s`
+    seconds each, None for none; `sampling` the fields of a `telemetry.sampling.Sampling` where somebody agreed to keep hard
+    examples.
     """
 
     threads: int | None = None
@@ -49,6 +51,7 @@ class Settings:
     socket_mode: int = 0o660
     telemetry: Path | None = None
     sampling: Mapping[str, Any] | None = None
+    window_s: float = WINDOW_S
     start_s: float = 300.0
     check_s: float = 300.0
     answer_s: float = 15.0
@@ -217,6 +220,7 @@ class Supervisor:
                     generation.model, str(artifact), generation.sha256, theirs.fileno(), private.fileno(),
                     settings.threads, settings.batch, settings.wait_ms,
                     None if settings.telemetry is None else str(settings.telemetry), settings.sampling,
+                    settings.window_s,
                 )  # fmt: skip
                 process = subprocess.Popen(
                     child_command(f"{__package__}.worker", orders.text()),

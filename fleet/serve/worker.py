@@ -77,7 +77,8 @@ class Worker:
         runner: Runner = Batches(model, orders.batch, orders.wait_ms) if orders.batch > 1 and model.is_batch_free else model
         self._confidence = ConfidenceCounts(model)
         is_told = orders.telemetry is not None
-        self._telemetry = telemetry_of(model, Path(orders.telemetry or ""), orders.sampling) if is_told else []
+        folder = Path(orders.telemetry or "")
+        self._telemetry = telemetry_of(model, folder, orders.window_s, orders.sampling) if is_told else []
         self._service = Service(model, self._tally, runner, [self._confidence, *self._telemetry])
         self._server = Server(self._service.handle, self._service.bound)
         self._private = socket.socket(fileno=orders.private)

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("edgewright.telemetry")
 
-WINDOW_S = 600.0
 _QUEUE = 256  # requests
 _VALUES = 4096  # counted of one tensor of one request
 
@@ -70,7 +69,7 @@ class Counter:
         sha256: str,
         model: str,
         known_outputs: Mapping[str, NDArray[Any]],
-        window_s: float = WINDOW_S,
+        window_s: float = live.WINDOW_S,
     ) -> None:
         self._folder, self._window_s = folder, window_s
         self._bins = [Bins(item) for item in manifest.histograms]

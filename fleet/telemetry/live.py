@@ -29,6 +29,7 @@ from ..protocol.offer import check_model
 from ..protocol.window import ERROR_KINDS, LATENCY_BINS, MAX_BINS, MAX_TENSORS, Window
 
 FOLDER = "telemetry/live"
+WINDOW_S = 600.0  # that a window takes, where nobody asks for another length
 NEW, OPEN, CLOSED = ".new", ".open", ".closed"
 START, END, REQUESTS, SAMPLES, UNSEEN, ERRORS = range(6)
 LATENCY = ERRORS + len(ERROR_KINDS)

@@ -112,6 +112,16 @@ def test_workers_leave_windows_of_counts_for_the_telemetry(short: Path, build: B
     assert [sum(counts) for counts in window.tensors] == [12, 9, 3]
 
 
+def test_a_window_ends_while_its_worker_serves(short: Path, build: Build) -> None:
+    supervisor = Supervisor(short / "run", Settings(telemetry=short / live.FOLDER, window_s=0.2))
+    supervisor.publish(start(supervisor, build(1.0)))
+    with client(supervisor) as asked:
+        asked.infer({"x": X})
+        wait_for(lambda: any(live.finished(short / live.FOLDER)))
+    assert live.read(*live.finished(short / live.FOLDER)).requests == 1
+    supervisor.close()
+
+
 def test_hard_examples_are_kept_where_somebody_agreed_and_a_shadow_disagrees(short: Path, build: Build) -> None:
     """The shadow's scores are the model's, so that only what the model is unsure of is hard."""
     sampling = {"consent": "a tester", "below": 0.5, "shadow": str(build(9.0))}
