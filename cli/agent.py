@@ -10,6 +10,7 @@ import click
 
 from ..core.canonical import dumps
 from ..core.errors import UsageError
+from ..fleet.protocol.attribute import check_attribute
 from ..fleet.telemetry.live import WINDOW_S
 from ..fleet.telemetry.sampling import Sampling
 
@@ -20,11 +21,12 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--data", "folder", required=True, type=click.Path(path_type=Path), help="The device's data folder.")
 @click.option("--server", help="Address of the control plane; needed with a token.")
-@click.option("--token", help="One-time token of `edgewright control token`; a fresh one enrols anew.")
+@click.option("--token", help="One-time token of `edgewright devices enrol`; a fresh one enrols anew.")
 @click.option("--repo", "repository", help="Take artifacts from here: an http(s) address, a folder, a .tar file.")
 @click.option("--root", type=click.Path(path_type=Path), help="The repository's root.json; needed once, without a server.")
 @click.option("--model", "models", multiple=True, help="Without a server: follow the newest of this model; can be given again.")
 @click.option("--profile", "profiles", multiple=True, help="Take artifacts of these device profiles only.")
+@click.option("--attribute", "attributes", multiple=True, metavar="NAME=VALUE", help="What the server knows it by: site=lab.")
 @click.option("--offline", is_flag=True, help="Ask no server: go on with what was assigned, from --repo.")
 @click.option("--canary", is_flag=True, help="Take artifacts too that only the canary role signed.")
 @click.option("--ca", "ca_file", type=click.Path(path_type=Path), help="PEM file of the authorities to trust for https.")
@@ -55,6 +57,7 @@ def agent(
     root: Path | None,
     models: tuple[str, ...],
     profiles: tuple[str, ...],
+    attributes: tuple[str, ...],
     offline: bool,
     canary: bool,
     ca_file: Path | None,
@@ -99,6 +102,7 @@ def agent(
         root=root,
         models=models,
         profiles=profiles,
+        attributes=dict(_attribute(item) for item in attributes),
         is_offline=offline,
         is_canary=canary,
         replaces_key=new_key,
@@ -150,6 +154,14 @@ def _sampling(
             raise UsageError("examples are kept only where somebody agreed to it; give --samples-consent WHO.")
         return None
     return Sampling(consent, **options)
+
+
+def _attribute(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not sign:
+        raise UsageError(f"--attribute {text[:100]!r} is not NAME=VALUE.")
+    check_attribute(name, value)
+    return name, value
 
 
 def _place(text: str) -> tuple[str, Path | int]:

@@ -41,8 +41,11 @@ ALONE = "alone"  # the device's name in reports that nobody gets
 
 @dataclass(frozen=True)
 class Setup:
-    """What the user asked for. `repository` is an http(s) address, a folder or a .tar; `places` are public sockets by model;
-    `replaces_key` gives an enrolled device a new key; `window_s` is the length of a window of telemetry."""
+    """What the user asked for.
+
+    `repository` is an http(s) address, a folder or a .tar; `places` are public sockets by model; `attributes` are told when the
+    device enrols; `replaces_key` gives an enrolled device a new key; `window_s` is the length of a window of telemetry.
+    """
 
     folder: Path
     server: str | None = None
@@ -51,6 +54,7 @@ class Setup:
     root: Path | None = None
     models: tuple[str, ...] = ()
     profiles: tuple[str, ...] = ()
+    attributes: Mapping[str, str] = field(default_factory=dict)
     is_offline: bool = False
     is_canary: bool = False
     replaces_key: bool = False
@@ -126,12 +130,12 @@ def _identity(setup: Setup, disk: Disk, http: Http) -> Identity | None:
         return identity
     if identity is None and setup.token is None:
         raise AgentError(
-            f"the device in {setup.folder} is not enrolled at {setup.server}; give --token, as `edgewright control token` "
+            f"the device in {setup.folder} is not enrolled at {setup.server}; give --token, as `edgewright devices enrol` "
             "prints it."
         )
     if setup.token is not None and (identity is None or identity.token != digest_of(setup.token)):
         try:
-            return enrol(disk, http, setup.server, setup.token)
+            return enrol(disk, http, setup.server, setup.token, told=_told(setup))
         except EdgewrightError as error:
             if identity is None:
                 raise
@@ -142,6 +146,12 @@ def _identity(setup: Setup, disk: Disk, http: Http) -> Identity | None:
             setup.folder, identity.server, setup.server,
         )  # fmt: skip
     return identity
+
+
+def _told(setup: Setup) -> dict[str, str]:
+    """What this device is called by when it enrols; its profile, where it takes artifacts of one only."""
+    profile = {"profile": setup.profiles[0]} if len(setup.profiles) == 1 else {}
+    return {**profile, **setup.attributes}
 
 
 def _server(setup: Setup, disk: Disk, http: Http, identity: Identity | None) -> Server:

@@ -7,6 +7,7 @@ with the same words, and the device counts as enrolled only when its root and it
 from __future__ import annotations
 
 import logging
+import os
 import platform
 from collections.abc import Mapping
 
@@ -28,17 +29,25 @@ _REFUSED = 403
 FIRST_ROOT = f"{FOLDER}/first-root.json"
 
 
-def enrol(disk: Disk, http: Http, server: str, token: str, origin_of: Mapping[str, Origin] | None = None) -> Identity:
-    """Enrol with `token` at `server` and bring the root that the token names.
+def enrol(
+    disk: Disk,
+    http: Http,
+    server: str,
+    token: str,
+    origin_of: Mapping[str, Origin] | None = None,
+    told: Mapping[str, str] | None = None,
+) -> Identity:
+    """Enrol with `token` at `server` and bring the root that the token names; `told` are facts besides those of the machine.
 
     A device that enrolled before does so anew: with its key, or with a new one where the server refuses that, as it does when
     the device was revoked. `origin_of` maps a repository's address to where it is read from, for tests and mirrors; by default
     over `http`. Raises NetworkError, ProtocolError when the server refuses, VerificationError when the repository has not the
     root of the token.
     """
-    told = Token.parse(token)
-    enrolled, key_path = _exchange(disk, http, server, told.secret)
-    root = _root(_origin(http, enrolled.repository, origin_of), told.root_sha256, enrolled.repository)
+    wanted = Token.parse(token)
+    known = {**facts(), **(told or {})}
+    enrolled, key_path = _exchange(disk, http, server, wanted.secret, known)
+    root = _root(_origin(http, enrolled.repository, origin_of), wanted.root_sha256, enrolled.repository)
     ensure_folder(disk, "trust")
     if first_root(disk) not in (None, root):
         _forget_metadata(disk)
@@ -56,17 +65,17 @@ def digest_of(token: str) -> str:
     return digest(token.strip().encode())
 
 
-def _exchange(disk: Disk, http: Http, server: str, secret: str) -> tuple[Enrolled, str]:
+def _exchange(disk: Disk, http: Http, server: str, secret: str, told: Mapping[str, str]) -> tuple[Enrolled, str]:
     """The server's answer, and where the key lies that it was for."""
     path, key = KEY, _key(disk, KEY)
     is_old = key is not None
     if key is None and disk.size(KEY) is None:
         key = make_key(disk)
-    answer = None if key is None else _post(http, server, secret, key)
+    answer = None if key is None else _post(http, server, secret, key, told)
     if key is None or answer is None or (is_old and answer.status == _REFUSED):
         # Under another name first: where the answer is lost the same key asks again, and where it is no, nothing changed.
         path, key = NEXT_KEY, _key(disk, NEXT_KEY) or make_key(disk, NEXT_KEY)
-        answer = _post(http, server, secret, key)
+        answer = _post(http, server, secret, key, told)
     if answer.status != 200:
         raise refusal(answer, "enrol this device")
     enrolled = Enrolled.decode(answer.body)
@@ -83,10 +92,10 @@ def _key(disk: Disk, path: str) -> DeviceKey | None:
         return None
 
 
-def _post(http: Http, server: str, secret: str, key: DeviceKey) -> Answer:
+def _post(http: Http, server: str, secret: str, key: DeviceKey, told: Mapping[str, str]) -> Answer:
     return http.post(
         f"{server.rstrip('/')}/v1/enrol",
-        Enrolment(secret, key.public, facts()).encode(),
+        Enrolment(secret, key.public, told).encode(),
         max_bytes=MAX_MESSAGE_BYTES,
         headers={"Content-Type": "application/json"},
         attempts=http.limits.attempts,
@@ -115,6 +124,7 @@ def facts() -> dict[str, str]:
         "host": platform.node()[:200],
         "kernel": platform.release()[:200],
         "python": platform.python_version(),
+        "ram_mb": str(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20),
     }
 
 

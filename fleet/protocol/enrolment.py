@@ -39,7 +39,7 @@ class Token:
         """Inverse of `str`; raises ProtocolError."""
         found = _TOKEN.fullmatch(text.strip())
         if found is None:
-            raise ProtocolError("the token is not whole; copy the whole line that `edgewright control token` printed.")
+            raise ProtocolError("the token is not whole; copy the whole line that `edgewright devices enrol` printed.")
         return Token(found[1], found[2])
 
 
