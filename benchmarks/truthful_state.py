@@ -21,6 +21,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "tests" / "fleet"))
 from control.faults import scenario
+from edgewright.fleet.control.database import Database
 from edgewright.fleet.control.store import Store
 from simulated import SimulatedClock
 
@@ -34,7 +35,8 @@ def main() -> int:
     logging.getLogger("edgewright").setLevel(logging.CRITICAL)  # faults are what this is about
     start, wrong = time.perf_counter(), []
     place = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
-    with tempfile.TemporaryDirectory(dir=place) as folder, contextlib.closing(Store(Path(folder), SimulatedClock())) as store:
+    with tempfile.TemporaryDirectory(dir=place) as folder, contextlib.closing(Database(folder, SimulatedClock())) as database:
+        store = Store(database)
         for number in range(options.scenarios):
             found = scenario(store, options.seed + number)
             if found is not None:

@@ -17,6 +17,7 @@ from ..fleet.protocol.enrolment import Token
 if TYPE_CHECKING:
     from ..fleet.control.store import Store
 
+_ACTOR = "command line"
 _DATA = click.option(
     "--data", "folder", required=True, type=click.Path(path_type=Path), help="Folder of the control plane's database."
 )
@@ -75,7 +76,7 @@ def serve(folder: Path, repository: str, host: str, port: int, tls_cert: str | N
     except KeyboardInterrupt:
         pass  # uvicorn has ended in order by then, and tells the signal again
     finally:
-        store.close()
+        store.database.close()
 
 
 @control.command()
@@ -97,8 +98,8 @@ def token(folder: Path, root: Path, days: float, as_json: bool) -> None:
             f"cannot read the root {root}: {error.strerror}; give the file that `repo init` named."
         ) from error
     store = _store(folder)
-    made = Token(store.make_token(days * _DAY_S), root_sha256)
-    store.close()
+    made = Token(store.make_token(days * _DAY_S, _ACTOR), root_sha256)
+    store.database.close()
     click.echo(dumps({"days": days, "token": str(made)}) if as_json else str(made))
 
 
@@ -122,9 +123,9 @@ def assign(
     if sha256 is not None and (len(sha256) != 64 or set(sha256) - set("0123456789abcdef")):
         raise UsageError(f"--sha256 {sha256!r} is no SHA-256; give 64 hexadecimal digits, as `edgewright repo status` shows.")
     store = _store(folder)
-    store.assign(device, Wanted(model, sha256, deadline_s=deadline_s))
+    store.assign(device, Wanted(model, sha256, deadline_s=deadline_s), _ACTOR)
     wanted = store.assignment_of(device).models[model]
-    store.close()
+    store.database.close()
     if as_json:
         click.echo(dumps({"device": device, **wanted.to_json()}))
         return
@@ -143,8 +144,8 @@ def abort(device: str, model: str, folder: Path, as_json: bool) -> None:
     Example: edgewright control abort 4f1d... digits --data control/
     """
     store = _store(folder)
-    store.abort(device, model)
-    store.close()
+    store.abort(device, model, _ACTOR)
+    store.database.close()
     click.echo(dumps({"device": device, "is_aborted": True, "model": model}) if as_json else f"{model} on {device}: taken back")
 
 
@@ -158,8 +159,8 @@ def revoke(device: str, folder: Path, as_json: bool) -> None:
     Example: edgewright control revoke 4f1d... --data control/
     """
     store = _store(folder)
-    store.revoke(device)
-    store.close()
+    store.revoke(device, _ACTOR)
+    store.database.close()
     click.echo(dumps({"device": device, "is_revoked": True}) if as_json else f"{device} is revoked")
 
 
@@ -173,7 +174,7 @@ def devices(folder: Path, as_json: bool) -> None:
     """
     store = _store(folder)
     found = store.devices()
-    store.close()
+    store.database.close()
     if as_json:
         click.echo(dumps({"devices": found}))
         return
@@ -200,6 +201,7 @@ def _line(told: dict[str, Any]) -> str:
 
 
 def _store(folder: Path) -> Store:
+    from ..fleet.control.database import Database
     from ..fleet.control.store import Store
 
-    return Store(folder, SystemClock())
+    return Store(Database(str(folder), SystemClock()))

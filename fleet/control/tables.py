@@ -1,12 +1,31 @@
-"""The control plane's tables. Digests are lower-case hexadecimal, times seconds since 1970 by the server's clock."""
+"""The control plane's tables. Digests are lower-case hexadecimal, times seconds since 1970 by the server's clock.
+
+They are the same on SQLite and PostgreSQL. A change of them is a migration beside (`migrations`), and a new SCHEMA.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Boolean, Column, Float, Integer, LargeBinary, MetaData, String, Table, Text, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
+SCHEMA = "0002"  # the newest migration
 METADATA = MetaData()
+# SQLite counts up by itself in a column of exactly this type only.
+LONG = BigInteger().with_variant(Integer, "sqlite")
 
 
 def _said() -> tuple[Column[Any], ...]:
@@ -31,7 +50,9 @@ TOKENS = Table(
     Column("used_at", Float),
 )
 
-# `public_key` is the one that signs now; the device's name comes from its first.
+# `public_key` is the one that signs now; the device's name comes from its first. `facts` is what it said of itself when it
+# enrolled, `attributes` what operators set, both JSON objects of texts. `changed` is the revision (REVISION) at which something
+# last changed that its polls depend on.
 DEVICES = Table(
     "devices",
     METADATA,
@@ -41,8 +62,12 @@ DEVICES = Table(
     Column("enrolled_at", Float, nullable=False),
     Column("revoked_at", Float),
     Column("seen_at", Float),
+    Column("attributes", Text, nullable=False, server_default="{}"),
+    Column("changed", LONG, nullable=False, server_default="0"),
+    Index("devices_by_change", "changed"),
 )
 
+# `rollout` is the one that assigned it, or null where a person did.
 ASSIGNMENTS = Table(
     "assignments",
     METADATA,
@@ -53,21 +78,23 @@ ASSIGNMENTS = Table(
     Column("attempt", Integer, nullable=False),
     Column("deadline_s", Float),
     Column("is_aborted", Boolean, nullable=False),
+    Column("rollout", LONG),
 )
 
 # Every report that was taken, once; `place` is the order of arrival.
 REPORTS = Table(
     "reports",
     METADATA,
-    Column("place", Integer, primary_key=True, autoincrement=True),
+    Column("place", LONG, primary_key=True, autoincrement=True),
     Column("device", String(64), nullable=False),
     Column("boot", String(100), nullable=False),
-    Column("sequence", Integer, nullable=False),
+    Column("sequence", LONG, nullable=False),
     Column("model", String(100), nullable=False),
     *_said(),
     Column("at", Float, nullable=False),
     Column("received_at", Float, nullable=False),
-    UniqueConstraint("device", "boot", "sequence"),
+    UniqueConstraint("device", "boot", "sequence", name="reports_once"),
+    Index("reports_by_time", "received_at"),
 )
 
 # The starts of each device's agent that were heard of, and their order (fleet.control.order).
@@ -77,8 +104,8 @@ STARTS = Table(
     Column("device", String(64), primary_key=True),
     Column("boot", String(100), primary_key=True),
     Column("era", Integer, nullable=False),
-    Column("number", Integer, nullable=False),
-    Column("place", Integer, nullable=False),
+    Column("number", LONG, nullable=False),
+    Column("place", LONG, nullable=False),
     Column("first_at", Float, nullable=False),
 )
 
@@ -89,7 +116,7 @@ STATES = Table(
     Column("device", String(64), primary_key=True),
     Column("model", String(100), primary_key=True),
     Column("boot", String(100), nullable=False),
-    Column("sequence", Integer, nullable=False),
+    Column("sequence", LONG, nullable=False),
     *_said(),
     Column("received_at", Float, nullable=False),
 )
@@ -101,7 +128,7 @@ STREAMS = Table(
     Column("device", String(64), primary_key=True),
     Column("stream", String(100), primary_key=True),
     Column("model", String(100), primary_key=True),
-    Column("highest", Integer, nullable=False),
+    Column("highest", LONG, nullable=False),
 )
 
 # Windows of telemetry as they came (fleet.protocol.window), each once.
@@ -111,10 +138,122 @@ WINDOWS = Table(
     Column("device", String(64), primary_key=True),
     Column("stream", String(100), primary_key=True),
     Column("model", String(100), primary_key=True),
-    Column("sequence", Integer, primary_key=True),
+    Column("sequence", LONG, primary_key=True, autoincrement=False),
     Column("sha256", String(64), nullable=False),
-    Column("start", Integer, nullable=False),
-    Column("end", Integer, nullable=False),
+    Column("start", LONG, nullable=False),
+    Column("end", LONG, nullable=False),
     Column("received_at", Float, nullable=False),
     Column("data", LargeBinary, nullable=False),
+    Index("windows_by_time", "received_at"),
+)
+
+# All windows of a device and an artifact merged into one (Window.merge), `data` as Window.encode gives it; what is pruned from
+# WINDOWS stays in it.
+TALLIES = Table(
+    "tallies",
+    METADATA,
+    Column("device", String(64), primary_key=True),
+    Column("model", String(100), primary_key=True),
+    Column("sha256", String(64), primary_key=True),
+    Column("data", LargeBinary, nullable=False),
+    Column("first_at", Float, nullable=False),
+    Column("updated_at", Float, nullable=False),
+    Index("tallies_by_artifact", "model", "sha256"),
+)
+
+# One row: rises with every change of what devices are told or who may speak, so that who keeps it in memory knows.
+REVISION = Table(
+    "revision",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("number", LONG, nullable=False),
+)
+
+# Who may use the page and the commands; of a secret the digest only.
+PEOPLE = Table(
+    "people",
+    METADATA,
+    Column("secret_sha256", String(64), primary_key=True),
+    Column("name", String(100), nullable=False),
+    Column("role", String(20), nullable=False),
+    Column("made_at", Float, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    Column("revoked_at", Float),
+    UniqueConstraint("name", name="people_by_name"),
+)
+
+# Who changed what, each entry with the digest of the one before; triggers refuse to change or remove one.
+AUDIT = Table(
+    "audit",
+    METADATA,
+    Column("place", LONG, primary_key=True, autoincrement=False),
+    Column("at", Float, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("details", Text, nullable=False),
+    Column("before", String(64), nullable=False),
+    Column("digest", String(64), nullable=False),
+)
+
+# Queries over devices by name.
+GROUPS = Table(
+    "groups",
+    METADATA,
+    Column("name", String(100), primary_key=True),
+    Column("query", Text, nullable=False),
+)
+
+# Artifacts that the signed repository offers or offered, by target name; `offer` is the signed JSON object.
+ARTIFACTS = Table(
+    "artifacts",
+    METADATA,
+    Column("name", String(300), primary_key=True),
+    Column("model", String(100), nullable=False),
+    Column("version", LONG, nullable=False),
+    Column("profile", String(100), nullable=False),
+    Column("is_canary", Boolean, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("length", LONG, nullable=False),
+    Column("offer", Text, nullable=False),
+    Column("bins", LargeBinary),
+    Column("first_seen_at", Float, nullable=False),
+    Column("gone_at", Float),
+    Index("artifacts_by_version", "model", "version"),
+)
+
+# `plan` is a fleet.rollout.plan.Plan as JSON, `state` one of fleet.rollout.state.
+ROLLOUTS = Table(
+    "rollouts",
+    METADATA,
+    Column("id", LONG, primary_key=True, autoincrement=True),
+    Column("model", String(100), nullable=False),
+    Column("version", LONG, nullable=False),
+    Column("plan", Text, nullable=False),
+    Column("state", String(40), nullable=False),
+    Column("stage", Integer, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("made_at", Float, nullable=False),
+    Column("made_by", Text, nullable=False),
+    Column("changed_at", Float, nullable=False),
+    Column("stage_since", Float, nullable=False),
+)
+
+# Devices of a rollout: `wanted` is what it assigns and `before` what was assigned until then (Wanted as JSON), `outcome` one of
+# good, bad and silent, `outcome_place` its order of arrival within the rollout.
+MEMBERS = Table(
+    "members",
+    METADATA,
+    Column("rollout", LONG, primary_key=True, autoincrement=False),
+    Column("device", String(64), primary_key=True),
+    Column("stage", Integer, nullable=False),
+    Column("assigned_at", Float),
+    Column("before", Text),
+    Column("wanted", Text),
+    Column("outcome", String(20)),
+    Column("outcome_at", Float),
+    Column("outcome_place", Integer),
+    Column("why", Text),
+    Index("members_by_stage", "rollout", "stage"),
+    Index("members_by_device", "device"),
 )

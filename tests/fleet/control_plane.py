@@ -8,6 +8,7 @@ import time
 import uvicorn
 from edgewright.core.clock import SystemClock
 from edgewright.fleet.control.app import make_app
+from edgewright.fleet.control.database import Database
 from edgewright.fleet.control.store import Store
 
 
@@ -24,9 +25,10 @@ class ServerClock(SystemClock):
 class Control:
     """A control plane that listens on a free port, in a thread of this process."""
 
-    def __init__(self, folder, repository="http://127.0.0.1:1/repository"):
+    def __init__(self, where, repository="http://127.0.0.1:1/repository"):
         self.clock = ServerClock()
-        self.store = Store(folder, self.clock)
+        self.database = Database(str(where), self.clock)
+        self.store = Store(self.database)
         app = make_app(self.store, self.clock, repository)
         self._server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical", lifespan="off"))
         self._thread = threading.Thread(target=self._server.run)
@@ -39,4 +41,4 @@ class Control:
     def close(self):
         self._server.should_exit = True
         self._thread.join()
-        self.store.close()
+        self.database.close()

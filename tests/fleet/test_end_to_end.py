@@ -14,6 +14,7 @@ from control_plane import Control
 from edgewright.cli.main import group
 from edgewright.core.clock import SystemClock
 from edgewright.core.errors import AgentError, EdgewrightError, UsageError, VerificationError
+from edgewright.fleet.control.database import Database
 from edgewright.fleet.control.store import Store
 from edgewright.fleet.protocol.assignment import Wanted
 from tiny_artifact import write_tiny
@@ -150,10 +151,10 @@ def test_what_the_control_plane_cannot_do_is_one_sentence(tmp_path, arguments, s
 
 
 def test_an_aborted_assignment_is_listed_so(tmp_path):
-    store = Store(tmp_path / "control", SystemClock())
+    store = Store(Database(str(tmp_path / "control"), SystemClock()))
     name = _enrolled(store)
-    store.assign(name, Wanted("m"))
-    store.close()
+    store.assign(name, Wanted("m"), "test")
+    store.database.close()
     edgewright("control", "abort", name, "m", "--data", tmp_path / "control")
     assert "wanted newest (taken back)" in edgewright("control", "devices", "--data", tmp_path / "control")
     edgewright("control", "revoke", name, "--data", tmp_path / "control")
@@ -163,4 +164,4 @@ def test_an_aborted_assignment_is_listed_so(tmp_path):
 def _enrolled(store):
     from edgewright.fleet.protocol.enrolment import Enrolment
 
-    return store.enrol(Enrolment(store.make_token(60.0), bytes(32)))
+    return store.enrol(Enrolment(store.make_token(60.0, "test"), bytes(32)))

@@ -1,8 +1,29 @@
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from control.device import Device
 from control_plane import Control
+from edgewright.fleet.control.database import Database
+from edgewright.fleet.control.store import Store
+from simulated import SimulatedClock
+
+
+@pytest.fixture
+def clock():
+    return SimulatedClock()
+
+
+@pytest.fixture
+def database(tmp_path, clock):
+    with contextlib.closing(Database(str(tmp_path / "data"), clock)) as found:
+        yield found
+
+
+@pytest.fixture
+def store(database):
+    return Store(database)
 
 
 @pytest.fixture

@@ -49,4 +49,4 @@ class Device:
 
 
 def token_of(control, root=ROOT, valid_s=60.0):
-    return f"{control.store.make_token(valid_s)}.{digest(root)}"
+    return f"{control.store.make_token(valid_s, 'test')}.{digest(root)}"

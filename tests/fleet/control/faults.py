@@ -33,6 +33,9 @@ class Network:
         self._lose("the answer")
         return found
 
+    def poll_slot(self) -> None:
+        """The test polls when it wants to."""
+
     def report(self, report: Report) -> Answer:
         """Tell; a report may come now, again, later, or never."""
         mine = replace(Report.decode(report.encode()), device=self.device)
@@ -68,19 +71,19 @@ class Network:
 def scenario(store: Store, seed: int) -> str | None:
     """What is wrong in the end, or None."""
     draw = random.Random(seed)
-    device = store.enrol(Enrolment(store.make_token(1e9), draw.randbytes(32)))
+    device = store.enrol(Enrolment(store.make_token(1e9, "test"), draw.randbytes(32)))
     network = Network(store, device, draw, fault=draw.choice((0.05, 0.2, 0.5)))
     world = World(SimulatedDisk(), server=network)  # type: ignore[arg-type]
-    store.assign(device, Wanted(MODEL))
+    store.assign(device, Wanted(MODEL), "test")
     for version in range(1, draw.randint(2, 6)):
         world.repository.publish(artifact(version, draw.choice(_WORDS)))
         chance = draw.random()
         if chance < 0.3:
-            store.assign(device, Wanted(MODEL, draw.choice(list(world.repository.signed))))
+            store.assign(device, Wanted(MODEL, draw.choice(list(world.repository.signed))), "test")
         elif chance < 0.5:
-            store.assign(device, Wanted(MODEL))
+            store.assign(device, Wanted(MODEL), "test")
         elif chance < 0.6:
-            store.abort(device, MODEL)
+            store.abort(device, MODEL, "test")
         _live(world, draw)
     network.heal()
     world.agent.poll()

@@ -56,7 +56,7 @@ def test_an_assignment_counts_where_it_cannot_be_kept_and_is_kept_once(control, 
         written.append(path)
         plain(path, data, private=private)
 
-    control.store.assign(name, Wanted("digits", "ab" * 32))
+    control.store.assign(name, Wanted("digits", "ab" * 32), "test")
     monkeypatch.setattr(disk, "write", full)
     assert server.assignment().models["digits"].sha256 == server.assignment().models["digits"].sha256 == "ab" * 32
     monkeypatch.setattr(disk, "write", write)
@@ -68,7 +68,7 @@ def test_an_assignment_counts_where_it_cannot_be_kept_and_is_kept_once(control, 
 
 def test_an_assignment_comes_once_and_then_costs_nothing(control, enrolled):
     name = load_identity(enrolled.disk).device
-    control.store.assign(name, Wanted("digits", "ab" * 32, "digits/p/1.ewa", deadline_s=60.0))
+    control.store.assign(name, Wanted("digits", "ab" * 32, "digits/p/1.ewa", deadline_s=60.0), "test")
     server = enrolled.server
     first = server.assignment()
     assert first == Assignment({"digits": Wanted("digits", "ab" * 32, "digits/p/1.ewa", 0, 60.0)})
@@ -83,7 +83,7 @@ def test_an_assignment_comes_once_and_then_costs_nothing(control, enrolled):
     enrolled.http.get = get
     assert server.assignment() == first
     assert asked == [(304, b"")]
-    control.store.assign(name, Wanted("digits", "ab" * 32))
+    control.store.assign(name, Wanted("digits", "ab" * 32), "test")
     assert server.assignment().models["digits"].attempt == 1
     assert enrolled.server.known_assignment().models["digits"].attempt == 1
 
@@ -103,15 +103,15 @@ def test_the_state_is_what_the_device_says_in_its_own_order(control, enrolled):
 
 def test_a_deployment_that_is_taken_back_is_answered_so(control, enrolled):
     name = load_identity(enrolled.disk).device
-    control.store.assign(name, Wanted("digits", "ab" * 32))
+    control.store.assign(name, Wanted("digits", "ab" * 32), "test")
     assert not enrolled.server.report(report_of(enrolled)).is_aborted
-    control.store.abort(name, "digits")
+    control.store.abort(name, "digits", "test")
     assert enrolled.server.report(report_of(enrolled, 2)).is_aborted
     assert enrolled.server.assignment().models == {}
-    control.store.assign(name, Wanted("digits", "ab" * 32))
+    control.store.assign(name, Wanted("digits", "ab" * 32), "test")
     assert not enrolled.server.report(report_of(enrolled, 3)).is_aborted
     with pytest.raises(UsageError, match="nothing of 'other'"):
-        control.store.abort(name, "other")
+        control.store.abort(name, "other", "test")
 
 
 def test_who_never_enrolled_or_was_revoked_is_refused(control, enrolled, tmp_path):
@@ -120,7 +120,7 @@ def test_who_never_enrolled_or_was_revoked_is_refused(control, enrolled, tmp_pat
     alien = ControlServer(stranger.disk, stranger.http, load_identity(enrolled.disk), load_key(stranger.disk))
     with pytest.raises(ProtocolError, match="not signed by a key"):
         alien.assignment()
-    control.store.revoke(load_identity(enrolled.disk).device)
+    control.store.revoke(load_identity(enrolled.disk).device, "test")
     with pytest.raises(ProtocolError, match="was revoked"):
         enrolled.server.assignment()
 

@@ -34,7 +34,7 @@ def test_as_many_roots_are_looked_at_as_a_refresh_follows(
     control: Control, tmp_path: Path, version: int, is_found: bool
 ) -> None:
     disk, roots = RealDisk(tmp_path), Roots()
-    token = f"{control.store.make_token(60.0)}.{digest(f'{version}.root.json'.encode())}"
+    token = f"{control.store.make_token(60.0, 'test')}.{digest(f'{version}.root.json'.encode())}"
     try:
         enrol(disk, Http(SystemClock()), control.url, token, {REPOSITORY: roots})  # type: ignore[dict-item]
     except VerificationError:

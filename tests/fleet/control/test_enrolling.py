@@ -96,7 +96,7 @@ def enrolled_as(device, control, monkeypatch, roots=(ROOT,), **given):
 def test_a_fresh_token_enrols_a_device_anew(control, enrolled, monkeypatch, trouble):
     first = load_identity(enrolled.disk).device
     if trouble == "revoked":
-        control.store.revoke(first)
+        control.store.revoke(first, "test")
     else:
         enrolled.disk.write("identity.json" if trouble == "damaged identity" else "key.pem", b"rotten")
     if trouble == "no key":
@@ -113,7 +113,7 @@ def test_a_token_that_was_used_here_before_is_left_alone(control, device, monkey
     before = enrolled_as(device, control, monkeypatch, token=token)
     key = load_key(device.disk).public
     assert enrolled_as(device, control, monkeypatch, token=f" {token}") == before
-    control.store.revoke(before.device)
+    control.store.revoke(before.device, "test")
     assert enrolled_as(device, control, monkeypatch, token=token) == before
     assert load_key(device.disk).public == key
 

@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-
 import pytest
 from edgewright.core.errors import ProtocolError, UsageError
 from edgewright.fleet.control.order import LATE_S
-from edgewright.fleet.control.store import Refused, Store
+from edgewright.fleet.control.store import Refused
 from edgewright.fleet.protocol.assignment import MAX_ATTEMPT, MAX_MODELS, Assignment, Wanted
 from edgewright.fleet.protocol.enrolment import Enrolment, device_name
 from edgewright.fleet.protocol.report import MAX_SEQUENCE, Report
-from simulated import SimulatedClock
 
 KEY, NEXT = bytes(32), bytes(range(32))
 
 
 @pytest.fixture
-def clock():
-    return SimulatedClock()
-
-
-@pytest.fixture
-def store(tmp_path, clock):
-    with contextlib.closing(Store(tmp_path, clock)) as found:
-        yield found
-
-
-@pytest.fixture
 def device(store):
-    return store.enrol(Enrolment(store.make_token(60.0), KEY))
+    return store.enrol(Enrolment(store.make_token(60.0, "test"), KEY))
 
 
 def said(store):
@@ -86,7 +72,7 @@ def test_a_device_that_counts_its_starts_anew_is_believed_once_no_late_report_ca
 
 
 def test_a_fresh_token_is_good_for_a_device_that_is_known(store, device):
-    token = store.make_token(60.0)
+    token = store.make_token(60.0, "test")
     assert store.enrol(Enrolment(token, KEY)) == device
     assert len(store.devices()) == 1
     with pytest.raises(Refused, match="used by another"):
@@ -94,8 +80,8 @@ def test_a_fresh_token_is_good_for_a_device_that_is_known(store, device):
 
 
 def test_a_revoked_device_comes_back_with_a_new_key_only(store, device):
-    store.revoke(device)
-    token = store.make_token(60.0)
+    store.revoke(device, "test")
+    token = store.make_token(60.0, "test")
     with pytest.raises(Refused, match="was revoked"):
         store.enrol(Enrolment(token, KEY))
     assert store.device(device).is_revoked
@@ -105,13 +91,13 @@ def test_a_revoked_device_comes_back_with_a_new_key_only(store, device):
 def test_a_token_does_not_bring_a_replaced_key_back(store, device):
     store.replace_key(device, NEXT)
     with pytest.raises(Refused, match="another key by now"):
-        store.enrol(Enrolment(store.make_token(60.0), KEY))
+        store.enrol(Enrolment(store.make_token(60.0, "test"), KEY))
     assert store.device(device).public_key == NEXT
 
 
 def test_the_token_of_an_enrolment_tells_a_device_that_it_was_revoked(store):
-    token = store.make_token(60.0)
-    store.revoke(store.enrol(Enrolment(token, KEY)))
+    token = store.make_token(60.0, "test")
+    store.revoke(store.enrol(Enrolment(token, KEY)), "test")
     with pytest.raises(Refused, match="was revoked"):
         store.enrol(Enrolment(token, KEY))
 
@@ -121,15 +107,15 @@ def test_the_token_of_an_enrolment_tells_a_device_that_it_was_revoked(store):
 
 def test_a_device_is_assigned_no_more_models_than_an_assignment_holds(store, device):
     for number in range(MAX_MODELS):
-        store.assign(device, Wanted(f"m{number}"))
+        store.assign(device, Wanted(f"m{number}"), "test")
     with pytest.raises(UsageError, match="runs no more"):
-        store.assign(device, Wanted("another"))
-    store.assign(device, Wanted("m0"))
+        store.assign(device, Wanted("another"), "test")
+    store.assign(device, Wanted("m0"), "test")
     assert Assignment.decode(store.assignment(device).encode()).models["m0"].attempt == 1
-    store.abort(device, "m1")
-    store.assign(device, Wanted("another"))
+    store.abort(device, "m1", "test")
+    store.assign(device, Wanted("another"), "test")
     with pytest.raises(UsageError, match="runs no more"):
-        store.assign(device, Wanted("m1"))
+        store.assign(device, Wanted("m1"), "test")
 
 
 @pytest.mark.parametrize("wanted", [Wanted("m", attempt=MAX_ATTEMPT + 1), Wanted("m", "ab" * 32, "x" * 301)])
@@ -146,11 +132,6 @@ def test_a_report_with_a_number_that_no_database_keeps_is_refused(store, device)
 
 
 # Power
-
-
-def test_a_commit_waits_for_the_disk(store):
-    with store._engine.connect() as connection:
-        assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == 2
 
 
 def test_polls_write_when_a_device_was_seen_once_a_minute(store, device, clock):

@@ -2,18 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-
-import pytest
 from control.faults import scenario
-from edgewright.fleet.control.store import Store
-from simulated import SimulatedClock
-
-
-@pytest.fixture
-def store(tmp_path):
-    with contextlib.closing(Store(tmp_path, SimulatedClock())) as found:
-        yield found
 
 
 def test_the_server_believes_what_the_device_runs(store):

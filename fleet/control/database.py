@@ -1,0 +1,193 @@
+"""The control plane's database: SQLite in a folder, or PostgreSQL by its address, so used that both behave alike.
+
+One writer at a time, in SQLite by its lock and in PostgreSQL by an advisory lock of the transaction: who reads within a
+transaction and then writes what follows from it is never refused and never wrong. Readers see one moment and wait for nobody. A
+commit is on the disk when it returns, since devices were told by then what it says.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.pool import StaticPool
+
+from ...core.clock import Clock
+from ...core.errors import StoreError, UsageError
+from .migrations.migrate import migrate
+from .tables import DEVICES, REVISION
+from .turns import Turns
+
+FILE = "control.sqlite"
+MEMORY = ":memory:"  # in place of a folder: SQLite in this process's memory, gone with it
+_LOCK = 0x45444745  # of PostgreSQL's advisory locks; any number that no other program of the database uses
+_WAIT_S = 30.0
+
+T = TypeVar("T")
+
+
+class Database:
+    """Safe for several threads, and several processes on one database. Methods raise StoreError where it cannot be used."""
+
+    def __init__(self, where: str, clock: Clock) -> None:
+        """Open the database in the folder `where`, or at that address (postgresql://...), and bring its tables up to date.
+
+        Raises UsageError for an address of another kind and a database of a newer version, StoreError where it cannot be used.
+        """
+        self.clock = clock
+        self._turns = Turns()
+        if where == MEMORY:
+            self.place, self._help, self._engine = "memory", "its memory", _in_memory()
+        elif "://" in where:
+            url = _address(where)
+            self.place, self._help = url.render_as_string(hide_password=True), "its server and your rights there"
+            self._engine = _postgresql(url)
+        else:
+            self.place, self._help, self._engine = where, "its folder and its disk", _in_folder(Path(where))
+        # Readers are told apart by an option of their connections; they share the pool.
+        self._reader = self._engine.execution_options(**{_READS: True})
+        try:
+            with self.transaction() as connection:
+                migrate(connection)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether it is SQLite."""
+        return self._engine.dialect.name == "sqlite"
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A transaction that writes; all of it is kept, or after an exception nothing. None may be begun within another."""
+        with self._told(), self._turns.alone(), self._engine.begin() as connection:
+            yield connection
+
+    def together(self, work: Callable[[Connection], T]) -> T:
+        """What `work` gives, done in a transaction that it may share with others that wait at the same moment.
+
+        They wait for the disk once for all of them. An exception takes back what its own work did, and nothing of the others'.
+        """
+        with self._told():
+            return self._turns.together(self._engine, work)
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A transaction that sees the database at one moment, and does not wait for who writes."""
+        # In memory there is one connection for all, so that its readers take turns with its writers.
+        turn = self._turns.alone() if self.place == "memory" else contextlib.nullcontext()
+        with self._told(), turn, self._reader.begin() as connection:
+            yield connection
+
+    def upsert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
+        """An insert with `on_conflict_do_update` and `on_conflict_do_nothing`."""
+        return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
+
+    def touch(self, connection: Connection, devices: Collection[str] | None = None) -> None:
+        """Note that what these devices are told changed, or whether they may speak; without names, of any device.
+
+        The revision rises by one, and DEVICES.changed of the devices is the new one.
+        """
+        connection.execute(update(REVISION).values(number=REVISION.c.number + 1))
+        number = connection.execute(select(REVISION.c.number)).scalar_one()
+        if devices is None:
+            connection.execute(update(DEVICES).values(changed=number))
+            return
+        names = sorted(devices)
+        for at in range(0, len(names), _MANY):
+            which = DEVICES.c.device.in_(names[at : at + _MANY])
+            connection.execute(update(DEVICES).where(which).values(changed=number))
+
+    def revision(self) -> int:
+        """How often `touch` was called since the database was made."""
+        with self.reading() as connection:
+            return int(connection.execute(select(REVISION.c.number)).scalar_one())
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except SQLAlchemyError as error:
+            cause = str(getattr(error, "orig", None) or error).strip().replace("\n", " ")
+            raise StoreError(
+                f"the control plane's database {self.place} cannot be used ({cause}); look at {self._help}."
+            ) from error
+
+
+_READS = "edgewright_reads"
+_MANY = 500  # names of a statement; databases bound them
+
+
+def _in_folder(folder: Path) -> Engine:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"cannot use {folder} for the control plane: {error.strerror}; choose a writable folder.") from error
+    return _sqlite(create_engine(f"sqlite:///{folder / FILE}", connect_args={"timeout": _WAIT_S}, pool_size=20))
+
+
+def _in_memory() -> Engine:
+    return _sqlite(create_engine("sqlite://", connect_args={"check_same_thread": False}, poolclass=StaticPool))
+
+
+def _sqlite(engine: Engine) -> Engine:
+    event.listen(engine, "connect", _set_up)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _set_up(connection: Any, record: object) -> None:
+    """Readers beside a writer, and a commit that no power cut takes back; transactions: `_begin_sqlite`."""
+    connection.isolation_level = None
+    with contextlib.closing(connection.cursor()) as cursor:
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    """Who reads first and writes then must hold the lock from the start, or SQLite refuses the write."""
+    connection.exec_driver_sql("BEGIN" if _reads(connection) else "BEGIN IMMEDIATE")
+
+
+def _address(where: str) -> URL:
+    try:
+        url = make_url(where)
+    except (ArgumentError, ValueError) as error:
+        raise UsageError("the database's address cannot be read; give postgresql://USER@HOST/NAME, or a folder.") from error
+    if url.drivername not in ("postgresql", "postgres", "postgresql+psycopg"):
+        raise UsageError(
+            f"{url.drivername} is no kind of database that is known; give postgresql://USER@HOST/NAME, or a folder for SQLite."
+        )
+    return url.set(drivername="postgresql+psycopg")
+
+
+def _postgresql(url: URL) -> Engine:
+    try:
+        engine = create_engine(url, pool_pre_ping=True, pool_size=20, connect_args={"connect_timeout": int(_WAIT_S)})
+    except ModuleNotFoundError as error:
+        raise UsageError("PostgreSQL needs the package psycopg; install edgewright[postgres].") from error
+    event.listen(engine, "begin", _begin_postgresql)
+    return engine
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    if _reads(connection):
+        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    else:
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
+
+
+def _reads(connection: Connection) -> bool:
+    return bool(connection.get_execution_options().get(_READS))
