@@ -159,10 +159,10 @@ def parse(text: str) -> Query:
     if len(text) > MAX_LENGTH:
         raise UsageError(f"the query has {len(text)} characters; it may have {MAX_LENGTH}: name the devices by a group.")
     reader = _Reader(text)
-    if reader.is_done:
+    if reader.is_done():
         return Query()
     root = reader.any_of(0)
-    if not reader.is_done:
+    if not reader.is_done():
         raise reader.error("'and', 'or' or the end")
     return Query(root)
 
@@ -174,7 +174,6 @@ class _Reader:
         self._text, self._end = text, 0
         self.step()
 
-    @property
     def is_done(self) -> bool:
         """Whether nothing is left."""
         return self._kind == "end"
@@ -194,7 +193,7 @@ class _Reader:
 
     def error(self, expected: str) -> UsageError:
         """What to raise where the token is none of those expected."""
-        found = "the query ends" if self.is_done else f"there is {self._token[:40]!r}"
+        found = "the query ends" if self.is_done() else f"there is {self._token[:40]!r}"
         if self._token.startswith('"') and self._kind == "other":
             found = "a text begins that has no end"
         return UsageError(f"the query cannot be read at character {self._place + 1}: {found}, and {expected} was expected.")
