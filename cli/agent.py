@@ -81,9 +81,9 @@ def agent(
     Example: edgewright agent --server https://control.example.org --token ... --data /var/lib/edgewright
     Example: edgewright agent --repo /media/usb/repo.tar --root root.json --model digits --data /var/lib/edgewright
     """
-    from ..fleet.agent.agent import Rhythm
     from ..fleet.agent.assembly import Setup, assembled
     from ..fleet.agent.health import Policy
+    from ..fleet.agent.rhythm import Rhythm
 
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     if as_json and not once:

@@ -108,10 +108,19 @@ class Http:
         self._ca_file = ca_file
         self._pools: dict[str, urllib3.PoolManager] = {}
 
-    def get(self, url: str, *, max_bytes: int, headers: Mapping[str, str] | None = None, etag: str | None = None) -> Answer:
+    def get(
+        self,
+        url: str,
+        *,
+        max_bytes: int,
+        headers: Mapping[str, str] | None = None,
+        etag: str | None = None,
+        attempts: int | None = None,
+    ) -> Answer:
         """GET; with `etag` the status may be 304 and the body empty. Raises NetworkError; other statuses are the caller's."""
         fields = {**(headers or {}), **({"If-None-Match": etag} if etag else {})}
-        return self._tried(lambda: self._answer("GET", url, None, fields, max_bytes), self.limits.attempts)
+        tries = self.limits.attempts if attempts is None else attempts
+        return self._tried(lambda: self._answer("GET", url, None, fields, max_bytes), tries)
 
     def post(
         self,
@@ -137,6 +146,11 @@ class Http:
         with self._opened("GET", url, None, fields, longest_s) as (response, watch):
             flow_start, total = _place(response, url, start)
             yield Flow(response.status, flow_start, total, self._pieces(response, watch, url, length - flow_start))
+
+    def close_idle(self) -> None:
+        """Close the connections that nothing uses; the next request opens one."""
+        for pool in self._pools.values():
+            pool.clear()
 
     def _tried(self, once: Callable[[], Answer], attempts: int) -> Answer:
         until = self.clock.monotonic() + self.limits.total_s

@@ -2,8 +2,8 @@
 
 A poll goes in this order: telemetry is sent; the server is asked; the repository is refreshed; ends that could not be told are
 told; what serves no more is served again; updates begin; and who has nothing on its way says what it runs. Any of these may
-fail, also by a mistake of this program: the device goes on with what it has, and the next poll comes sooner or later by full
-jitter, so that devices which lost the network together do not come back together.
+fail, also by a mistake of this program: the device goes on with what it has, and the next poll comes in its slot (`rhythm`), so
+that devices which lost the network together do not come back together.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import FrameType
 from typing import ParamSpec
 
@@ -21,8 +20,9 @@ from ...core.errors import EdgewrightError, NetworkError, ProtocolError
 from ..protocol.assignment import Assignment, Wanted
 from ..protocol.offered import Offered
 from .choose import Device, choose
-from .effects import Patience, Tools, jittered
+from .effects import Tools
 from .ports import Server, Telemetry
+from .rhythm import Pace, Rhythm
 from .update import ModelUpdates
 
 log = logging.getLogger("edgewright.agent")
@@ -31,15 +31,6 @@ Given = ParamSpec("Given")
 
 class Stopped(BaseException):
     """The process was asked to end. It passes every handler of errors: what it interrupts is safe against worse."""
-
-
-@dataclass(frozen=True)
-class Rhythm:
-    """Seconds between polls, on average; the first comes within `first_s`; after failures the waits grow to `longest_s`."""
-
-    poll_s: float = 300.0
-    first_s: float = 10.0
-    longest_s: float = 3600.0
 
 
 class Agent:
@@ -54,13 +45,13 @@ class Agent:
         telemetry: Telemetry | None = None,
     ) -> None:
         self._tools, self._server, self._device = tools, server, device
-        self._rhythm, self._telemetry = rhythm or Rhythm(), telemetry
+        self._telemetry = telemetry
+        self._pace = Pace(rhythm or Rhythm(), tools.chance)
         self.models: dict[str, ModelUpdates] = {}
         self._assignment = Assignment()
         self._remarks: dict[str, str] = {}  # why nothing is done for a model
         self._told: dict[str, tuple[str | None, str]] = {}  # what the server knows of an idle model
         self._waited: dict[str, int] = {}  # polls without an update of a model
-        self._failures = 0  # polls in a row
         self.ran: dict[str, str | None] = {}  # what ran at the end of `run_once`, by model
 
     def run(self) -> None:
@@ -69,7 +60,7 @@ class Agent:
         with _until_stopped():
             try:
                 self.recover()
-                poll_at = clock.monotonic() + self._tools.chance.uniform(0.0, self._rhythm.first_s)
+                poll_at = clock.monotonic() + self._pace.first()
                 while True:
                     if clock.monotonic() >= poll_at:
                         poll_at = clock.monotonic() + self.poll()
@@ -119,8 +110,7 @@ class Agent:
             is_well &= self._tried(self._say, model)
         for name in self._assignment.models.keys() - self.models.keys():
             is_well &= self._tried(self._say_idle, name, None)
-        self._failures = 0 if is_well else self._failures + 1
-        return self._next_poll()
+        return self._pace.wait(self._tools.clock.monotonic(), is_well)
 
     def step(self) -> float | None:
         """Go on with every update: the seconds until one of them wants to go on, or None when none is on its way."""
@@ -140,15 +130,9 @@ class Agent:
         """Why nothing is done for a model, in one clause, or nothing."""
         return self._remarks.get(model, "")
 
-    def _next_poll(self) -> float:
-        rhythm, chance = self._rhythm, self._tools.chance
-        if self._failures:
-            patience = Patience(base_s=rhythm.poll_s / 2, longest_s=rhythm.longest_s)
-            return jittered(patience, chance, self._failures)
-        return chance.uniform(0.0, 2 * rhythm.poll_s)
-
     def _ask(self) -> None:
         self._assignment = self._server.assignment()
+        self._pace.told(self._server.poll_slot(), self._tools.clock.monotonic())
         named = self._assignment.models.keys() | self.models.keys()
         for kept in (self._remarks, self._told):
             for name in kept.keys() - named:

@@ -23,7 +23,7 @@ from ..telemetry.live import FOLDER as LIVE
 from ..telemetry.live import WINDOW_S
 from ..telemetry.sampling import Sampling
 from ..trust.source import RepositorySource, origin_at
-from .agent import Agent, Rhythm
+from .agent import Agent
 from .device import this_device
 from .effects import Tools
 from .enrol import FIRST_ROOT, digest_of, enrol, first_root
@@ -32,6 +32,7 @@ from .identity import Identity, load_identity, load_key
 from .lock import only_agent
 from .ports import Server
 from .reporter import Reporter, next_boot
+from .rhythm import Rhythm
 from .server import ControlServer, NoServer
 
 log = logging.getLogger("edgewright.agent")

@@ -15,6 +15,7 @@ from ..serve.generation import Generation, Health, Statistics
 
 if TYPE_CHECKING:
     from ..protocol.assignment import Assignment
+    from ..protocol.poll import PollSlot
     from ..protocol.report import Answer, Report
 
 
@@ -48,6 +49,10 @@ class Server(Protocol):
 
     def assignment(self) -> Assignment:
         """What shall run; the last one known when it did not change. Raises NetworkError or ProtocolError."""
+        ...
+
+    def poll_slot(self) -> PollSlot | None:
+        """When the next assignment shall be asked for, counted from the last answer; None where nobody said."""
         ...
 
     def report(self, report: Report) -> Answer:

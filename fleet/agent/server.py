@@ -11,6 +11,7 @@ import email.utils
 import json
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from ...core.artifact_json import Fields
 from ...core.errors import AgentError, ArtifactError, NetworkError, ProtocolError, StoreError
@@ -20,6 +21,7 @@ from ..http import Http
 from ..protocol.assignment import Assignment, Wanted
 from ..protocol.enrolment import NewKey, proof_text
 from ..protocol.message import MAX_MESSAGE_BYTES, decode
+from ..protocol.poll import PollSlot
 from ..protocol.report import Answer, Report
 from ..protocol.signature import sign
 from .identity import KEY, NEXT_KEY, DeviceKey, Identity, load_key, make_key
@@ -29,6 +31,17 @@ log = logging.getLogger("edgewright.agent")
 _ASSIGNMENT, _REPORTS = "assignment.json", "reports.log"
 _MAX_LOG_BYTES = 1 << 20
 _CLOCK = "clock"  # the word with which the server refuses a signature for its time
+_IDLE_S = 30.0  # after so long middle boxes may have forgotten a connection without telling
+
+
+@dataclass(frozen=True)
+class _Request:
+    method: str
+    path: str
+    body: bytes
+    kind: str
+    etag: str | None
+    attempts: int
 
 
 class ControlServer:
@@ -39,14 +52,26 @@ class ControlServer:
         self._offset_s = 0.0  # server's clock minus ours
         self._etag: str | None = None
         self._last = Assignment()  # of that etag
+        self._slot: PollSlot | None = None
+        self._heard_at = 0.0
 
     def assignment(self) -> Assignment:
-        """What shall run; the last one known when it did not change."""
-        answer = self._ask("GET", "/v1/assignment", etag=self._etag)
+        """What shall run; the last one known when it did not change.
+
+        Asks once where the device has a slot to ask in: another try at once would come together with everybody else's when an
+        outage ends, and the next slot is not far.
+        """
+        attempts = None if self._slot is None else 1
+        answer = self._ask("GET", "/v1/assignment", etag=self._etag, attempts=attempts)
+        self._slot = PollSlot.told(answer.headers)
         if answer.status != 304:
             self._last, self._etag = Assignment.decode(answer.body), answer.etag
         self._keep(self._last.encode())
         return self._last
+
+    def poll_slot(self) -> PollSlot | None:
+        """When to ask again, as the server told with the last assignment."""
+        return self._slot
 
     def known_assignment(self) -> Assignment:
         """The last one known, without asking; empty before the first."""
@@ -65,8 +90,8 @@ class ControlServer:
         return Answer.decode(self._ask("POST", "/v1/reports", report.encode()).body)
 
     def send_telemetry(self, frames: bytes) -> int:
-        """Send frames; the highest sequence of this boot's that the server has now."""
-        answer = self._ask("POST", "/v1/telemetry", frames, "application/octet-stream")
+        """Send frames; the highest sequence of this boot's that the server has now. One try: they wait for the next poll."""
+        answer = self._ask("POST", "/v1/telemetry", frames, "application/octet-stream", attempts=1)
         return decode(answer.body, "the answer to telemetry", lambda read: read.count("sequence"))
 
     def replace_key(self) -> None:
@@ -97,11 +122,20 @@ class ControlServer:
             log.error("the new key stays in %s, and is found there again: %s", NEXT_KEY, error)
 
     def _ask(
-        self, method: str, path: str, body: bytes = b"", kind: str = "application/json", etag: str | None = None
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        kind: str = "application/json",
+        *,
+        etag: str | None = None,
+        attempts: int | None = None,
     ) -> HttpAnswer:
-        answer = self._signed(method, path, body, kind, etag, self._key)
+        """Ask, up to `attempts` times where the network fails, by default as often as the limits allow."""
+        request = _Request(method, path, body, kind, etag, self._http.limits.attempts if attempts is None else attempts)
+        answer = self._signed(request, self._key)
         if answer.status == 401 and (fresh := self._next_key()) is not None:
-            again = self._signed(method, path, body, kind, etag, fresh)
+            again = self._signed(request, fresh)
             if again.status in (200, 304):
                 log.warning("the server knows the new key of this device already; it is used from now on.")
                 self._use(fresh)
@@ -110,21 +144,26 @@ class ControlServer:
             raise refusal(answer, f"answer {method} {path}")
         return answer
 
-    def _signed(self, method: str, path: str, body: bytes, kind: str, etag: str | None, key: DeviceKey) -> HttpAnswer:
-        answer = self._once(method, path, body, kind, etag, key)
+    def _signed(self, request: _Request, key: DeviceKey) -> HttpAnswer:
+        answer = self._once(request, key)
         if answer.status == 401 and _reason(answer)[0] == _CLOCK and self._learn_offset(answer):
-            answer = self._once(method, path, body, kind, etag, key)
+            answer = self._once(request, key)
         return answer
 
-    def _once(self, method: str, path: str, body: bytes, kind: str, etag: str | None, key: DeviceKey) -> HttpAnswer:
-        url = self._identity.server + path
-        now = self._http.clock.now() + self._offset_s
-        fields = sign(method, url, body, self._identity.device, now, key.sign)
-        if method == "GET":
-            return self._http.get(url, max_bytes=MAX_MESSAGE_BYTES, headers=fields, etag=etag)
-        fields["Content-Type"] = kind
-        # Reports and telemetry count once, and a key is replaced by itself: each may be sent again.
-        return self._http.post(url, body, max_bytes=MAX_MESSAGE_BYTES, headers=fields, attempts=self._http.limits.attempts)
+    def _once(self, request: _Request, key: DeviceKey) -> HttpAnswer:
+        url, http = self._identity.server + request.path, self._http
+        fields = sign(request.method, url, request.body, self._identity.device, http.clock.now() + self._offset_s, key.sign)
+        if http.clock.monotonic() - self._heard_at > _IDLE_S:
+            http.close_idle()
+        most, tries = MAX_MESSAGE_BYTES, request.attempts
+        if request.method == "GET":
+            answer = http.get(url, max_bytes=most, headers=fields, etag=request.etag, attempts=tries)
+        else:
+            # Reports and telemetry count once, and a key is replaced by itself: each may be sent again.
+            fields["Content-Type"] = request.kind
+            answer = http.post(url, request.body, max_bytes=most, headers=fields, attempts=tries)
+        self._heard_at = http.clock.monotonic()
+        return answer
 
     def _learn_offset(self, answer: HttpAnswer) -> bool:
         try:
@@ -147,6 +186,9 @@ class NoServer:
     def assignment(self) -> Assignment:
         """What is followed."""
         return self._assignment
+
+    def poll_slot(self) -> None:
+        """Nobody says when to ask."""
 
     def report(self, report: Report) -> Answer:
         """Append a line to the log, of which about the last megabyte is kept."""

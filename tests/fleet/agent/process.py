@@ -16,12 +16,13 @@ ROOT = Path(__file__).resolve().parents[3]
 sys.path[:0] = [str(ROOT / ".namespace"), str(ROOT / "tests" / "fleet")]
 
 from agent.world import DEVICE, Repository, Server, Serving, Source, artifact  # noqa: E402
-from edgewright.fleet.agent.agent import Agent, Rhythm  # noqa: E402
+from edgewright.fleet.agent.agent import Agent  # noqa: E402
 from edgewright.fleet.agent.effects import Patience, Tools  # noqa: E402
 from edgewright.fleet.agent.health import Policy  # noqa: E402
 from edgewright.fleet.agent.lock import only_agent  # noqa: E402
 from edgewright.fleet.agent.ports import Source as SourcePort  # noqa: E402
 from edgewright.fleet.agent.reporter import Reporter, next_boot  # noqa: E402
+from edgewright.fleet.agent.rhythm import Rhythm  # noqa: E402
 from edgewright.fleet.disk import RealDisk  # noqa: E402
 from edgewright.fleet.serve.generation import Generation  # noqa: E402
 from edgewright.fleet.trust.source import RepositorySource  # noqa: E402

@@ -13,10 +13,11 @@ import pytest
 from agent.world import DEVICE, MODEL, World, artifact
 from edgewright.core.canonical import digest
 from edgewright.core.errors import AgentError, NetworkError, StoreError
-from edgewright.fleet.agent.agent import Agent, Rhythm, Stopped
+from edgewright.fleet.agent.agent import Agent, Stopped
 from edgewright.fleet.agent.lock import only_agent
 from edgewright.fleet.agent.ports import Server
 from edgewright.fleet.agent.reporter import next_boot
+from edgewright.fleet.agent.rhythm import Rhythm
 from simulated import SimulatedDisk
 
 PROCESS = Path(__file__).parent / "process.py"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from agent.world import DEVICE, MODEL, Repository, World, artifact, sign
 from edgewright.core.errors import AgentError, NetworkError
-from edgewright.fleet.agent.agent import Agent, Rhythm, Stopped
+from edgewright.fleet.agent.agent import Agent, Stopped
 from edgewright.fleet.agent.ports import Server
+from edgewright.fleet.agent.rhythm import Rhythm
 from edgewright.fleet.protocol.assignment import Wanted
 from edgewright.fleet.serve.generation import Generation
 from simulated import SimulatedClock, SimulatedDisk

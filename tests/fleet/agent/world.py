@@ -23,6 +23,7 @@ from edgewright.fleet.disk import Disk, ensure_folder
 from edgewright.fleet.protocol.assignment import Assignment, Wanted
 from edgewright.fleet.protocol.offer import CHUNK_BYTES, Chunks, Offer, beside, target_name
 from edgewright.fleet.protocol.offered import Offered
+from edgewright.fleet.protocol.poll import PollSlot
 from edgewright.fleet.protocol.report import Answer, Report
 from edgewright.fleet.serve.generation import Generation, Health, Statistics
 from edgewright.fleet.trust.source import RepositorySource
@@ -125,10 +126,14 @@ class Server:
     aborts_in: set[str] = field(default_factory=set)
     deaf_in: set[str] = field(default_factory=set)
     is_away: bool = False
+    told_slot: PollSlot | None = None
 
     def assignment(self) -> Assignment:
         self._reach("")
         return Assignment(self.wanted)
+
+    def poll_slot(self) -> PollSlot | None:
+        return self.told_slot
 
     def report(self, report: Report) -> Answer:
         self._reach(report.state)
