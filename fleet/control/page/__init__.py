@@ -1,0 +1,1 @@
+"""The page: what people see of the fleet, rendered on the server."""
