@@ -239,8 +239,9 @@ ROLLOUTS = Table(
     Column("stage_since", Float, nullable=False),
 )
 
-# Devices of a rollout: `wanted` is what it assigns and `before` what was assigned until then (Wanted as JSON), `outcome` one of
-# good, bad and silent, `outcome_place` its order of arrival within the rollout.
+# Devices of a rollout: `wanted` is what it assigns and `before` what it gives back after an abort (Wanted as JSON), `ran` the digest
+# that ran when it was assigned, `running_since` when the device first said that the new one runs, `outcome` one of good, bad and
+# silent, `outcome_place` its order of arrival within the rollout, `compared` the values of its guards once they are settled.
 MEMBERS = Table(
     "members",
     METADATA,
@@ -250,10 +251,13 @@ MEMBERS = Table(
     Column("assigned_at", Float),
     Column("before", Text),
     Column("wanted", Text),
+    Column("ran", String(64)),
+    Column("running_since", Float),
     Column("outcome", String(20)),
     Column("outcome_at", Float),
     Column("outcome_place", Integer),
     Column("why", Text),
+    Column("compared", Text),
     Index("members_by_stage", "rollout", "stage"),
     Index("members_by_device", "device"),
 )

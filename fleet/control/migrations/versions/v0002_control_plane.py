@@ -119,10 +119,13 @@ def _make_rollouts() -> None:
         sa.Column("assigned_at", sa.Float),
         sa.Column("before", sa.Text),
         sa.Column("wanted", sa.Text),
+        sa.Column("ran", sa.String(64)),
+        sa.Column("running_since", sa.Float),
         sa.Column("outcome", sa.String(20)),
         sa.Column("outcome_at", sa.Float),
         sa.Column("outcome_place", sa.Integer),
         sa.Column("why", sa.Text),
+        sa.Column("compared", sa.Text),
     )
     op.create_index("members_by_stage", "members", ["rollout", "stage"])
     op.create_index("members_by_device", "members", ["device"])
