@@ -8,10 +8,11 @@ commit is on the disk when it returns, since devices were told by then what it s
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url, select, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -42,11 +43,13 @@ class Database:
         """
         self.clock = clock
         self._turns = Turns()
-        if where == MEMORY:
+        self._is_in_memory = where == MEMORY
+        if self._is_in_memory:
             self.place, self._help, self._engine = "memory", "its memory", _in_memory()
         elif "://" in where:
             url = _address(where)
-            self.place, self._help = url.render_as_string(hide_password=True), "its server and your rights there"
+            self.place = url.set(drivername="postgresql").render_as_string(hide_password=True)
+            self._help = "its server and your rights there"
             self._engine = _postgresql(url)
         else:
             self.place, self._help, self._engine = where, "its folder and its disk", _in_folder(Path(where))
@@ -81,9 +84,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that sees the database at one moment, and does not wait for who writes."""
-        # In memory there is one connection for all, so that its readers take turns with its writers.
-        turn = self._turns.alone() if self.place == "memory" else contextlib.nullcontext()
-        with self._told(), turn, self._reader.begin() as connection:
+        with self._told(), self._turn_of_readers(), self._reader.begin() as connection:
             yield connection
 
     def upsert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
@@ -95,6 +96,7 @@ class Database:
 
         The revision rises by one, and DEVICES.changed of the devices is the new one.
         """
+        self._turns.note()
         connection.execute(update(REVISION).values(number=REVISION.c.number + 1))
         number = connection.execute(select(REVISION.c.number)).scalar_one()
         if devices is None:
@@ -105,14 +107,28 @@ class Database:
             which = DEVICES.c.device.in_(names[at : at + _MANY])
             connection.execute(update(DEVICES).where(which).values(changed=number))
 
+    @property
+    def touched(self) -> int:
+        """Rises with every transaction of this process in which `touch` was called, once it has ended; asks no database."""
+        return self._turns.noted
+
     def revision(self) -> int:
         """How often `touch` was called since the database was made."""
         with self.reading() as connection:
             return int(connection.execute(select(REVISION.c.number)).scalar_one())
 
+    def copy_into(self, target: sqlite3.Connection) -> None:
+        """Everything as it is at one moment into an empty SQLite database; only where this one `is_sqlite`."""
+        with self._told(), self._turn_of_readers(), contextlib.closing(self._engine.raw_connection()) as connection:
+            cast(sqlite3.Connection, connection.driver_connection).backup(target)
+
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
+
+    def _turn_of_readers(self) -> AbstractContextManager[None]:
+        """In memory there is one connection for all, so that its readers take turns with its writers; else none is needed."""
+        return self._turns.alone() if self._is_in_memory else contextlib.nullcontext()
 
     @contextmanager
     def _told(self) -> Iterator[None]:

@@ -1,9 +1,12 @@
+"""The control plane on each kind of database: what uses `where`, `database`, `store` or `control` runs on both."""
+
 from __future__ import annotations
 
 import contextlib
 
 import pytest
 from control.device import Device
+from control.postgres import Postgres
 from control_plane import Control
 from edgewright.fleet.control.database import Database
 from edgewright.fleet.control.store import Store
@@ -15,9 +18,24 @@ def clock():
     return SimulatedClock()
 
 
+@pytest.fixture(scope="session")
+def postgres():
+    with contextlib.closing(Postgres()) as found:
+        yield found
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def where(request, tmp_path):
+    if request.param == "sqlite":
+        yield str(tmp_path / "data")
+    else:
+        with request.getfixturevalue("postgres").database() as address:
+            yield address
+
+
 @pytest.fixture
-def database(tmp_path, clock):
-    with contextlib.closing(Database(str(tmp_path / "data"), clock)) as found:
+def database(where, clock):
+    with contextlib.closing(Database(where, clock)) as found:
         yield found
 
 
@@ -27,8 +45,8 @@ def store(database):
 
 
 @pytest.fixture
-def control(tmp_path):
-    found = Control(tmp_path / "control")
+def control(where):
+    found = Control(where)
     yield found
     found.close()
 

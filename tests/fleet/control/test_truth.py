@@ -6,4 +6,5 @@ from control.faults import scenario
 
 
 def test_the_server_believes_what_the_device_runs(store):
-    assert [scenario(store, seed) for seed in range(30)] == [None] * 30
+    count = 30 if store.database.is_sqlite else 8
+    assert [scenario(store, seed) for seed in range(count)] == [None] * count
