@@ -28,7 +28,7 @@ def mean_paths(test: MeanTest, values: ArrayLike) -> Floats:
     for share in BETS:
         stake = share / (test.null - test.low)
         wealth = np.logaddexp(wealth, np.cumsum(np.log1p(stake * drawn), axis=1))
-    return wealth - np.log(len(BETS))
+    return np.asarray(wealth - np.log(len(BETS)))
 
 
 def first_reach(paths: Floats, bound: float) -> NDArray[np.int64]:

@@ -239,9 +239,9 @@ ROLLOUTS = Table(
     Column("stage_since", Float, nullable=False),
 )
 
-# Devices of a rollout: `wanted` is what it assigns and `before` what it gives back after an abort (Wanted as JSON), `ran` the digest
-# that ran when it was assigned, `running_since` when the device first said that the new one runs, `outcome` one of good, bad and
-# silent, `outcome_place` its order of arrival within the rollout, `compared` the values of its guards once they are settled.
+# Devices of a rollout: `wanted` is what it assigns and `before` what it gives back after an abort (Wanted as JSON), `ran` the
+# digest that ran when it was assigned, `running_since` when the device first said that the new one runs, `outcome` one of good,
+# bad and silent, `outcome_place` its order of arrival within the rollout, `compared` the values of its guards once settled.
 MEMBERS = Table(
     "members",
     METADATA,
