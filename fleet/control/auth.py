@@ -1,8 +1,9 @@
-"""Whether a request comes from the device that it names: pure but for the look at the store."""
+"""Whether a request comes from the device that it names: pure but for the look at who knows its key."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Protocol
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -11,7 +12,28 @@ from ...core.clock import Clock
 from ...core.errors import ProtocolError
 from ..protocol.enrolment import NewKey, proof_text
 from ..protocol.signature import MAX_SKEW_S, read_claim
-from .store import Store
+
+
+class Speaker(Protocol):
+    """What is known of a device: the key that signs for it now, and whether it may speak."""
+
+    @property
+    def public_key(self) -> bytes:
+        """32 bytes."""
+        ...
+
+    @property
+    def is_revoked(self) -> bool:
+        """Whether it may not speak any more."""
+        ...
+
+
+class Directory(Protocol):
+    """Who knows devices by name."""
+
+    def device(self, name: str) -> Speaker | None:
+        """What is known of a device, or None of one that never enrolled."""
+        ...
 
 
 class NotSigned(ProtocolError):
@@ -27,7 +49,7 @@ class NotAllowed(ProtocolError):
 
 
 def authenticate(
-    store: Store, clock: Clock, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes
+    directory: Directory, clock: Clock, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes
 ) -> str:
     """Name of the device that signed; raises NotSigned or NotAllowed.
 
@@ -37,7 +59,7 @@ def authenticate(
         claim = read_claim(method, path, query, headers, body)
     except ProtocolError as error:
         raise NotSigned(str(error)) from error
-    known = store.device(claim.device)
+    known = directory.device(claim.device)
     if known is None or not _is_signed(known.public_key, claim.signature, claim.signed):
         raise NotSigned("the request is not signed by a key that this server knows; enrol the device.")
     if known.is_revoked:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from ..protocol.assignment import Assignment, Wanted
 from ..protocol.enrolment import Enrolment, device_name
 from ..protocol.report import Report
 from ..protocol.window import Batch, Window
-from ..telemetry.ledger import accept
+from ..telemetry.ledger import Accepted, accept
 from . import assignments
 from .audit import record
 from .database import Database
@@ -48,9 +48,11 @@ class Store:
     `actor` is who is written down in the audit log: a person's name, or what acts by itself.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, heard: Callable[[str, Sequence[Window]], None] | None = None) -> None:
+        """`heard` is told the name of a device and the windows of telemetry that are kept of it now, each once."""
         self.database = database
         self._clock = database.clock
+        self._heard = heard
 
     # Devices
 
@@ -211,15 +213,18 @@ class Store:
 
     def take_windows(self, name: str, batch: Batch) -> int:
         """Keep what of a batch is new; the highest sequence of its model and stream that there is now. Raises ProtocolError."""
-        return self.database.together(lambda connection: self._take_windows(connection, name, batch))
+        found = self.database.together(lambda connection: self._take_windows(connection, name, batch))
+        if self._heard is not None:
+            self._heard(name, [window for _, window in found.windows])
+        return found.highest
 
-    def _take_windows(self, connection: Connection, name: str, batch: Batch) -> int:
+    def _take_windows(self, connection: Connection, name: str, batch: Batch) -> Accepted:
         known = connection.execute(
             select(STREAMS.c.model, STREAMS.c.highest).where(STREAMS.c.device == name, STREAMS.c.stream == batch.stream)
         ).all()
         found = accept(batch, {(batch.stream, row.model): row.highest for row in known})
         if not found.windows:
-            return found.highest
+            return found
         place = {"device": name, "stream": found.stream, "model": found.model}
         now = self._clock.now()
         rows = [
@@ -241,7 +246,7 @@ class Store:
             .values(**place, highest=found.highest)
             .on_conflict_do_update(index_elements=["device", "stream", "model"], set_={"highest": found.highest})
         )
-        return found.highest
+        return found
 
     def _merge(self, connection: Connection, name: str, windows: Sequence[Window], now: float) -> None:
         """Add windows of one model to the device's tallies."""

@@ -31,6 +31,12 @@ class Turns:
         self._changed = threading.Condition()
         self._holder: int | None = None
         self._waiting: list[_Work] = []
+        self._is_noted = False
+        self.noted = 0  # turns that ended after `note`
+
+    def note(self) -> None:
+        """Count this turn in `noted` once it has ended; for who holds it."""
+        self._is_noted = True
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -73,7 +79,8 @@ class Turns:
         with self._changed:
             for work in works or ():
                 work.is_done = True
-            self._holder = None
+            self.noted += self._is_noted
+            self._is_noted, self._holder = False, None
             self._changed.notify_all()
 
 

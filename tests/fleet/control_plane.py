@@ -25,12 +25,12 @@ class ServerClock(SystemClock):
 class Control:
     """A control plane that listens on a free port, in a thread of this process."""
 
-    def __init__(self, where, repository="http://127.0.0.1:1/repository"):
+    def __init__(self, where, repository="http://127.0.0.1:1/repository", poll_s=300.0):
         self.clock = ServerClock()
         self.database = Database(str(where), self.clock)
         self.store = Store(self.database)
-        app = make_app(self.store, self.clock, repository)
-        self._server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical", lifespan="off"))
+        app = make_app(self.database, self.clock, repository, poll_s=poll_s)
+        self._server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical", lifespan="on"))
         self._thread = threading.Thread(target=self._server.run)
         self._thread.start()
         while not self._server.started:
@@ -38,7 +38,11 @@ class Control:
         port = self._server.servers[0].sockets[0].getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
 
-    def close(self):
+    def stop(self):
+        """Answer nobody any more."""
         self._server.should_exit = True
         self._thread.join()
+
+    def close(self):
+        self.stop()
         self.database.close()
