@@ -57,4 +57,7 @@ def _environment() -> Environment:
 
 
 def _shown(value: Any) -> Any:
-    return words.printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    """Texts without control characters; a sign of per cent stays with its number."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return words.printable(value).replace(" %", "\N{NO-BREAK SPACE}%")
+    return value

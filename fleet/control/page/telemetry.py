@@ -150,4 +150,4 @@ def _figure(title: str, caption: str, series: Sequence[Series], axis: Axis, text
         f"{item.name} up to {text(max(value for _, value in item.points))}" for item in series if item.points
     )
     wide, narrow = (series_picture(series, axis, text, *size, label) for size in _SIZES)
-    return Figure(title, "", caption, wide, narrow)
+    return Figure(title, "", [caption], wide, narrow)

@@ -210,11 +210,11 @@ class StageView:
 
 @dataclass(frozen=True)
 class Figure:
-    """The evidence of one test, drawn for a wide and for a narrow screen, with what it says in a sentence."""
+    """A picture for a wide and for a narrow screen, with what it says in a sentence and in some more."""
 
     title: str
     sentence: str
-    caption: str
+    captions: Sequence[str]
     wide: Markup
     narrow: Markup
 
