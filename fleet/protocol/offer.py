@@ -141,7 +141,8 @@ class Offer:
 
     `version` is at least 1 and rises for each model and profile; the largest is the newest. `size_bytes` is the artifact's,
     `ram_bytes` how much the process grew by when it was measured, None where it was not. `operators` maps a set of operators
-    ("ai.onnx", "opset") to its version, where the model file tells. `deltas` come in the order in which they were made.
+    ("ai.onnx", "opset") to its version, where the model file tells. `deltas` come in the order in which they were made. `bins`
+    are those that devices count in, for who adds their counts up; offers from before there were such have none.
     """
 
     model: str
@@ -162,6 +163,7 @@ class Offer:
     chunks: Chunks | None = None
     deltas: tuple[Delta, ...] = ()
     operators: Mapping[str, int] = field(default_factory=dict)
+    bins: FileRef | None = None
 
     def __post_init__(self) -> None:
         """Raise ProtocolError for a field that is too long or out of range."""
@@ -189,7 +191,8 @@ class Offer:
 
     def to_json(self) -> dict[str, Any]:
         """JSON object with the fields and `offer_version`; it holds no fraction."""
-        return {
+        told: dict[str, Any] = {} if self.bins is None else {"bins": self.bins.to_json()}
+        return told | {
             "arch": self.arch,
             "bom": None if self.bom is None else self.bom.to_json(),
             "chunks": None if self.chunks is None else self.chunks.to_json(),
@@ -215,7 +218,7 @@ class Offer:
     def from_json(value: Any) -> Offer:
         """Inverse of `to_json`; raises ProtocolError for another version and for any field that is not as it writes them."""
         try:
-            offer = _read(Fields(value, "the offer"))
+            offer = _read(Fields(value, "the offer"), has_bins=isinstance(value, dict) and "bins" in value)
         except ArtifactError as error:
             raise ProtocolError(str(error)) from error
         if offer.to_json() != value:
@@ -279,7 +282,7 @@ def _check_count(name: str, value: int) -> None:
         raise ProtocolError(f"the offer's {name} is {value!r}, which is no count.")
 
 
-def _read(read: Fields) -> Offer:
+def _read(read: Fields, has_bins: bool) -> Offer:
     if read.count("offer_version") != OFFER_VERSION:
         raise ProtocolError(
             f"the offer is of version {read.count('offer_version')}, and this program reads version {OFFER_VERSION}; "
@@ -305,6 +308,7 @@ def _read(read: Fields) -> Offer:
         chunks=None if read.is_null("chunks") else _chunks(read.object("chunks")),
         deltas=tuple(_delta(item) for item in _objects(read, "deltas")),
         operators={name: operators.count(name) for name in read.mapping("operators")},
+        bins=_file(read.object("bins")) if has_bins else None,
     )
 
 

@@ -16,6 +16,7 @@ is no evidence.
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -106,11 +107,11 @@ def mean_confidence(window: Window, bins: Bins | None) -> float | None:
     if bins is None or [len(item.counts) for item in bins] != [len(counts) for counts in window.tensors]:
         return None
     for item, counts in zip(bins, window.tensors, strict=True):
-        if item.kind == "confidence" and sum(counts):
+        answers = sum(counts)
+        if item.kind == "confidence" and answers:
             edges = [0.0, *(min(max(edge, 0.0), 1.0) for edge in item.edges), 1.0]
             middles = [(low + high) / 2 for low, high in itertools.pairwise(edges)]
-            total = sum([middle * count for middle, count in zip(middles, counts, strict=True)])
-            return total / sum(counts)
+            return math.fsum(middle * count for middle, count in zip(middles, counts, strict=True)) / answers
     return None
 
 

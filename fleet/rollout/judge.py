@@ -277,7 +277,7 @@ def _marks(outcomes: Sequence[Outcome]) -> tuple[Mark, ...]:
 
 
 def _all_good(values: Sequence[float]) -> tuple[Mark, ...]:
-    return ("good",) * len(values)
+    return tuple("good" for _ in values)
 
 
 def _values(guard: Guard, pairs: Sequence[Pair]) -> list[float]:

@@ -9,6 +9,7 @@ from typing import Any
 from ...core.artifact import Artifact
 from ...core.canonical import digest
 from ...core.manifest import MeasuredOn
+from ..protocol.bins import encode_bins
 from ..protocol.offer import CHUNK_BYTES, Chunks, Delta, FileRef, Latency, Offer, OfferedGate, beside
 from .bom import bill_of_materials
 from .operators import operator_sets
@@ -33,8 +34,9 @@ def describe(
         beside(name, "chunks"): chunk_list(data),
         beside(name, "bom.json"): bill_of_materials(artifact, model, version),
         beside(name, "provenance.json"): provenance(artifact, name),
+        beside(name, "bins.json"): encode_bins(manifest.histograms),
     }
-    chunks, bom, statement = (FileRef(path, digest(content)) for path, content in files.items())
+    chunks, bom, statement, bins = (FileRef(path, digest(content)) for path, content in files.items())
     offer = Offer(
         model=model,
         version=version,
@@ -54,6 +56,7 @@ def describe(
         chunks=Chunks(chunks.path, chunks.sha256),
         deltas=tuple(deltas),
         operators=operator_sets(artifact.files, manifest.entry),
+        bins=bins,
     )
     return offer, files
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tuf.api.metadata import TargetFile
 
+from ...core.artifact_json import MAX_JSON_BYTES
 from ...core.clock import Clock
 from ...core.errors import NetworkError, ProtocolError, VerificationError
 from ..disk import Disk
@@ -87,6 +88,22 @@ class RepositorySource:
         self._downloads.forget(f"{offered.sha256}.")
         self._patchless.discard(offered.sha256)
         return path
+
+    def bins(self, offered: Offered) -> bytes | None:
+        """The file of an offer's bins, verified, or None for an offer without; `fetch` need not come before.
+
+        Raises UnfinishedError when more is to come, NetworkError, VerificationError or StoreError.
+        """
+        told = offered.offer.bins
+        if told is None:
+            return None
+        signed, name = self._beside(told.path, told.sha256), f"{offered.sha256}.bins"
+        if signed.length > MAX_JSON_BYTES:
+            raise VerificationError(f"{told.path} has {signed.length} bytes, more than bins can have; publish it again.")
+        path = self._downloads.fetch(self._wanted(signed), name)
+        data = self._disk.read(path)
+        self._downloads.forget(name)
+        return data
 
     def forget(self, sha256: str) -> None:
         """Remove what was downloaded of this file; nothing there is fine."""

@@ -7,6 +7,7 @@ import pytest
 from edgewright.core.manifest import HistogramBins
 from edgewright.fleet.protocol.window import LATENCY_BINS, LATENCY_EDGES_MS, Window
 from edgewright.fleet.rollout.guard import FEWEST_REQUESTS, SLOW_SHARE, Guard, mean_confidence, value_of
+from edgewright.stats.sequential import log_bound
 
 BINS = (
     HistogramBins("x", "input", (-1.0, 1.0), (0, 5, 0)),
@@ -67,6 +68,9 @@ def test_confidence_needs_the_bins_of_that_artifact() -> None:
 
 def test_a_guard_refutes_what_it_says() -> None:
     guard = Guard.parse("errors <= +1pt to promote")
-    assert guard.worse.path([0.5] * 14)[-1] > 3 > 0 > guard.worse.path([0.0] * 10)[-1]
-    assert guard.no_worse.path([0.0] * 600)[-1] > 3 > 0 > guard.no_worse.path([-0.5] * 10)[-1]
-    assert Guard.parse("slow <= +5pt").worse.path([1.0, 1.0, 1.0])[-1] > 3
+    bound = log_bound(0.05)
+    assert guard.worse.path([0.5] * 14)[-1] > bound
+    assert guard.worse.path([0.0] * 10)[-1] < 0
+    assert guard.no_worse.path([0.0] * 600)[-1] > bound
+    assert guard.no_worse.path([-0.5] * 10)[-1] < 0
+    assert Guard.parse("slow <= +5pt").worse.path([1.0, 1.0, 1.0])[-1] > bound

@@ -130,7 +130,7 @@ def test_false_aborts_and_false_promotions_are_rare() -> None:
 
 
 def test_answers_in_the_order_in_which_they_come_would_deceive() -> None:
-    """Failures say so at once and good devices much later: in that order a fine version would be aborted, by place it is not."""
+    """Failures say so at once and good devices much later: in that order a fine version is aborted, by place it is not."""
     generator = np.random.default_rng(3)
     words = np.where(generator.random((200, 150)) < 0.02, "b", "g")
     by_place = sum(verdict("".join(row).replace("g", "."), 0) == "abort" for row in words)

@@ -14,6 +14,7 @@ from edgewright.core.artifact_read import open_artifact
 from edgewright.core.errors import ArtifactError, ProtocolError, StoreError, UsageError, VerificationError
 from edgewright.fleet.delta.apply import apply_delta
 from edgewright.fleet.delta.container import Memory
+from edgewright.fleet.protocol.bins import decode_bins
 from edgewright.fleet.protocol.offer import CHUNK_BYTES, Offer
 from edgewright.fleet.trust.create import Plan
 from edgewright.fleet.trust.publish import Wish, publish, withdraw
@@ -70,9 +71,10 @@ def test_a_device_sees_the_artifact_and_what_lies_beside_it(publisher: Publisher
     assert (offer.model, offer.version, offer.profile, offer.arch) == ("tiny", 2, "x86-64-avx2", "x86_64")
     assert (offer.size_bytes, offer.content_digest) == (len(data), opened.content_digest)
     assert offer.operators == {"ai.onnx": 17}
-    for ref in (offer.bom, offer.provenance, offer.chunks):
+    for ref in (offer.bom, offer.provenance, offer.chunks, offer.bins):
         assert ref is not None
         assert hashlib.sha256(found[ref.path]).hexdigest() == ref.sha256
+    assert decode_bins(found[f"{LINE}/2.bins.json"]) == opened.manifest.histograms
     pieces = [data[at : at + CHUNK_BYTES] for at in range(0, len(data), CHUNK_BYTES)]
     assert found[f"{LINE}/2.chunks"] == b"".join(hashlib.sha256(piece).digest() for piece in pieces)
 
@@ -311,7 +313,7 @@ def test_wherever_publishing_is_killed_devices_see_the_old_or_the_new_and_it_can
 ) -> None:
     first = Device(publisher.folder / "repo", tmp_path / "first")
     old_names = set(first.sees())
-    new_names = {f"{LINE}/3.{ending}" for ending in ("ewa", "chunks", "bom.json", "provenance.json")}
+    new_names = {f"{LINE}/3.{ending}" for ending in ("ewa", "chunks", "bom.json", "provenance.json", "bins.json")}
     moment, outcomes = 0, []
     while SURVIVED not in outcomes:
         moment += 1
@@ -328,7 +330,7 @@ def test_wherever_publishing_is_killed_devices_see_the_old_or_the_new_and_it_can
         assert set(known.sees()) == old_names | new_names
         no_leftovers(repo)
         shutil.rmtree(hit.folder)
-    assert len(outcomes) == 8  # four targets, two roles, the timestamp, and the end
+    assert len(outcomes) == 9  # five targets, two roles, the timestamp, and the end
 
 
 def test_wherever_the_disk_refuses_there_is_one_sentence_and_the_repository_is_as_it_was(

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from random import Random
 
 import pytest
+from edgewright.core.artifact_read import open_artifact
+from edgewright.core.clock import SystemClock
 from edgewright.core.errors import NetworkError, StoreError, VerificationError
 from edgewright.fleet.delta.make import make_delta
+from edgewright.fleet.protocol.bins import decode_bins
+from edgewright.fleet.trust.origin import FolderOrigin
+from edgewright.fleet.trust.source import RepositorySource
 from simulated import SimulatedDisk
 from simulated_repository import Device, SimulatedRepository
+from trust.publisher import Publisher
 
 OLD = Random(1).randbytes(200_000)
 NEW = OLD[:90_000] + b"some other bytes" * 50 + OLD[91_000:]
@@ -133,3 +140,29 @@ def test_an_origin_that_is_down(patched: SimulatedRepository, device: Device) ->
     patched.hidden = set(patched.files)
     with pytest.raises(NetworkError):
         one.fetch(one.offers()[0], {})
+
+
+def test_bins_come_verified_and_leave_nothing(tmp_path: Path) -> None:
+    publisher = Publisher(tmp_path)
+    publisher.publish(1.0)
+    disk = SimulatedDisk()
+    root = (tmp_path / "repo" / "metadata" / "1.root.json").read_bytes()
+    device = RepositorySource(disk, FolderOrigin(tmp_path / "repo"), SystemClock(), root)
+    device.refresh()
+    (offered,) = device.offers()
+    data = device.bins(offered)
+    assert data is not None
+    assert decode_bins(data) == open_artifact(publisher.artifact(1.0)).manifest.histograms
+    assert disk.names("downloads") == []
+    changed = tmp_path / "repo" / "targets"
+    (path,) = changed.rglob("*.bins.json")
+    path.write_bytes(data.replace(b"0.4", b"0.5"))
+    with pytest.raises(VerificationError):
+        device.bins(offered)
+
+
+def test_an_offer_from_before_there_were_bins_has_none(repository: SimulatedRepository, device: Device) -> None:
+    found = device()
+    found.refresh()
+    (offered,) = found.offers()
+    assert found.bins(offered) is None
