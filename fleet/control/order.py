@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from ..protocol.signature import MAX_SKEW_S
 from .tables import REPORTS, STARTS
@@ -21,31 +21,39 @@ _COUNT = re.compile(r"[0-9]{1,18}")
 
 Place = tuple[int, int, int, int]
 
+# Statements are made once: to make one costs more than to ask the database.
+_OF_DEVICE = STARTS.c.device == bindparam("of_device")
+_OF_START = _OF_DEVICE, STARTS.c.boot == bindparam("of_boot")
+_LATEST = select(STARTS).where(_OF_DEVICE).order_by(STARTS.c.era.desc(), STARTS.c.number.desc(), STARTS.c.place.desc()).limit(1)
+_START = select(STARTS.c.era, STARTS.c.number, STARTS.c.place).where(*_OF_START)
+_FIRST = select(func.min(REPORTS.c.place)).where(
+    REPORTS.c.device == bindparam("of_device"), REPORTS.c.boot == bindparam("of_boot")
+)
+_ERA = update(STARTS).where(*_OF_START).values(era=bindparam("new_era"))
+
 
 def note_start(connection: Connection, device: str, boot: str, now: float) -> None:
     """Remember the start that a report is of, which is in REPORTS already, and where it stands among the device's others."""
-    mine = STARTS.c.device == device, STARTS.c.boot == boot
-    order = STARTS.c.era.desc(), STARTS.c.number.desc(), STARTS.c.place.desc()
-    latest = connection.execute(select(STARTS).where(STARTS.c.device == device).order_by(*order).limit(1)).first()
+    mine = {"of_device": device, "of_boot": boot}
+    latest = connection.execute(_LATEST, {"of_device": device}).first()
     if latest is not None and latest.boot == boot:
         return
-    if connection.execute(select(STARTS.c.boot).where(*mine)).first() is None:
+    if connection.execute(_START, mine).first() is None:
         count = boot.partition("-")[0]
-        first = select(func.min(REPORTS.c.place)).where(REPORTS.c.device == device, REPORTS.c.boot == boot)
         connection.execute(
             insert(STARTS).values(
                 device=device,
                 boot=boot,
                 era=0 if latest is None else latest.era,
                 number=int(count) if _COUNT.fullmatch(count) else 0,
-                place=connection.execute(first).scalar_one(),
+                place=connection.execute(_FIRST, mine).scalar_one(),
                 first_at=now,
             )
         )
     if latest is None or now - latest.first_at <= LATE_S:
         return
     if _start(connection, device, boot) < (latest.era, latest.number, latest.place):
-        connection.execute(update(STARTS).where(*mine).values(era=latest.era + 1))
+        connection.execute(_ERA, {**mine, "new_era": latest.era + 1})
 
 
 def place_of(connection: Connection, device: str, boot: str, sequence: int) -> Place:
@@ -54,6 +62,5 @@ def place_of(connection: Connection, device: str, boot: str, sequence: int) -> P
 
 
 def _start(connection: Connection, device: str, boot: str) -> tuple[int, int, int]:
-    which = STARTS.c.device == device, STARTS.c.boot == boot
-    row = connection.execute(select(STARTS.c.era, STARTS.c.number, STARTS.c.place).where(*which)).one()
+    row = connection.execute(_START, {"of_device": device, "of_boot": boot}).one()
     return row.era, row.number, row.place

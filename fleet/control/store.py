@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, insert, or_, select, true, update
+from sqlalchemy import Connection, Executable, Row, Table, bindparam, insert, or_, select, true, update
 
 from ...core.canonical import digest
 from ...core.errors import ProtocolError
@@ -20,13 +20,20 @@ from ..protocol.assignment import Assignment, Wanted
 from ..protocol.enrolment import Enrolment, device_name
 from ..protocol.report import Report
 from ..protocol.window import Batch, Window
-from ..telemetry.ledger import Accepted, accept
 from . import assignments
 from .audit import record
 from .database import Database
 from .order import note_start, place_of
-from .tables import ASSIGNMENTS, DEVICES, REPORTS, STATES, STREAMS, TALLIES, TOKENS, WINDOWS
+from .tables import ASSIGNMENTS, DEVICES, REPORTS, STATES, TOKENS, WINDOWS
+from .window_store import WindowStore
 
+# What is asked with every report: to make a statement costs more than to ask the database.
+_SAID = select(STATES.c.boot, STATES.c.sequence).where(
+    STATES.c.device == bindparam("of_device"), STATES.c.model == bindparam("of_model")
+)
+_TAKEN_BACK = select(ASSIGNMENTS.c.is_aborted).where(
+    ASSIGNMENTS.c.device == bindparam("of_device"), ASSIGNMENTS.c.model == bindparam("of_model")
+)
 _SEEN_S = 60.0  # of a device that asks more often it is not written down each time: each time is a wait for the disk
 
 
@@ -53,6 +60,9 @@ class Store:
         self.database = database
         self._clock = database.clock
         self._heard = heard
+        self._windows = WindowStore(database)
+        self._add_report = database.upsert(REPORTS).on_conflict_do_nothing()
+        self._put_state = _put(database, STATES)
 
     # Devices
 
@@ -188,81 +198,25 @@ class Store:
             "result": report.result,
             "why": report.why.replace("\0", "\ufffd"),  # no text of PostgreSQL holds it
         }
-        connection.execute(
-            self.database.upsert(REPORTS)
-            .values(device=report.device, boot=report.boot, sequence=report.sequence, at=report.at, received_at=now, **values)
-            .on_conflict_do_nothing()
-        )
+        said = {**values, "device": report.device, "boot": report.boot, "sequence": report.sequence, "received_at": now}
+        connection.execute(self._add_report, {**said, "at": report.at})
         note_start(connection, report.device, report.boot, now)
         mine = place_of(connection, report.device, report.boot, report.sequence)
-        known = connection.execute(
-            select(STATES.c.boot, STATES.c.sequence).where(STATES.c.device == report.device, STATES.c.model == report.model)
-        ).first()
+        which = {"of_device": report.device, "of_model": report.model}
+        known = connection.execute(_SAID, which).first()
         if known is None or place_of(connection, report.device, known.boot, known.sequence) < mine:
-            fresh = {**values, "boot": report.boot, "sequence": report.sequence, "received_at": now}
-            connection.execute(
-                self.database.upsert(STATES)
-                .values(device=report.device, **fresh)
-                .on_conflict_do_update(index_elements=["device", "model"], set_=fresh)
-            )
-        which = ASSIGNMENTS.c.device == report.device, ASSIGNMENTS.c.model == report.model
-        assigned = connection.execute(select(ASSIGNMENTS.c.is_aborted).where(*which)).first()
+            connection.execute(self._put_state, said)
+        assigned = connection.execute(_TAKEN_BACK, which).first()
         return bool(assigned is not None and assigned.is_aborted)
 
     # Telemetry
 
     def take_windows(self, name: str, batch: Batch) -> int:
         """Keep what of a batch is new; the highest sequence of its model and stream that there is now. Raises ProtocolError."""
-        found = self.database.together(lambda connection: self._take_windows(connection, name, batch))
+        found = self.database.together(lambda connection: self._windows.take(connection, name, batch))
         if self._heard is not None:
             self._heard(name, [window for _, window in found.windows])
         return found.highest
-
-    def _take_windows(self, connection: Connection, name: str, batch: Batch) -> Accepted:
-        known = connection.execute(
-            select(STREAMS.c.model, STREAMS.c.highest).where(STREAMS.c.device == name, STREAMS.c.stream == batch.stream)
-        ).all()
-        found = accept(batch, {(batch.stream, row.model): row.highest for row in known})
-        if not found.windows:
-            return found
-        place = {"device": name, "stream": found.stream, "model": found.model}
-        now = self._clock.now()
-        rows = [
-            {
-                **place,
-                "sequence": sequence,
-                "sha256": window.sha256,
-                "start": window.start,
-                "end": window.end,
-                "received_at": now,
-                "data": window.encode(),
-            }
-            for sequence, window in found.windows
-        ]
-        connection.execute(insert(WINDOWS), rows)
-        self._merge(connection, name, [window for _, window in found.windows], now)
-        connection.execute(
-            self.database.upsert(STREAMS)
-            .values(**place, highest=found.highest)
-            .on_conflict_do_update(index_elements=["device", "stream", "model"], set_={"highest": found.highest})
-        )
-        return found
-
-    def _merge(self, connection: Connection, name: str, windows: Sequence[Window], now: float) -> None:
-        """Add windows of one model to the device's tallies."""
-        fresh: dict[str, Window] = {}
-        for window in windows:
-            fresh[window.sha256] = fresh[window.sha256].merge(window) if window.sha256 in fresh else window
-        for sha256, window in fresh.items():
-            key = {"device": name, "model": window.model, "sha256": sha256}
-            which = [TALLIES.c[column] == value for column, value in key.items()]
-            row = connection.execute(select(TALLIES.c.data).where(*which)).first()
-            data = window.encode() if row is None else Window.decode(row.data).merge(window).encode()
-            connection.execute(
-                self.database.upsert(TALLIES)
-                .values(**key, data=data, first_at=now, updated_at=now)
-                .on_conflict_do_update(index_elements=list(key), set_={"data": data, "updated_at": now})
-            )
 
     def windows(self, name: str) -> list[Window]:
         """All windows of a device, in the order of their time."""
@@ -271,6 +225,14 @@ class Store:
                 select(WINDOWS.c.data).where(WINDOWS.c.device == name).order_by(WINDOWS.c.start, WINDOWS.c.sequence)
             ).all()
         return [Window.decode(row.data) for row in rows]
+
+
+def _put(database: Database, table: Table) -> Executable:
+    """A statement that adds a row, or puts it in place of the one of its primary key."""
+    add = database.upsert(table)
+    key = [column.name for column in table.primary_key]
+    fresh = {column.name: add.excluded[column.name] for column in table.columns if column.name not in key}
+    return add.on_conflict_do_update(index_elements=key, set_=fresh)
 
 
 def _by_device(rows: Iterable[Row[Any]]) -> dict[str, list[Row[Any]]]:
