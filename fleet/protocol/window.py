@@ -13,6 +13,7 @@ the windows of a model have rising sequence numbers, so that a server counts eac
 from __future__ import annotations
 
 import itertools
+import operator
 import re
 import zlib
 from collections.abc import Iterable, Sequence
@@ -66,7 +67,7 @@ class Window:
     def merge(self, other: Window) -> Window:
         """Counts of both; associative and commutative. Raises ProtocolError for windows of different artifacts."""
         same = (self.model, self.sha256) == (other.model, other.sha256)
-        if not same or list(map(len, self.tensors)) != list(map(len, other.tensors)):
+        if not same or self._lengths() != other._lengths():
             raise ProtocolError("windows of different artifacts cannot be merged.")
         return replace(
             self,
@@ -89,12 +90,12 @@ class Window:
     def encode(self) -> bytes:
         """The window's bytes; raises ProtocolError for one that breaks the bounds."""
         self._check()
-        numbers = [self.start, self.end, self.merged, self.requests, self.samples, self.unseen, *self.errors, *self.latency]
-        numbers.append(len(self.tensors))
+        pieces = [bytes([_WINDOW_VERSION]), _text(self.model), bytes.fromhex(self.sha256)]
+        pieces += map(_leb128, (self.start, self.end, self.merged, self.requests, self.samples, self.unseen))
+        pieces += [_all_leb128(self.errors), _all_leb128(self.latency), _leb128(len(self.tensors))]
         for counts in self.tensors:
-            numbers += [len(counts), *counts]
-        head = bytes([_WINDOW_VERSION]) + _text(self.model) + bytes.fromhex(self.sha256)
-        return head + b"".join(map(_leb128, numbers))
+            pieces += [_leb128(len(counts)), _all_leb128(counts)]
+        return b"".join(pieces)
 
     @staticmethod
     def decode(data: bytes) -> Window:
@@ -103,14 +104,16 @@ class Window:
         if read.take(1)[0] != _WINDOW_VERSION:
             raise ProtocolError("the window is of a version that this program does not know.")
         model, sha256 = read.text(), read.take(32).hex()
-        start, end, merged, requests, samples, unseen = (read.number() for _ in range(6))
-        errors = tuple(read.number() for _ in ERROR_KINDS)
-        latency = tuple(read.number() for _ in range(LATENCY_BINS))
-        tensors = tuple(tuple(read.number() for _ in range(read.number(MAX_BINS))) for _ in range(read.number(MAX_TENSORS)))
+        start, end, merged, requests, samples, unseen = read.numbers(6)
+        errors, latency = read.numbers(len(ERROR_KINDS)), read.numbers(LATENCY_BINS)
+        tensors = tuple(read.numbers(read.number(MAX_BINS)) for _ in range(read.number(MAX_TENSORS)))
         read.check_end()
         window = Window(model, sha256, start, end, merged, requests, samples, unseen, errors, latency, tensors)
         window._check()
         return window
+
+    def _lengths(self) -> list[int]:
+        return [len(counts) for counts in (self.errors, self.latency, *self.tensors)]
 
     def _check(self) -> None:
         check_model(self.model)
@@ -169,7 +172,7 @@ def merge_all(windows: Iterable[Window]) -> Window:
 
 
 def _sum(one: Sequence[int], two: Sequence[int]) -> tuple[int, ...]:
-    return tuple(a + b for a, b in zip(one, two, strict=True))
+    return tuple(map(operator.add, one, two))
 
 
 def _leb128(number: int) -> bytes:
@@ -181,6 +184,13 @@ def _leb128(number: int) -> bytes:
         number >>= 7
     made.append(number)
     return bytes(made)
+
+
+def _all_leb128(numbers: Sequence[int]) -> bytes:
+    """Most counts are small and are their own LEB128, so that a server of many windows has little to do."""
+    if numbers and min(numbers) >= 0 and max(numbers) <= 0x7F:
+        return bytes(numbers)
+    return b"".join(map(_leb128, numbers))
 
 
 def _text(text: str) -> bytes:
@@ -217,18 +227,37 @@ class _Reader:
 
     def number(self, most: int = _MAX_COUNT) -> int:
         """A LEB128 number in its shortest form."""
-        number = shift = 0
-        while True:
-            (byte,) = self.take(1)
-            number |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                break
-            shift += 7
-            if shift > 63:
-                raise ProtocolError("a number of the telemetry is too long.")
-        if number > most or (byte == 0 and shift > 0):
-            raise ProtocolError("a number of the telemetry is too large, or not in its shortest form.")
+        (number,) = self.numbers(1)
+        if number > most:
+            raise ProtocolError("a number of the telemetry is too large.")
         return number
+
+    def numbers(self, count: int) -> tuple[int, ...]:
+        """So many LEB128 numbers, each in its shortest form; bytes below 128 are their own, and are read at once."""
+        piece = self._data[self._place : self._place + count]
+        if len(piece) == count and piece.isascii():
+            self._place += count
+            return tuple(piece)
+        data, place, found = self._data, self._place, []
+        try:
+            for _ in range(count):
+                byte = data[place]
+                place += 1
+                number, shift = byte & 0x7F, 7
+                while byte >= 0x80:
+                    if shift > 63:
+                        raise ProtocolError("a number of the telemetry is too long.")
+                    byte = data[place]
+                    place += 1
+                    number |= (byte & 0x7F) << shift
+                    shift += 7
+                if shift > 7 and (byte == 0 or number > _MAX_COUNT):
+                    raise ProtocolError("a number of the telemetry is too large, or not in its shortest form.")
+                found.append(number)
+        except IndexError as error:
+            raise ProtocolError("the telemetry ends too early.") from error
+        self._place = place
+        return tuple(found)
 
     def text(self) -> str:
         try:
