@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Column, Connection, Table, delete, func, insert, select, text, update
+from sqlalchemy import Column, ColumnElement, Connection, Table, delete, func, insert, select, text, update
 
 from ...core.errors import EdgewrightError, StoreError, UsageError
 from .audit import Verified, record, verify
@@ -114,7 +114,7 @@ def _count(connection: Connection, table: Table, before: float | None = None, la
     return int(connection.execute(select(func.count()).select_from(table).where(*which)).scalar_one())
 
 
-def _kept(table: Table, last: int) -> list[object]:
+def _kept(table: Table, last: int) -> list[ColumnElement[bool]]:
     return [table.c.place != last] if table is REPORTS else []
 
 

@@ -33,8 +33,9 @@ CREATE TABLE assignments (device VARCHAR(64) NOT NULL, model VARCHAR(100) NOT NU
 CREATE TABLE devices (device VARCHAR(64) NOT NULL, public_key BLOB NOT NULL, facts TEXT NOT NULL, enrolled_at FLOAT NOT NULL,
   revoked_at FLOAT, seen_at FLOAT, PRIMARY KEY (device));
 CREATE TABLE reports (place INTEGER NOT NULL, device VARCHAR(64) NOT NULL, boot VARCHAR(100) NOT NULL,
-  sequence INTEGER NOT NULL, model VARCHAR(100) NOT NULL, running VARCHAR(64), target VARCHAR(64), state VARCHAR(40) NOT NULL, result VARCHAR(40),
-  why TEXT NOT NULL, at FLOAT NOT NULL, received_at FLOAT NOT NULL, PRIMARY KEY (place), UNIQUE (device, boot, sequence));
+  sequence INTEGER NOT NULL, model VARCHAR(100) NOT NULL, running VARCHAR(64), target VARCHAR(64),
+  state VARCHAR(40) NOT NULL, result VARCHAR(40), why TEXT NOT NULL, at FLOAT NOT NULL, received_at FLOAT NOT NULL,
+  PRIMARY KEY (place), UNIQUE (device, boot, sequence));
 CREATE TABLE starts (device VARCHAR(64) NOT NULL, boot VARCHAR(100) NOT NULL, era INTEGER NOT NULL, number INTEGER NOT NULL,
   place INTEGER NOT NULL, first_at FLOAT NOT NULL, PRIMARY KEY (device, boot));
 CREATE TABLE states (device VARCHAR(64) NOT NULL, model VARCHAR(100) NOT NULL, boot VARCHAR(100) NOT NULL,
