@@ -23,7 +23,7 @@ from ...core.clock import Clock
 from ...core.errors import StoreError, UsageError
 from .migrations.migrate import migrate
 from .tables import DEVICES, REVISION
-from .turns import Turns
+from .turns import Item, Turns, Work
 
 FILE = "control.sqlite"
 MEMORY = ":memory:"  # in place of a folder: SQLite in this process's memory, gone with it
@@ -78,8 +78,19 @@ class Database:
 
         They wait for the disk once for all of them. An exception takes back what its own work did, and nothing of the others'.
         """
+
+        def alone(connection: Connection, _: list[None]) -> list[T | Exception]:
+            return [work(connection)]
+
+        return self.together_as_one(alone, None)
+
+    def together_as_one(self, work: Work[Item, T], item: Item) -> T:
+        """Like `together`; and `work` is given the items of all who wait with the same one, to do them as one.
+
+        An exception among its results is raised for its item alone, of which then it must have kept nothing.
+        """
         with self._told():
-            return self._turns.together(self._engine, work)
+            return self._turns.together(self._engine, work, item)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:

@@ -60,7 +60,7 @@ class Store:
         self.database = database
         self._clock = database.clock
         self._heard = heard
-        self._windows = WindowStore(database)
+        self._take_windows = WindowStore(database).take
         self._add_report = database.upsert(REPORTS).on_conflict_do_nothing()
         self._put_state = _put(database, STATES)
 
@@ -213,7 +213,7 @@ class Store:
 
     def take_windows(self, name: str, batch: Batch) -> int:
         """Keep what of a batch is new; the highest sequence of its model and stream that there is now. Raises ProtocolError."""
-        found = self.database.together(lambda connection: self._windows.take(connection, name, batch))
+        found = self.database.together_as_one(self._take_windows, (name, batch))
         if self._heard is not None:
             self._heard(name, [window for _, window in found.windows])
         return found.highest

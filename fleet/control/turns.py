@@ -1,24 +1,29 @@
 """One writer at a time within a process, and works that wait at the same moment done in one transaction.
 
 Who comes first takes all works that wait, does them one after the other, each with a savepoint, and commits once; those who
-brought the others find theirs done. So the more wait, the less each costs.
+brought the others find theirs done. Works of one kind are done as one, with as few statements. So the more wait, the less each
+costs.
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, Engine
 
 T = TypeVar("T")
+Item = TypeVar("Item")
+# Given the items of all who wait, the result of each in their order; an exception among them is raised for its item alone.
+Work = Callable[[Connection, list[Item]], Sequence[T | Exception]]
 
 
 class _Work:
-    def __init__(self, work: Callable[[Connection], Any]) -> None:
-        self.work = work
+    def __init__(self, work: Work[Any, Any], item: Any) -> None:
+        self.work, self.item = work, item
         self.is_done = False
         self.result: Any = None
         self.error: BaseException | None = None
@@ -51,9 +56,9 @@ class Turns:
         finally:
             self._end()
 
-    def together(self, engine: Engine, work: Callable[[Connection], T]) -> T:
-        """What `work` gives, after its commit; raises what it raised, or what the commit did."""
-        mine = _Work(work)
+    def together(self, engine: Engine, work: Work[Item, T], item: Item) -> T:
+        """What `work` gives for `item`, after its commit; raises what it raised, or what the commit did."""
+        mine = _Work(work, item)
         with self._changed:
             self._check_not_mine()
             self._waiting.append(mine)
@@ -86,21 +91,33 @@ class Turns:
 
 def _commit(engine: Engine, works: list[_Work]) -> None:
     """Do all works and commit; an error of one is its own, an error of the transaction is everyone's."""
+    groups: dict[Work[Any, Any], list[_Work]] = {}
+    for work in works:
+        groups.setdefault(work.work, []).append(work)
     try:
         with engine.begin() as connection:
-            for work in works:
-                try:
-                    if len(works) == 1:
-                        work.result = work.work(connection)
-                    else:
-                        with connection.begin_nested():
-                            work.result = work.work(connection)
-                except Exception as error:
-                    work.error = error
-                    if len(works) == 1:
-                        raise
+            for group in groups.values():
+                _do(connection, group, is_alone=len(groups) == 1)
     except BaseException as error:
         for work in works:
             work.error = work.error or error
         if not isinstance(error, Exception):
             raise
+
+
+def _do(connection: Connection, group: list[_Work], is_alone: bool) -> None:
+    """Do works that are one; without others a savepoint would save nothing."""
+    try:
+        with contextlib.nullcontext() if is_alone else connection.begin_nested():
+            results = group[0].work(connection, [work.item for work in group])
+    except Exception as error:
+        for work in group:
+            work.error = error
+        if is_alone:
+            raise
+        return
+    for work, result in zip(group, results, strict=True):
+        if isinstance(result, Exception):
+            work.error = result
+        else:
+            work.result = result
