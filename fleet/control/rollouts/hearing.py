@@ -96,9 +96,8 @@ def _runs(plan: Plan, member: Member, said: Said, now: float) -> Heard:
 
 
 def _went_back(said: Said, member: Member) -> bool:
-    if said.state in _ROLLING_BACK:
-        return True
-    return said.running not in (None, member.sha256) and said.state in _SETTLED
+    """Of a member that ran the version already: also where it tries the version anew, something else answers by then."""
+    return said.state in _ROLLING_BACK or said.running not in (None, member.sha256)
 
 
 @dataclass(frozen=True)
@@ -189,7 +188,6 @@ def _gone_back(connection: Connection, rollout: Rollout) -> Sequence[Row[Any]]:
             ASSIGNMENTS.c.rollout == rollout.id,
             ASSIGNMENTS.c.is_aborted.is_(False),
             STATES.c.running != ASSIGNMENTS.c.sha256,
-            STATES.c.state.in_(_SETTLED),
         )
         .order_by(STATES.c.received_at, MEMBERS.c.device)
     ).all()
