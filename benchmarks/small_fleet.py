@@ -26,11 +26,11 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
 
 @dataclass(frozen=True)
 class Fleet:
-    """The signed `repository`, and the address of the `server`, which keeps its database in `control`."""
+    """The signed `repository`, the address of the `server`, and the file with a token of its admin."""
 
     repository: Path
-    control: Path
     server: str
+    token_file: Path
 
     def publish(self, artifact: Path) -> None:
         """Sign an artifact and put it into the repository."""
@@ -38,19 +38,19 @@ class Fleet:
 
     def token(self) -> str:
         """What one new device enrols with."""
-        root = self.repository / "metadata" / "1.root.json"
-        return edgewright("control", "token", "--data", str(self.control), "--root", str(root)).strip()
+        return self._asked("devices", "enrol").strip()
 
     def assign(self, device: str, model: str) -> None:
         """Let a device follow the newest version of a model."""
-        edgewright("control", "assign", device, model, "--follow", "--data", str(self.control))
+        self._asked("devices", "assign", device, model, "--follow")
 
     def devices(self) -> list[dict[str, Any]]:
         """What the control plane knows of its devices."""
-        found: list[dict[str, Any]] = json.loads(edgewright("control", "devices", "--data", str(self.control), "--json"))[
-            "devices"
-        ]
+        found: list[dict[str, Any]] = json.loads(self._asked("devices", "list", "--json"))["devices"]
         return found
+
+    def _asked(self, *arguments: str) -> str:
+        return edgewright(*arguments, "--server", self.server, "--token-file", str(self.token_file))
 
 
 def edgewright(*arguments: str) -> str:
@@ -67,12 +67,16 @@ def small_fleet(folder: Path) -> Iterator[Fleet]:
     files = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(repository)))
     threading.Thread(target=files.serve_forever, daemon=True).start()
     address = f"http://127.0.0.1:{files.server_address[1]}"
-    command = [sys.executable, "-u", "-m", "edgewright.cli.main", "control", "serve", "--data", str(control), "--port", "0"]
-    with subprocess.Popen([*command, "--repository", address], stdout=subprocess.PIPE, text=True) as process:
+    token_file = folder / "admin.token"
+    token_file.write_text(edgewright("server", "token", "--data", str(control), "--name", "benchmark", "--role", "admin"))
+    root = repository / "metadata" / "1.root.json"
+    command = [sys.executable, "-u", "-m", "edgewright.cli.main", "server", "--data", str(control), "--port", "0"]
+    command += ["--repository", address, "--root", str(root)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             said = process.stdout.readline()
-            yield Fleet(repository, control, said.split("serving devices at ")[1].split(";")[0])
+            yield Fleet(repository, said.split(" at ")[1].split(";")[0], token_file)
         finally:
             process.terminate()
             files.shutdown()

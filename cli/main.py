@@ -27,10 +27,19 @@ _COMMANDS = {
     "repo": ("repo", "Make and tend a signed repository."),
     "publish": ("publish", "Sign artifacts and put them into a repository."),
     "agent": ("agent", "Run this device: download, verify, switch, serve, roll back, report."),
-    "control": ("control", "Enrol devices, assign artifacts, see what runs."),
+    "server": ("server", "Serve devices and people; tokens, backup, restore, prune, verify."),
+    "devices": ("devices", "See devices and what they run; enrol, call, assign, revoke them."),
+    "group": ("group", "Name queries over devices."),
+    "rollout": ("rollout", "Bring a version to many devices in stages, each of them a test."),
+    "people": ("people", "Give tokens to people and programs."),
+    "audit": ("audit", "Show who changed what, and check that none of it was removed."),
 }
 
-_EXTRAS = {"agent": "agent", "serve": "agent", "repo": "publish", "publish": "publish", "control": "server"}
+_EXTRAS = {
+    **dict.fromkeys(("agent", "serve"), "agent"),
+    **dict.fromkeys(("repo", "publish"), "publish"),
+    **dict.fromkeys(("server", "devices", "group", "rollout", "people", "audit"), "server"),
+}
 
 
 class _Lazy(click.Group):

@@ -20,6 +20,8 @@ from ..protocol.enrolment import Enrolled, Enrolment, NewKey
 from ..protocol.message import MAX_MESSAGE_BYTES
 from ..protocol.report import Answer, Report
 from ..protocol.window import MAX_BATCH_BYTES, Batch, Window
+from .api.parts import Parts
+from .api.routes import routes as people_routes
 from .auth import NotAllowed, NotSigned, check_new_key
 from .database import Database
 from .door import Door
@@ -29,17 +31,21 @@ from .metrics import KIND, Counts, text
 from .people import People
 from .polls import Polls
 from .refusal import TooLarge, refusal
+from .rollouts import Rollouts
 from .store import Store
 
 Work = Callable[[str, bytes], bytes]  # the device and what it sent; the body of the answer
 Route = Callable[[Request], Awaitable[Response]]
 
 
-def make_app(database: Database, clock: Clock, repository: str, *, poll_s: float = 300.0) -> ASGIApp:
+def make_app(
+    database: Database, clock: Clock, repository: str, *, poll_s: float = 300.0, root_sha256: str | None = None
+) -> ASGIApp:
     """The application, which has read all devices. It is whole in a server that lets it begin and end (ASGI's lifespan).
 
     `repository` is the address of the signed repository that new devices are told; each device shall poll once in `poll_s`
-    seconds. Raises StoreError where the database cannot be read.
+    seconds. `root_sha256` is the digest of the root.json that they shall trust; without it people cannot make tokens for
+    devices. Raises StoreError where the database cannot be read.
     """
     counts = Counts()
 
@@ -61,6 +67,7 @@ def make_app(database: Database, clock: Clock, repository: str, *, poll_s: float
     _add_device_routes(app, store, door, counts, repository)
     app.add_route("/v1/health", _health, methods=["GET"])
     app.add_route("/metrics", _metrics(database, people, polls, counts), methods=["GET"])
+    app.router.routes.append(people_routes(Parts(database, store, people, Rollouts(database), root_sha256)))
     return Front(app, polls, door, counts, clock)
 
 

@@ -45,7 +45,7 @@ def abort(connection: Connection, database: Database, name: str, model: str) -> 
     """Take the deployment of a model back, wherever it is before its commit; raises UsageError for an unknown one."""
     which = ASSIGNMENTS.c.device == name, ASSIGNMENTS.c.model == model
     if connection.execute(update(ASSIGNMENTS).where(*which).values(is_aborted=True)).rowcount == 0:
-        raise UsageError(f"nothing of {model!r} is assigned to {name!r}; `edgewright control devices` lists what is.")
+        raise UsageError(f"nothing of {model!r} is assigned to {name!r}; `edgewright devices show` lists what is.")
     database.touch(connection, [name])
 
 
@@ -59,7 +59,7 @@ def of_device(connection: Connection, name: str) -> Assignment:
 def check_known(connection: Connection, name: str) -> None:
     """Raise UsageError for a device that never enrolled."""
     if connection.execute(select(DEVICES.c.device).where(DEVICES.c.device == name)).first() is None:
-        raise UsageError(f"no device is called {name!r}; `edgewright control devices` lists them.")
+        raise UsageError(f"no device is called {name!r}; `edgewright devices list` lists them.")
 
 
 def _check_room(connection: Connection, name: str) -> None:
@@ -68,5 +68,5 @@ def _check_room(connection: Connection, name: str) -> None:
     if count >= MAX_MODELS:
         raise UsageError(
             f"{count} models are assigned to {name!r}, and a device runs no more; take one back with "
-            "`edgewright control abort`."
+            "`edgewright devices take-back`."
         )

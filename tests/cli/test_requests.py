@@ -121,7 +121,8 @@ def test_a_missing_package_says_how_to_get_it(edge: Run, monkeypatch: pytest.Mon
         (["serve", "any.ewa", "--port", "0"], "serve.open_artifact", "agent"),
         (["publish", "any.ewa", "--repo", "repo"], "publish.open_repository", "publish"),
         (["repo", "status", "repo"], "repo.open_repository", "publish"),
-        (["control", "devices", "--data", "d"], "control._store", "server"),
+        (["server", "verify", "--data", "d"], "server._opened", "server"),
+        (["rollout", "list", "--server", "http://127.0.0.1:1"], "remote._token", "server"),
     ],
 )
 def test_a_command_of_the_fleet_names_its_own_extra(

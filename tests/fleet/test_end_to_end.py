@@ -9,29 +9,15 @@ import tarfile
 import threading
 
 import pytest
-from click.testing import CliRunner
+from commands import Asked, edgewright
 from control_plane import Control
-from edgewright.cli.main import group
-from edgewright.core.clock import SystemClock
 from edgewright.core.errors import AgentError, EdgewrightError, UsageError, VerificationError
-from edgewright.fleet.control.database import Database
-from edgewright.fleet.control.store import Store
-from edgewright.fleet.protocol.assignment import Wanted
 from tiny_artifact import write_tiny
 
 
 class QuietHandler(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *given):
         pass
-
-
-def edgewright(*arguments):
-    """Run a command in this process; its output, or the error that it raises."""
-    result = CliRunner().invoke(group, [str(item) for item in arguments])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    assert result.exit_code == 0, result.output
-    return result.stdout
 
 
 def agent(*arguments):
@@ -64,18 +50,19 @@ def root_of(repository):
 
 
 def test_an_enrolled_device_follows_what_is_published(tmp_path, repository, served):
-    control = Control(tmp_path / "control", served)
+    control = Control(tmp_path / "control", served, root=root_of(repository))
+    asked = Asked(control, tmp_path / "me.token")
     try:
-        token = edgewright("control", "token", "--data", tmp_path / "control", "--root", root_of(repository)).strip()
+        token = asked("devices", "enrol").strip()
         data = ("--data", tmp_path / "device")
-        assert agent(*data, "--server", control.url, "--token", token) == {}
-        (known,) = control.store.devices()
-        edgewright("control", "assign", known["device"], "tiny", "--follow", "--data", tmp_path / "control")
+        told = ("--attribute", "site=lab", "--attribute", "floor=2")
+        assert agent(*data, "--server", control.url, "--token", token, *told) == {}
+        (known,) = json.loads(asked("devices", "list", "--where", "site = lab and floor > 1", "--json"))["devices"]
+        asked("devices", "assign", known["device"], "tiny", "--follow")
         assert agent(*data) == {"tiny": 1}
         edgewright("publish", write_tiny(tmp_path / "two.ewa", 2.0), "--repo", repository)
         assert agent(*data) == {"tiny": 2}
-        told = json.loads(edgewright("control", "devices", "--data", tmp_path / "control", "--json"))
-        said = told["devices"][0]["models"]["tiny"]["said"]
+        said = json.loads(asked("devices", "show", known["device"], "--json"))["models"]["tiny"]["said"]
         listed = json.loads(edgewright("repo", "status", repository, "--json"))
         assert said["running"] in json.dumps(listed)
         # A version that does not answer its own test vectors is never committed, and not tried again.
@@ -119,6 +106,9 @@ def test_another_root_is_not_believed(tmp_path, repository):
         (("--new-key",), UsageError, "give --once with it"),
         (("--new-key", "--once", "--model", "m", "--repo", "x"), UsageError, "only a device that asks a server"),
         (("--json",), UsageError, "--json prints what runs at the end of --once"),
+        (("--attribute", "site"), UsageError, "is not NAME=VALUE"),
+        (("--attribute", "group=beta"), UsageError, "formed by the server itself"),
+        (("--attribute", "a b=beta"), UsageError, "no name of an attribute"),
         (("--samples-below", "0.4"), UsageError, "--samples-consent"),
         (("--samples-consent", "me", "--samples-redact", "f"), UsageError, "not module:function"),
         (("--model", "m", "--repo", "x", "--socket", "m"), UsageError, "is not MODEL=PATH"),
@@ -130,38 +120,3 @@ def test_another_root_is_not_believed(tmp_path, repository):
 def test_what_cannot_be_run_is_one_sentence(tmp_path, arguments, error, sentence):
     with pytest.raises(error, match=sentence):
         edgewright("agent", "--data", tmp_path / "device", *arguments)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        (("assign", "nobody", "m", "--follow"), "no device is called 'nobody'"),
-        (("assign", "nobody", "m"), "say what shall run"),
-        (("assign", "nobody", "m", "--sha256", "12"), "is no SHA-256"),
-        (("revoke", "nobody"), "no device is called 'nobody'"),
-        (("abort", "nobody", "m"), "nothing of 'm' is assigned"),
-        (("token", "--root", "missing.json"), "cannot read the root"),
-        (("serve", "--repository", "here"), "is no address"),
-        (("serve", "--repository", "http://x", "--tls-cert", __file__), "belong together"),
-    ],
-)
-def test_what_the_control_plane_cannot_do_is_one_sentence(tmp_path, arguments, sentence):
-    with pytest.raises(EdgewrightError, match=sentence):
-        edgewright("control", *arguments, "--data", tmp_path / "control")
-
-
-def test_an_aborted_assignment_is_listed_so(tmp_path):
-    store = Store(Database(str(tmp_path / "control"), SystemClock()))
-    name = _enrolled(store)
-    store.assign(name, Wanted("m"), "test")
-    store.database.close()
-    edgewright("control", "abort", name, "m", "--data", tmp_path / "control")
-    assert "wanted newest (taken back)" in edgewright("control", "devices", "--data", tmp_path / "control")
-    edgewright("control", "revoke", name, "--data", tmp_path / "control")
-    assert "revoked" in edgewright("control", "devices", "--data", tmp_path / "control")
-
-
-def _enrolled(store):
-    from edgewright.fleet.protocol.enrolment import Enrolment
-
-    return store.enrol(Enrolment(store.make_token(60.0, "test"), bytes(32)))

@@ -1,0 +1,28 @@
+"""Shares and times as people write them: 5%, 10m."""
+
+from __future__ import annotations
+
+import re
+
+from ..core.errors import UsageError
+
+_TIME = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(s|m|h|d)")
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)%")
+
+
+def seconds(text: str, option: str) -> float:
+    """Seconds of a time such as 90s, 10m, 2h or 1.5d; raises UsageError."""
+    found = _TIME.fullmatch(text.strip())
+    if found is None:
+        raise UsageError(f"{option} {text[:40]!r} is no time; give a number and s, m, h or d, for example 10m.")
+    return float(found[1]) * _UNITS[found[2]]
+
+
+def share(text: str, option: str) -> float:
+    """A share of 1 from a percentage above 0 % and up to 100 %; raises UsageError."""
+    found = _PERCENT.fullmatch(text.strip())
+    value = float(found[1]) / 100 if found is not None else 0.0
+    if not 0 < value <= 1:
+        raise UsageError(f"{option} {text[:40]!r} is no share; give a percentage above 0% and up to 100%, for example 5%.")
+    return value

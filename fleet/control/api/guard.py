@@ -1,0 +1,91 @@
+"""Who may do what: every route of the people's API names the least role, and only a token of it or of a higher one reaches it.
+
+In order, before anything else of a request is looked at: the token is known, neither expired nor revoked (401); its role
+suffices (403); the body has at most MAX_BODY_BYTES (413). The refusal tells nothing of the token that was shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi import HTTPException, Request, Response
+from fastapi.routing import APIRoute
+from starlette.concurrency import run_in_threadpool
+from starlette.types import Message
+
+from ..people import ROLES, Person
+from .parts import Parts
+
+MAX_BODY_BYTES = 64 << 10
+ROLE = "x-role"  # the field of a route's OpenAPI that names the least role
+
+
+class Refusal(HTTPException):
+    """A request that goes no further: status, `code` for programs, one sentence for people."""
+
+    def __init__(self, status: int, code: str, sentence: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(status, sentence, headers)
+        self.code = code
+
+
+def least(role: str) -> dict[str, str]:
+    """What a route gives as `openapi_extra`."""
+    return {ROLE: role}
+
+
+class GuardedRoute(APIRoute):
+    """A route that its role guards."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The handler behind the checks; a route without a role is a KeyError at start."""
+        handler, wanted = super().get_route_handler(), ROLES.index((self.openapi_extra or {})[ROLE])
+
+        async def guarded(request: Request) -> Response:
+            person = await _person(request)
+            if ROLES.index(person.role) < wanted:
+                raise Refusal(
+                    403, "role", f"this needs the role {ROLES[wanted]}, and your token has {person.role}; ask an admin."
+                )
+            request.scope["person"] = person
+            response = await handler(Request(request.scope, _bounded(request)))
+            response.headers["Cache-Control"] = "no-store"
+            return response
+
+        return guarded
+
+
+def who(request: Request) -> Person:
+    """The person that a guarded route was reached by."""
+    person: Person = request.scope["person"]
+    return person
+
+
+async def _person(request: Request) -> Person:
+    shown = request.headers.getlist("authorization")
+    kind, _, secret = shown[0].partition(" ") if len(shown) == 1 else ("", "", "")
+    parts: Parts = request.app.state.parts
+    person = await run_in_threadpool(parts.people.find, secret.strip()) if kind.lower() == "bearer" else None
+    if person is None:
+        raise Refusal(
+            401,
+            "token",
+            "a token that is known and neither expired nor revoked is needed, as `Authorization: Bearer ew_...`; ask an admin.",
+            {"WWW-Authenticate": "Bearer"},
+        )
+    return person
+
+
+def _bounded(request: Request) -> Callable[[], Coroutine[Any, Any, Message]]:
+    """`request.receive` that ends with 413 behind MAX_BODY_BYTES."""
+    size = 0
+
+    async def receive() -> Message:
+        nonlocal size
+        message = await request.receive()
+        size += len(message.get("body", b""))
+        if size > MAX_BODY_BYTES:
+            raise Refusal(413, "size", f"the request has more than {MAX_BODY_BYTES} bytes.")
+        return message
+
+    return receive
