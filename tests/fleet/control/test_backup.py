@@ -78,12 +78,12 @@ def test_a_backup_shows_one_moment_of_a_database_in_use(database, tmp_path, cloc
     writer = threading.Thread(target=work)
     writer.start()
     try:
-        for number in range(5):
+        for number in range(3):
             backup(database, tmp_path / f"copy{number}")
     finally:
         ended.set()
         writer.join()
-    for number in range(5):
+    for number in range(3):
         with contextlib.closing(Database(str(tmp_path / f"target{number}"), clock)) as target:
             assert restore(tmp_path / f"copy{number}", target).broken is None
             found = everything(target)
