@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,11 +20,13 @@ from ..protocol.assignment import Assignment, Wanted
 from ..protocol.enrolment import Enrolment, device_name
 from ..protocol.report import Report
 from ..protocol.window import Batch, Window
+from ..telemetry.ledger import Accepted
 from . import assignments
 from .audit import record
 from .database import Database
 from .order import note_start, place_of
 from .tables import ASSIGNMENTS, DEVICES, REPORTS, STATES, TOKENS, WINDOWS
+from .turns import Work
 from .window_store import WindowStore
 
 # What is asked with every report: to make a statement costs more than to ask the database.
@@ -55,12 +57,11 @@ class Store:
     `actor` is who is written down in the audit log: a person's name, or what acts by itself.
     """
 
-    def __init__(self, database: Database, heard: Callable[[str, Sequence[Window]], None] | None = None) -> None:
-        """`heard` is told the name of a device and the windows of telemetry that are kept of it now, each once."""
+    def __init__(self, database: Database) -> None:
         self.database = database
         self._clock = database.clock
-        self._heard = heard
-        self._take_windows = WindowStore(database).take
+        # Keeps windows of many devices as one, for `Database.together_as_one`.
+        self.keep_windows: Work[tuple[str, Batch], Accepted] = WindowStore(database).take
         self._add_report = database.upsert(REPORTS).on_conflict_do_nothing()
         self._put_state = _put(database, STATES)
 
@@ -186,9 +187,10 @@ class Store:
 
     def take(self, report: Report) -> bool:
         """Take a report, once; whether the deployment that it is about was taken back."""
-        return self.database.together(lambda connection: self._take(connection, report))
+        return self.database.together(lambda connection: self.take_in(connection, report))
 
-    def _take(self, connection: Connection, report: Report) -> bool:
+    def take_in(self, connection: Connection, report: Report) -> bool:
+        """`take` within a transaction of who calls."""
         now = self._clock.now()
         values = {
             "model": report.model,
@@ -213,10 +215,7 @@ class Store:
 
     def take_windows(self, name: str, batch: Batch) -> int:
         """Keep what of a batch is new; the highest sequence of its model and stream that there is now. Raises ProtocolError."""
-        found = self.database.together_as_one(self._take_windows, (name, batch))
-        if self._heard is not None:
-            self._heard(name, [window for _, window in found.windows])
-        return found.highest
+        return self.database.together_as_one(self.keep_windows, (name, batch)).highest
 
     def windows(self, name: str) -> list[Window]:
         """All windows of a device, in the order of their time."""

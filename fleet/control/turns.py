@@ -76,6 +76,13 @@ class Turns:
             raise mine.error
         return cast(T, mine.result)
 
+    def all_together(self, engine: Engine, asked: Sequence[tuple[Work[Any, Any], Any]]) -> list[Any]:
+        """What each work gives for its item, or the exception that it met, all in one transaction, as `together` does it."""
+        works = [_Work(work, item) for work, item in asked]
+        with self.alone():
+            _commit(engine, works)
+        return [work.result if work.error is None else work.error for work in works]
+
     def _check_not_mine(self) -> None:
         if self._holder == threading.get_ident():
             raise RuntimeError("a transaction was begun within another of the same thread")

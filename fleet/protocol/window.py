@@ -190,7 +190,16 @@ def _all_leb128(numbers: Sequence[int]) -> bytes:
     """Most counts are small and are their own LEB128, so that a server of many windows has little to do."""
     if numbers and min(numbers) >= 0 and max(numbers) <= 0x7F:
         return bytes(numbers)
-    return b"".join(map(_leb128, numbers))
+    made = bytearray()
+    for number in numbers:
+        if 0 <= number <= 0x7F:
+            made.append(number)
+        elif 0 < number <= 0x3FFF:
+            made.append(number & 0x7F | 0x80)
+            made.append(number >> 7)
+        else:
+            made += _leb128(number)
+    return bytes(made)
 
 
 def _text(text: str) -> bytes:
