@@ -14,9 +14,9 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url, select, update
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, Table, create_engine, event, make_url, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DataError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from ...core.clock import Clock
@@ -53,6 +53,7 @@ class Database:
             self._engine = _postgresql(url)
         else:
             self.place, self._help, self._engine = where, "its folder and its disk", _in_folder(Path(where))
+        event.listen(self._engine, "handle_error", _tell_what_does_not_fit)
         # Readers are told apart by an option of their connections; they share the pool.
         self._reader = self._engine.execution_options(**{_READS: True})
         try:
@@ -220,6 +221,15 @@ def _begin_postgresql(connection: Connection) -> None:
         connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
     else:
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
+
+
+def _tell_what_does_not_fit(context: ExceptionContext) -> UsageError | None:
+    """The error in place of the one that a statement met: values that no row can hold are no fault of the database."""
+    error = context.original_exception
+    if isinstance(context.sqlalchemy_exception, DataError) or isinstance(error, (OverflowError, UnicodeEncodeError)):
+        cause = str(error).strip().replace("\n", " ").encode("utf-8", "replace").decode()
+        return UsageError(f"this cannot be kept ({cause}); give shorter texts, of whole characters, and smaller numbers.")
+    return None
 
 
 def _reads(connection: Connection) -> bool:

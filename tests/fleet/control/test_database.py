@@ -22,7 +22,7 @@ from edgewright.core.errors import StoreError, UsageError
 from edgewright.fleet.control import migrations
 from edgewright.fleet.control.database import FILE, MEMORY, Database
 from edgewright.fleet.control.store import Store
-from edgewright.fleet.control.tables import DEVICES, GROUPS, METADATA, REVISION, SCHEMA
+from edgewright.fleet.control.tables import DEVICES, GROUPS, METADATA, REVISION, ROLLOUTS, SCHEMA
 from sqlalchemy import event, func, insert, select, text, update
 from sqlalchemy.exc import OperationalError
 
@@ -157,6 +157,19 @@ def test_connections_that_the_server_ended_are_made_again(postgres, clock):
         assert database.revision() == 0
         postgres.do("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname LIKE 't%'")
         assert database.revision() == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "rollout"), [("\ud800", 1), ("a", 2**70), ("\0", 1), ("x" * 101, 1), ("'; DROP TABLE groups; --", 1)]
+)
+def test_values_that_no_row_can_hold_are_no_fault_of_the_database(database, name, rollout):
+    """SQLite keeps NUL and long texts, and what it keeps it gives back."""
+    fits = name.startswith("'") or (database.is_sqlite and name not in ("\ud800", "a"))
+    refused = contextlib.nullcontext() if fits else pytest.raises(UsageError, match="this cannot be kept")
+    with refused, database.transaction() as connection:
+        connection.execute(insert(GROUPS).values(name=name, query=""))
+        connection.execute(select(ROLLOUTS).where(ROLLOUTS.c.id == rollout))
+    assert groups(database) == ({name} if fits else set())
 
 
 # Turns
