@@ -11,7 +11,7 @@ from ....core.errors import UsageError
 from ...rollout.state import verbs_of
 from ..people import Person
 from ..rollouts import Rollout
-from . import models
+from . import models, plans
 from .guard import GuardedRoute, Refusal, least, who
 from .parts import Parts
 
@@ -24,13 +24,13 @@ def router(parts: Parts) -> APIRouter:
     routes = APIRouter(route_class=GuardedRoute)
 
     @routes.get("/rollouts", openapi_extra=least("viewer"))
-    def listed() -> models.Rollouts:
+    def listed() -> plans.Rollouts:
         """All rollouts, the newest first."""
         found = sorted(parts.rollouts.list(), key=lambda item: -item.id)
-        return models.Rollouts(rollouts=[models.Rollout.model_validate(_fields(item)) for item in found])
+        return plans.Rollouts(rollouts=[plans.Rollout.model_validate(_fields(item)) for item in found])
 
     @routes.post("/rollouts", openapi_extra=least("operator"))
-    def create(wanted: models.NewRollout, person: _Who) -> models.RolloutNow:
+    def create(wanted: plans.NewRollout, person: _Who) -> plans.RolloutNow:
         """Begin to follow a plan; a model has one rollout at a time."""
         plan = wanted.plan()
         try:
@@ -40,18 +40,18 @@ def router(parts: Parts) -> APIRouter:
         return _now(parts, number)
 
     @routes.post("/rollouts/preview", openapi_extra=least("viewer"))
-    def preview(wanted: models.NewRollout) -> models.Preview:
+    def preview(wanted: plans.NewRollout) -> plans.Preview:
         """Tell what a plan would do now; nothing is done."""
         found = parts.rollouts.preview(wanted.plan())
-        return models.Preview(sizes=list(found.sizes), left_out=_left_out(found.left_out), remarks=list(found.remarks))
+        return plans.Preview(sizes=list(found.sizes), left_out=_left_out(found.left_out), remarks=list(found.remarks))
 
     @routes.get("/rollouts/{rollout}", openapi_extra=least("viewer"))
-    def one(rollout: models.RolloutId) -> models.RolloutNow:
+    def one(rollout: models.RolloutId) -> plans.RolloutNow:
         """A rollout with its evidence."""
         return _now(parts, rollout)
 
     @routes.post("/rollouts/{rollout}/{verb}", openapi_extra=least("operator"))
-    def act(rollout: models.RolloutId, verb: models.Verb, person: _Who) -> models.RolloutNow:
+    def act(rollout: models.RolloutId, verb: models.Verb, person: _Who) -> plans.RolloutNow:
         """Approve the next stage, pause, resume, abort, or promote without proof."""
         _known(parts, rollout)
         try:
@@ -70,18 +70,18 @@ def _known(parts: Parts, number: int) -> Rollout:
     return found
 
 
-def _now(parts: Parts, number: int) -> models.RolloutNow:
+def _now(parts: Parts, number: int) -> plans.RolloutNow:
     found, evidence = _known(parts, number), parts.rollouts.evidence(number)
     told = {
         "can": verbs_of(found.state),
         "evidence": evidence.to_json(),
         "left_out": _left_out(parts.rollouts.left_out(number)),
     }
-    return models.RolloutNow.model_validate({**_fields(found), **told})
+    return plans.RolloutNow.model_validate({**_fields(found), **told})
 
 
-def _left_out(found: Mapping[str, str]) -> models.LeftOut:
-    return models.LeftOut(count=len(found), why={name: found[name] for name in sorted(found)[:_SHOWN]})
+def _left_out(found: Mapping[str, str]) -> plans.LeftOut:
+    return plans.LeftOut(count=len(found), why={name: found[name] for name in sorted(found)[:_SHOWN]})
 
 
 def _fields(item: Rollout) -> dict[str, object]:

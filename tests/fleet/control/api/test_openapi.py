@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis.errors import Unsatisfiable
 
 schemathesis = pytest.importorskip("schemathesis", reason="the OpenAPI is tested with schemathesis")
 
@@ -40,7 +41,7 @@ def operations(fleet):
 def test_every_answer_is_as_it_is_described(fleet, mode):
     fleet.rollout()
     headers = {"Authorization": f"Bearer {fleet.tokens['admin']}"}
-    answered = set()
+    answered, untried = set(), set()
     for operation in operations(fleet):
 
         @_FEW
@@ -50,7 +51,13 @@ def test_every_answer_is_as_it_is_described(fleet, mode):
             case.validate_response(answer, excluded_checks=_OTHERWISE)
             answered.add((case.operation.label, answer.status_code))
 
-        ask()
+        try:
+            ask()
+        except Unsatisfiable:
+            untried.add(operation.label)
+    # What takes nothing cannot be given what it does not take.
+    listing = {f"GET /{name}" for name in ("artifacts", "audit/verify", "groups", "people", "rollouts")}
+    assert untried == (set() if mode == GenerationMode.POSITIVE else listing)
     statuses = {status for _, status in answered}
     assert 401 not in statuses
     assert statuses & ({200} if mode == GenerationMode.POSITIVE else {400, 404})
