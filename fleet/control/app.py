@@ -23,6 +23,7 @@ from .door import Door
 from .front import Front
 from .keeper import Keeper
 from .metrics import KIND, Counts, text
+from .page.routes import routes as page_routes
 from .people import People
 from .polls import Polls
 from .refusal import refusal
@@ -53,7 +54,9 @@ def make_app(
     app = FastAPI(title="Edgewright control", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.add_route("/v1/health", _health, methods=["GET"])
     app.add_route("/metrics", _metrics(database, people, polls, counts), methods=["GET"])
-    app.router.routes.append(people_routes(Parts(database, store, people, Rollouts(database), root_sha256)))
+    parts = Parts(database, store, people, Rollouts(database), root_sha256)
+    app.router.routes.append(people_routes(parts))
+    app.include_router(page_routes(parts, poll_s))
     devices = Devices(store, polls, writer, counts, repository)
     return Front(app, polls, Door(polls, keeper, clock), devices, counts, clock)
 

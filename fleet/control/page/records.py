@@ -20,6 +20,7 @@ from .words import Pill, gate_pill, number, shorten, size
 PAGE = 100
 _DETAIL = 160  # characters
 _DEVICE = re.compile(r"[0-9a-f]{32}")
+_ROLLOUT = re.compile(r"rollout ([0-9]{1,15})", re.ASCII)
 _MEASURED = {
     "target": "p50, measured on the target",
     "emulated": "p50, under emulation",
@@ -103,7 +104,8 @@ def audit_row(entry: audit.Entry) -> AuditRow:
 def _href(entry: audit.Entry) -> str:
     if _DEVICE.fullmatch(entry.subject):
         return f"/devices/{entry.subject}"
-    return ""
+    rollout = _ROLLOUT.fullmatch(entry.subject)
+    return "" if rollout is None else f"/rollouts/{rollout[1]}"
 
 
 def _text(value: Any) -> str:

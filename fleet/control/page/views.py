@@ -232,7 +232,10 @@ class MemberRow:
 
 @dataclass(frozen=True)
 class RolloutView:
-    """One rollout: where it stands and why, stage by stage, with the evidence of the stage that it is in."""
+    """One rollout: where it stands and why, stage by stage, with the evidence of the stage that it is in.
+
+    `left_out` are devices that its query means and that take no part, each with why; None where that was not asked.
+    """
 
     row: RolloutRow
     verbs: Sequence[Verb]
@@ -241,7 +244,7 @@ class RolloutView:
     figures: Sequence[Figure]
     members: Sequence[MemberRow]
     more_members: int
-    left_out: Pairs
+    left_out: Pairs | None
     more_left_out: int
     plan: Pairs
     history: Sequence[AuditRow]

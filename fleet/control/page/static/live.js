@@ -24,5 +24,9 @@ async function renew() {
   }
 }
 
-const live = document.querySelector("main[data-live]");
-if (live !== null) setInterval(renew, 1000 * Number(live.dataset.live));
+function wait() {
+  const live = document.querySelector("main[data-live]");
+  if (live !== null) setTimeout(() => renew().finally(wait), 1000 * Number(live.dataset.live));
+}
+
+wait();

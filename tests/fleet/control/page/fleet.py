@@ -7,15 +7,16 @@ import math
 import random
 from dataclasses import replace
 
-from edgewright.core.canonical import dumps
 from edgewright.fleet.control.people import People
+from edgewright.fleet.control.rollouts import Engine, Rollouts
 from edgewright.fleet.control.store import Store
-from edgewright.fleet.control.tables import ARTIFACTS, DEVICES
+from edgewright.fleet.control.tables import ARTIFACTS, DEVICES, MEMBERS
 from edgewright.fleet.protocol.enrolment import Enrolment
 from edgewright.fleet.protocol.offer import Latency, Offer, OfferedGate
+from edgewright.fleet.protocol.offered import Offered
 from edgewright.fleet.protocol.report import Report
 from edgewright.fleet.protocol.window import LATENCY_BINS, LATENCY_EDGES_MS, Batch, Window
-from sqlalchemy import insert, update
+from sqlalchemy import select, update
 
 PROFILE = "raspberry-pi-4b"
 
@@ -24,10 +25,27 @@ def sha(*words):
     return hashlib.sha256(repr(words).encode()).hexdigest()
 
 
+class Shelf:
+    """What the repository offers; who signed it is no matter here."""
+
+    def __init__(self):
+        self.offered = []
+
+    def refresh(self):
+        pass
+
+    def offers(self):
+        return list(self.offered)
+
+    def bins(self, offered):
+        return None
+
+
 class Fleet:
     def __init__(self, database, seed=0):
-        self.database, self.clock = database, database.clock
-        self.store, self.people = Store(database), People(database)
+        self.database, self.clock, self.shelf = database, database.clock, Shelf()
+        self.store, self.people, self.rollouts = Store(database), People(database), Rollouts(database)
+        self.engine = Engine(self.rollouts, self.shelf, refresh_s=0.0)
         self.random = random.Random(seed)
         self._sequences = {}
 
@@ -66,7 +84,7 @@ class Fleet:
 
     # Artifacts
 
-    def artifact(self, version, model="digits", profile=PROFILE, is_canary=False, gone_s=None, **changed):
+    def artifact(self, version, model="digits", profile=PROFILE, is_canary=False, is_gone=False, **changed):
         """An artifact that the repository offers; its SHA-256."""
         name = f"{'canary/' if is_canary else ''}{model}/{profile}/{version}.ewa"
         gates = (OfferedGate("top1 >= -1pt", "passed", None, False), OfferedGate("f1 >= -2pt", "undecided", "sex=female", True))
@@ -84,23 +102,46 @@ class Fleet:
             latency=Latency(0.56, 1.2, "target"),
             gates=gates,
         )
-        offer, found, now = replace(offer, **changed), sha(name), self.clock.now()
-        row = {
-            "name": name,
-            "model": model,
-            "version": version,
-            "profile": profile,
-            "is_canary": is_canary,
-            "sha256": found,
-            "length": offer.size_bytes,
-            "offer": dumps(offer.to_json()).decode(),
-            "bins": None,
-            "first_seen_at": now - 86400.0 * (20 - version),
-            "gone_at": None if gone_s is None else now - gone_s,
-        }
+        offered = Offered(name, sha(name), offer.size_bytes, replace(offer, **changed))
+        self.shelf.offered.append(offered)
+        self.engine.tick()
+        if is_gone:
+            self.shelf.offered.remove(offered)
+            self.engine.tick()
         with self.database.transaction() as connection:
-            connection.execute(insert(ARTIFACTS).values(**row))
-        return found
+            seen = self.clock.now() - 86400.0 * (20 - version)
+            connection.execute(update(ARTIFACTS).where(ARTIFACTS.c.name == name).values(first_seen_at=seen))
+        return offered.sha256
+
+    # Rollouts
+
+    def roll_out(self, plan, actor="Ada"):
+        """The number of a rollout whose first stage has begun."""
+        number = self.rollouts.create(plan, actor)
+        self.engine.tick()
+        return number
+
+    def open_members(self, number):
+        """Assigned devices that have not answered, with the digest that each shall run."""
+        which = MEMBERS.c.rollout == number, MEMBERS.c.assigned_at.is_not(None), MEMBERS.c.outcome.is_(None)
+        with self.database.reading() as connection:
+            names = connection.execute(select(MEMBERS.c.device).where(*which).order_by(MEMBERS.c.device)).scalars().all()
+        return [(name, next(iter(self.store.assignment_of(name).models.values())).sha256) for name in names]
+
+    def answer(self, number, bad=(), silent=(), most=None, model="digits"):
+        """Members say that the version runs; those whose place is in `bad` that it failed, those in `silent` nothing."""
+        for place, (device, wanted) in enumerate(self.open_members(number)[:most]):
+            if place in bad:
+                running = self.said(device, model)
+                self.tell(device, running, "Idle", "FAILED_ROLLBACK_COMPLETE", "3 other answers of 16", model, target=wanted)
+            elif place not in silent:
+                self.tell(device, wanted, model=model)
+        self.engine.tick()
+
+    def said(self, device, model="digits"):
+        """The digest that a device says it runs."""
+        said = self.store.devices(device)[0]["models"].get(model, {}).get("said")
+        return None if said is None else said["running"]
 
 
 def _spread(generator, requests, p50_ms):

@@ -121,7 +121,7 @@ def test_a_device_that_is_none(fleet):
 
 
 def test_artifacts_with_their_gates_and_who_runs_them(fleet):
-    three = fleet.artifact(3, gone_s=60.0)
+    three = fleet.artifact(3, is_gone=True)
     fleet.artifact(4, is_canary=True, latency=None)
     fleet.tell(fleet.device(), three)
     with fleet.database.reading() as connection:
