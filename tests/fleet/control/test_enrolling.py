@@ -92,6 +92,18 @@ def enrolled_as(device, control, monkeypatch, roots=(ROOT,), **given):
     return assembly._identity(setup(device, control, **given), device.disk, device.http)
 
 
+@pytest.mark.parametrize("profiles", [(), ("raspberry-pi-4b",), ("raspberry-pi-4b", "arm64-linux")])
+def test_a_device_tells_what_it_is_called_by(control, device, monkeypatch, profiles):
+    attributes = {"site": "lab", "host": "named by hand"}
+    enrolled_as(device, control, monkeypatch, token=token_of(control), profiles=profiles, attributes=attributes)
+    (known,) = control.store.devices()
+    facts = known["facts"]
+    assert (facts["site"], facts["host"]) == ("lab", "named by hand")
+    assert int(facts["ram_mb"]) > 0
+    # Of several profiles none says what the device is.
+    assert facts.get("profile") == (profiles[0] if len(profiles) == 1 else None)
+
+
 @pytest.mark.parametrize("trouble", ["revoked", "damaged identity", "damaged key", "no key"])
 def test_a_fresh_token_enrols_a_device_anew(control, enrolled, monkeypatch, trouble):
     first = load_identity(enrolled.disk).device
