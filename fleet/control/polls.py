@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 from weakref import WeakValueDictionary
 
-from sqlalchemy import Connection, and_, select
+from sqlalchemy import Connection, and_, bindparam, select
 
 from ...core.canonical import digest
 from ...core.errors import StoreError
@@ -27,6 +27,14 @@ from .tables import ASSIGNMENTS, DEVICES, MEMBERS, REVISION
 _BATCH = 2000  # devices of a transaction in which is written when they asked last
 _IN_PIECES = {"yield_per": 1000}  # rows that are read at once
 _NOBODY = -1  # a revision before every change
+
+_COLUMNS = [ASSIGNMENTS.c[name] for name in ("device", "model", "sha256", "name", "attempt", "deadline_s", "rollout")]
+_ASSIGNED = (
+    select(*_COLUMNS, MEMBERS.c.stage)
+    .join(MEMBERS, and_(MEMBERS.c.rollout == ASSIGNMENTS.c.rollout, MEMBERS.c.device == ASSIGNMENTS.c.device), isouter=True)
+    .where(ASSIGNMENTS.c.device.in_(bindparam("devices", expanding=True)), ASSIGNMENTS.c.is_aborted.is_(False))
+    .order_by(ASSIGNMENTS.c.model)
+)
 
 
 class Told:
@@ -136,29 +144,13 @@ class Polls:
         return count
 
     def _read(self, connection: Connection, since: int) -> None:
-        # Devices and assignments come in one order, so that each device's are the next ones.
-        devices = (
-            select(DEVICES.c.device, DEVICES.c.public_key, DEVICES.c.revoked_at)
-            .where(DEVICES.c.changed > since)
-            .order_by(DEVICES.c.device)
-        )
-        of_rollout = and_(MEMBERS.c.rollout == ASSIGNMENTS.c.rollout, MEMBERS.c.device == ASSIGNMENTS.c.device)
-        columns = (ASSIGNMENTS.c[name] for name in ("device", "model", "sha256", "name", "attempt", "deadline_s", "rollout"))
-        assignments = (
-            select(*columns, MEMBERS.c.stage)
-            .join(DEVICES, DEVICES.c.device == ASSIGNMENTS.c.device)
-            .join(MEMBERS, of_rollout, isouter=True)
-            .where(DEVICES.c.changed > since, ASSIGNMENTS.c.is_aborted.is_(False))
-            .order_by(DEVICES.c.device, ASSIGNMENTS.c.model)
-        )
-        assigned = iter(connection.execute(assignments, execution_options=_IN_PIECES))
-        following = next(assigned, None)
-        for row in connection.execute(devices, execution_options=_IN_PIECES):
-            mine = []
-            while following is not None and following.device == row.device:
-                mine.append(following)
-                following = next(assigned, None)
-            self._devices[row.device] = Known(row.public_key, row.revoked_at is not None, self._told(mine))
+        devices = select(DEVICES.c.device, DEVICES.c.public_key, DEVICES.c.revoked_at).where(DEVICES.c.changed > since)
+        for some in connection.execute(devices, execution_options=_IN_PIECES).partitions():
+            assigned: dict[str, list[Any]] = {row.device: [] for row in some}
+            for item in connection.execute(_ASSIGNED, {"devices": list(assigned)}):
+                assigned[item.device].append(item)
+            for row in some:
+                self._devices[row.device] = Known(row.public_key, row.revoked_at is not None, self._told(assigned[row.device]))
 
     def _told(self, rows: Sequence[Any]) -> Told:
         """What these assignments say, made once for all devices that have the same."""
