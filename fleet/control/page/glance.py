@@ -54,7 +54,7 @@ def _notices(connection: Connection, now: float, rollouts: list[RolloutRow]) -> 
     found = [
         Notice(
             row.pill,
-            f"Rollout of {row.model} {row.version}: {row.why or 'a person must say how it goes on.'}",
+            f"Rollout of {row.model} {row.version}: {row.why}",
             f"/rollouts/{row.id}",
         )
         for row in rollouts

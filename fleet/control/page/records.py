@@ -109,4 +109,9 @@ def _href(entry: audit.Entry) -> str:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
+    """Texts and numbers as they are; an object as its names and values, without those that say nothing."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_text(item)}" for name, item in sorted(value.items()) if item not in (None, "", [], {}))
+    return json.dumps(value, ensure_ascii=False)

@@ -51,6 +51,7 @@ def _environment() -> Environment:
         digest=words.digest,
         percent=words.percent,
         plural=words.plural,
+        sentence=words.sentence,
         stamp=words.stamp,
     )
     return found

@@ -21,7 +21,7 @@ from .rollouts import rollout_row, stage_counts, stage_name
 from .views import AuditRow, Counts, MemberRow, Pairs, RolloutRow, RolloutView, StageView, Verb
 from .words import Pill, count, duration, outcome_pill, plural, rollout_pill
 
-_MEMBERS = 60
+_MEMBERS = 25
 _HISTORY = 30
 _LEFT_OUT = 200
 _LABELS = {
@@ -45,7 +45,7 @@ def rollout_view(parts: Parts, person: Person, number: int, is_all: bool) -> Rol
             return None
         counts = stage_counts(connection, [number]).get(number, {})
         members, more = _members(connection, number)
-        history = _history(connection, number)
+        history, decisions = _history(connection, number), _decisions(connection, number)
     plan = Plan.from_json(json.loads(row["plan"]))
     shown = rollout_row(row, counts.values())
     evidence = parts.rollouts.evidence(number)
@@ -53,7 +53,7 @@ def rollout_view(parts: Parts, person: Person, number: int, is_all: bool) -> Rol
     return RolloutView(
         row=shown,
         verbs=_verbs(shown, row["state"], person),
-        stages=_stages(plan, row, counts),
+        stages=_stages(plan, row, counts, decisions),
         evidence_of=stage_name(evidence.stage),
         figures=figures_of(plan, evidence),
         members=members,
@@ -81,12 +81,12 @@ def _verbs(row: RolloutRow, state: str, person: Person) -> list[Verb]:
     return found
 
 
-def _stages(plan: Plan, row: RowMapping, counts: Mapping[int, Counts]) -> list[StageView]:
+def _stages(plan: Plan, row: RowMapping, counts: Mapping[int, Counts], decisions: Mapping[int, str]) -> list[StageView]:
     found = []
     for place, stage in enumerate(plan.stages):
         mine = counts.get(place, Counts())
-        pill, why = _stage_pill(row, place), ""
-        if place == row["stage"] or (place == 0 and row["stage"] < 0):
+        pill, why = _stage_pill(row, place), decisions.get(place, "")
+        if place == row["stage"] and row["state"] not in ACTIVE:
             why = row["why"]
         elif place > row["stage"] and row["state"] in ACTIVE:
             why = "Its devices are chosen when it begins."
@@ -142,6 +142,16 @@ def _plan(plan: Plan) -> Pairs:
     if plan.deadline_s is not None:
         told.append(("An update may take", duration(plan.deadline_s)))
     return told
+
+
+def _decisions(connection: Connection, number: int) -> dict[int, str]:
+    """Why each stage was passed: what the entry says with which the next one began."""
+    begun = AUDIT.c.subject == f"rollout {number}", AUDIT.c.action == "begin-stage"
+    found = {}
+    for row in connection.execute(select(AUDIT.c.details).where(*begun).order_by(AUDIT.c.place)):
+        details = json.loads(row.details)
+        found[details["stage"] - 1] = str(details["why"]).partition(": ")[2]
+    return found
 
 
 def _history(connection: Connection, number: int) -> Sequence[AuditRow]:

@@ -101,7 +101,10 @@ def _key(shown: Sequence[Series], left: float, width: float) -> str:
 
 
 def log_axis(low: float, high: float, title: str) -> Axis:
-    """Decades from `low` to `high`, both above nought; places are decimal logarithms."""
-    ends = math.log10(low), math.log10(max(high, low * 10))
-    decades = range(math.ceil(ends[0] - 1e-9), math.floor(ends[1] + 1e-9) + 1)
-    return Axis(*ends, [(float(power), f"{10.0**power:,g}") for power in decades], title)
+    """From `low` to `high`, both above nought, a label a decade, or of few decades three; places are decimal logarithms."""
+    ends = math.log10(low), math.log10(max(high, low * 2))
+    steps = (1.0,) if ends[1] - ends[0] > 2.5 else (1.0, 2.0, 5.0)
+    decades = range(math.floor(ends[0]), math.floor(ends[1]) + 1)
+    marks = [step * 10.0**power for power in decades for step in steps]
+    labels = [(math.log10(mark), f"{mark:,g}") for mark in marks if low <= mark * (1 + 1e-9) and mark <= high * (1 + 1e-9)]
+    return Axis(*ends, labels, title)

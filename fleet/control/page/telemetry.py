@@ -13,6 +13,7 @@ from ...protocol.window import LATENCY_EDGES_MS, Window
 from ...rollout.query import parse
 from ..attributes import attributes_of
 from ..database import Database
+from ..rollouts.shelf import bins_of
 from ..tables import TALLIES, WINDOWS
 from ..telemetry import Tally, tallies
 from .models import version_text, versions_of
@@ -38,8 +39,11 @@ def telemetry_view(database: Database, now: float, model: str, where: str) -> Te
         return TelemetryView(names, model, where, str(error), (), (), "")
     with database.reading() as connection:
         windows, is_cut = _windows(connection, now, model, where)
-        versions = versions_of(connection)
-    cohorts = [traffic_of(_title(item), item.window, item.devices, float(item.window.end)) for item in found]
+        versions, bins = versions_of(connection), bins_of(connection, model)
+    cohorts = [
+        traffic_of(_title(item), item.window, item.devices, float(item.window.end), bins.get(item.window.sha256))
+        for item in found
+    ]
     figures = [_spread(found), *_over_time(windows, versions)] if found else []
     note = f"The pictures over time show the last {count(_MOST_WINDOWS)} windows." if is_cut else ""
     return TelemetryView(names, model, where, "", cohorts, [item for item in figures if item is not None], note)
@@ -107,7 +111,7 @@ def _over_time(windows: Sequence[Window], versions: dict[str, int]) -> list[Figu
     every = f"A point for every {_period_text(period)}, by the devices' clocks."
     kinds: tuple[tuple[str, str, Callable[[Window], float | None], Callable[[float], str]], ...] = (
         ("90 % of requests are answered within", every, _p90, lambda value: f"{number(value)} ms"),
-        ("Requests that failed", every, _failed, percent),
+        ("Requests that failed", every, _failed, lambda share: f"{number(100 * share)} %"),
     )
     figures = []
     for title, caption, measure, text in kinds:

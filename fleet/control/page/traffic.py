@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...protocol.window import LATENCY_EDGES_MS, Window
+from ...rollout.guard import Bins, mean_confidence
 from .views import Traffic
 from .words import NONE, number
 
@@ -31,7 +32,8 @@ def latency_text(milliseconds: float | None) -> str:
     return number(milliseconds) if milliseconds < float("inf") else f"> {number(LATENCY_EDGES_MS[-1])}"
 
 
-def traffic_of(name: str, window: Window, devices: int, updated_at: float | None) -> Traffic:
-    """The row of one artifact's requests."""
+def traffic_of(name: str, window: Window, devices: int, updated_at: float | None, bins: Bins | None = None) -> Traffic:
+    """The row of one artifact's requests; with its `bins` the confidence of its answers is known."""
     p50, p90, p99 = (latency_text(latency_quantile(window.latency, share)) for share in (0.5, 0.9, 0.99))
-    return Traffic(name, window.sha256, devices, window.requests, sum(window.errors), p50, p90, p99, updated_at)
+    confidence = mean_confidence(window, bins)
+    return Traffic(name, window.sha256, devices, window.requests, sum(window.errors), p50, p90, p99, updated_at, confidence)

@@ -152,7 +152,10 @@ class Membership:
 
 @dataclass(frozen=True)
 class Traffic:
-    """Counts of one artifact's requests, merged: of one device, or of a cohort of `devices`. Latencies in milliseconds."""
+    """Counts of one artifact's requests, merged: of one device, or of a cohort of `devices`. Latencies in milliseconds.
+
+    `confidence` is the mean of the answers', from 0 to 1, or None where the artifact has no bins of it.
+    """
 
     name: str
     sha256: str
@@ -163,6 +166,7 @@ class Traffic:
     p90: str
     p99: str
     updated_at: float | None
+    confidence: float | None = None
 
     @property
     def error_share(self) -> float | None:

@@ -12,7 +12,7 @@ from edgewright.fleet.control.rollouts import Engine, Rollouts
 from edgewright.fleet.control.store import Store
 from edgewright.fleet.control.tables import ARTIFACTS, DEVICES, MEMBERS
 from edgewright.fleet.protocol.enrolment import Enrolment
-from edgewright.fleet.protocol.offer import Latency, Offer, OfferedGate
+from edgewright.fleet.protocol.offer import FileRef, Latency, Offer, OfferedGate
 from edgewright.fleet.protocol.offered import Offered
 from edgewright.fleet.protocol.report import Report
 from edgewright.fleet.protocol.window import LATENCY_BINS, LATENCY_EDGES_MS, Batch, Window
@@ -29,7 +29,7 @@ class Shelf:
     """What the repository offers; who signed it is no matter here."""
 
     def __init__(self):
-        self.offered = []
+        self.offered, self.files = [], {}
 
     def refresh(self):
         pass
@@ -38,7 +38,7 @@ class Shelf:
         return list(self.offered)
 
     def bins(self, offered):
-        return None
+        return self.files.get(offered.name)
 
 
 class Fleet:
@@ -68,7 +68,7 @@ class Fleet:
             Report(device, "1-boot", sequence, model, running, target or running, state, result, why, self.clock.now())
         )
 
-    def count(self, device, sha256, requests=1000, errors=0, p50_ms=0.6, model="digits", windows=1, every_s=900):
+    def count(self, device, sha256, requests=1000, errors=0, p50_ms=0.6, model="digits", windows=1, every_s=900, tensors=()):
         """Windows of `requests` each, the last of which ends now; latencies spread about `p50_ms`."""
         stream, now = f"1-{sha256[:8]}", int(self.clock.now())
         sequence = self._sequences.get((device, sha256), 0)
@@ -76,7 +76,7 @@ class Fleet:
         for number in range(windows):
             end = now - (windows - 1 - number) * every_s
             latency = _spread(self.random, requests, p50_ms)
-            counts = Window(model, sha256, end - every_s, end, 1, requests, requests, 0, (0, 0, errors, 0), latency, ())
+            counts = Window(model, sha256, end - every_s, end, 1, requests, requests, 0, (0, 0, errors, 0), latency, tensors)
             made.append((sequence + number + 1, counts.encode()))
         self._sequences[device, sha256] = sequence + windows
         for at in range(0, windows, 500):
@@ -84,7 +84,7 @@ class Fleet:
 
     # Artifacts
 
-    def artifact(self, version, model="digits", profile=PROFILE, is_canary=False, is_gone=False, **changed):
+    def artifact(self, version, model="digits", profile=PROFILE, is_canary=False, is_gone=False, bins=None, **changed):
         """An artifact that the repository offers; its SHA-256."""
         name = f"{'canary/' if is_canary else ''}{model}/{profile}/{version}.ewa"
         gates = (OfferedGate("top1 >= -1pt", "passed", None, False), OfferedGate("f1 >= -2pt", "undecided", "sex=female", True))
@@ -102,7 +102,11 @@ class Fleet:
             latency=Latency(0.56, 1.2, "target"),
             gates=gates,
         )
+        if bins is not None:
+            changed["bins"] = FileRef(f"{model}/{profile}/{version}.bins.json", hashlib.sha256(bins).hexdigest())
         offered = Offered(name, sha(name), offer.size_bytes, replace(offer, **changed))
+        if bins is not None:
+            self.shelf.files[name] = bins
         self.shelf.offered.append(offered)
         self.engine.tick()
         if is_gone:
@@ -121,16 +125,16 @@ class Fleet:
         self.engine.tick()
         return number
 
-    def open_members(self, number):
+    def open_members(self, number, model="digits"):
         """Assigned devices that have not answered, with the digest that each shall run."""
         which = MEMBERS.c.rollout == number, MEMBERS.c.assigned_at.is_not(None), MEMBERS.c.outcome.is_(None)
         with self.database.reading() as connection:
             names = connection.execute(select(MEMBERS.c.device).where(*which).order_by(MEMBERS.c.device)).scalars().all()
-        return [(name, next(iter(self.store.assignment_of(name).models.values())).sha256) for name in names]
+        return [(name, self.store.assignment_of(name).models[model].sha256) for name in names]
 
     def answer(self, number, bad=(), silent=(), most=None, model="digits"):
         """Members say that the version runs; those whose place is in `bad` that it failed, those in `silent` nothing."""
-        for place, (device, wanted) in enumerate(self.open_members(number)[:most]):
+        for place, (device, wanted) in enumerate(self.open_members(number, model)[:most]):
             if place in bad:
                 running = self.said(device, model)
                 self.tell(device, running, "Idle", "FAILED_ROLLBACK_COMPLETE", "3 other answers of 16", model, target=wanted)

@@ -1,19 +1,24 @@
 from __future__ import annotations
 
 import pytest
-from control.page.fleet import sha
+from control.page.fleet import Fleet, sha
 from control.page.reading import Page
+from edgewright.core.manifest import HistogramBins
+from edgewright.fleet.control.api.parts import Parts
 from edgewright.fleet.control.attributes import set_attributes
 from edgewright.fleet.control.groups import set_group
 from edgewright.fleet.control.page.devices import PAGE, device_view, devices_view
 from edgewright.fleet.control.page.glance import fleet_view
 from edgewright.fleet.control.page.records import artifacts_view, audit_view
 from edgewright.fleet.control.page.render import render
+from edgewright.fleet.control.page.rollout import rollout_view
 from edgewright.fleet.control.page.telemetry import telemetry_view
 from edgewright.fleet.control.page.traffic import latency_quantile, latency_text
 from edgewright.fleet.control.people import Person
 from edgewright.fleet.protocol.assignment import Wanted
+from edgewright.fleet.protocol.bins import encode_bins
 from edgewright.fleet.protocol.window import LATENCY_BINS, LATENCY_EDGES_MS
+from edgewright.fleet.rollout.plan import Plan, Stage
 
 LATE_S = 900.0
 
@@ -187,6 +192,43 @@ def test_telemetry_by_version_and_over_time(fleet):
     wrong = telemetry_view(fleet.database, fleet.clock.now(), "digits", "site =")
     assert "character" in wrong.error
     assert page(fleet, "telemetry", wrong).words.count(wrong.error) == 1
+
+
+def test_confidence_where_the_artifact_has_bins_of_it(fleet):
+    bins = encode_bins([HistogramBins("confidence", "confidence", (0.5, 0.75, 1.0), (0, 0, 0, 0))])
+    plain, known = fleet.artifact(3), fleet.artifact(4, bins=bins)
+    fleet.count(fleet.device(), plain)
+    fleet.count(fleet.device(), known, requests=4, tensors=((0, 1, 3, 0),))
+    view = telemetry_view(fleet.database, fleet.clock.now(), "digits", "")
+    assert [row.confidence for row in view.cohorts] == [pytest.approx((0.625 + 3 * 0.875) / 4), None]
+    assert "81.2 %" in page(fleet, "telemetry", view).words
+
+
+def test_every_view_on_every_kind_of_database(database):
+    fleet = Fleet(database)
+    three, _ = fleet.artifact(3), fleet.artifact(4)
+    for number in range(6):
+        name = fleet.device(seen_s=100_000.0 * (number == 0))
+        fleet.tell(name, three)
+        fleet.count(name, three, windows=3)
+    number = fleet.roll_out(Plan("digits", 4, stages=(Stage(count=3), Stage()), observe_s=0.0))
+    fleet.answer(number, bad={0}, silent={1})
+    parts = Parts(database, fleet.store, fleet.people, fleet.rollouts)
+    seen = [
+        page(fleet, "fleet", read(fleet, fleet_view, LATE_S)),
+        page(fleet, "devices", read(fleet, devices_view, LATE_S, "has profile", "")),
+        page(fleet, "device", read(fleet, device_view, LATE_S, name)),
+        page(fleet, "rollout", rollout_view(parts, Person("Ada", "admin"), number, True)),
+        page(fleet, "telemetry", telemetry_view(database, fleet.clock.now(), "", "has profile")),
+    ]
+    with database.reading() as connection:
+        seen += [page(fleet, "artifacts", artifacts_view(connection)), page(fleet, "audit", audit_view(connection, None))]
+    words = [found.words for found in seen]
+    assert "1 device has not asked for more than a day." in words[0]
+    assert "6 devices match." in words[1]
+    assert "1 good, 1 bad, 1 without an answer yet" in words[3]
+    assert "version 3, raspberry-pi-4b" in words[4]
+    assert "The chain holds" in words[6]
 
 
 def test_telemetry_of_nothing(fleet):
