@@ -239,15 +239,17 @@ ROLLOUTS = Table(
     Column("stage_since", Float, nullable=False),
 )
 
-# Devices of a rollout: `wanted` is what it assigns and `before` what it gives back after an abort (Wanted as JSON), `ran` the
-# digest that ran when it was assigned, `running_since` when the device first said that the new one runs, `outcome` one of good,
-# bad and silent, `outcome_place` its order of arrival within the rollout, `compared` the values of its guards once settled.
+# Devices of a rollout. `place` in [0, 1) is where chance puts one, `wanted` what is assigned, `before` what an abort gives back
+# (Wanted as JSON), `ran` the digest that ran when it was assigned, `running_since` when the device first said that the new one
+# runs, `outcome` one of good, bad and silent, `outcome_place` its order of arrival within the rollout, `compared` the values of
+# its guards once settled.
 MEMBERS = Table(
     "members",
     METADATA,
     Column("rollout", LONG, primary_key=True, autoincrement=False),
     Column("device", String(64), primary_key=True),
     Column("stage", Integer, nullable=False),
+    Column("place", Float, nullable=False, server_default="0"),
     Column("assigned_at", Float),
     Column("before", Text),
     Column("wanted", Text),
@@ -258,6 +260,6 @@ MEMBERS = Table(
     Column("outcome_place", Integer),
     Column("why", Text),
     Column("compared", Text),
-    Index("members_by_stage", "rollout", "stage"),
+    Index("members_by_stage", "rollout", "stage", "place"),
     Index("members_by_device", "device"),
 )

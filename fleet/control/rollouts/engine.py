@@ -7,6 +7,7 @@ process that dies leaves the step done or not done, and two servers on one datab
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,8 @@ from ..tables import ASSIGNMENTS, DEVICES, MEMBERS, REVISION
 from . import steps
 from .assigning import may_assign
 from .hearing import listen, write_down
-from .population import late, population
-from .records import Rollout, alive, judged, load, save, to_assign
+from .population import Population, late, population
+from .records import Rollout, alive, heard_of, judged, load, save, to_assign
 from .shelf import Artifacts, artifacts_of, learn
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("edgewright.control")
 
 Step = Callable[[Connection], object]
+_LATE_S = 120.0  # what a device said is written within this of the time that is written with it
 _MOST_STEPS = 200  # of one rollout in one look, so that others get their turn
 
 
@@ -42,15 +44,22 @@ class Engine:
         self._artifacts = artifacts
         self._refresh_s, self._look_s = refresh_s, look_s
         self._learnt_at: float | None = None
+        self._judged: dict[int, tuple[object, ...]] = {}  # what the last judgement that nothing follows from rests on
+        self._tried_at: dict[int, float] = {}  # when a rollout last meant no device
+        self._found: dict[tuple[int, int], Population] = {}  # whom a stage means, from deciding on a step until it is done
+        self._heard_at: dict[int, float] = {}  # when nothing that devices said was left to be written down, by rollout
         self._looked: dict[tuple[int, int], int] = {}  # up to which revision newcomers were looked at, by rollout and stage
 
     def tick(self) -> float:
-        """Take all steps that are due; seconds until the next look. Raises StoreError when the database cannot be used."""
+        """Take all steps that are due; seconds until the next look. Raises StoreError when the database cannot be used.
+
+        A rollout that a person makes or lets go on meanwhile is seen at the next look.
+        """
         self._learn()
         with self._database.reading() as connection:
             numbers = alive(connection)
         waits = [self._advance(number) for number in numbers]
-        return max(0.0, min([*waits, self._refresh_s]))
+        return max(0.0, min([*waits, self._look_s]))
 
     def _learn(self) -> None:
         now = self._database.clock.monotonic()
@@ -64,10 +73,11 @@ class Engine:
 
     def _advance(self, number: int) -> float:
         for _ in range(_MOST_STEPS):
+            self._found.clear()
             with self._database.reading() as connection:
                 step, wait_s = self._next(connection, number)
             if step is None:
-                return wait_s
+                return min(wait_s, self._hand_out(number))
             with self._database.transaction() as connection:
                 step, _ = self._next(connection, number)
                 if step is not None:
@@ -78,37 +88,57 @@ class Engine:
         """The step that is due, or None and in how many seconds to look again."""
         rollout = load(connection, number)
         if rollout is None or rollout.state == "aborted":
-            return None, self._refresh_s
+            return None, self._look_s
         if rollout.state == "created":
             return self._begin(connection, rollout), self._look_s
         now = self._database.clock.now()
         if rollout.state == "completed":
-            step = self._late(connection, rollout)
-            return (step, 0.0) if step is not None else self._assign(connection, rollout, now, self._refresh_s)
+            return self._late(connection, rollout), self._look_s
         if rollout.stage < 0:  # paused before it began
             return None, self._look_s
-        hearing = listen(connection, rollout, now)
+        heard_at = self._heard_at.get(number, -math.inf)
+        hearing = listen(connection, rollout, now, heard_at - _LATE_S if heard_at <= now else -math.inf)
         if hearing.has_news:
             return lambda writing: write_down(writing, rollout, hearing), 0.0
-        wait_s = self._look_s if hearing.look_s is None else min(self._look_s, max(0.1, hearing.look_s))
+        self._heard_at[number] = now
+        basis = heard_of(connection, rollout)
+        if self._judged.get(number) == (*basis, rollout.state):
+            return self._after(connection, rollout, None)
         evidence, decision = judged(connection, rollout)
         if decision.verdict == "abort":
             return lambda writing: steps.abort(writing, self._database, rollout, decision.why, steps.ENGINE), 0.0
-        if rollout.state != "running":
-            return None, wait_s
-        step = self._late(connection, rollout) or self._go_on(rollout, evidence, decision)
-        return (step, 0.0) if step is not None else self._assign(connection, rollout, now, wait_s)
+        step = self._go_on(connection, rollout, evidence, decision) if rollout.state == "running" else None
+        if step is None:
+            self._judged[number] = (*basis, rollout.state)
+        return self._after(connection, rollout, step)
+
+    def _after(self, connection: Connection, rollout: Rollout, step: Step | None) -> tuple[Step | None, float]:
+        """What a judgement leads to, or else newcomers join."""
+        return (step or self._late(connection, rollout) if rollout.state == "running" else None), self._look_s
 
     def _begin(self, connection: Connection, rollout: Rollout) -> Step | None:
         """Begin when there is something to bring and somebody to bring it to; until then say what is missing."""
         if not artifacts_of(connection, rollout.model, rollout.version):
             return self._say(rollout, f"version {rollout.version} of {rollout.model!r} is not signed yet.")
-        found = population(connection, self._database.clock.now(), rollout.plan)
+        now = self._database.clock.monotonic()
+        if now - self._tried_at.get(rollout.id, -math.inf) < self._refresh_s:
+            return None
+        found = self._meant(connection, rollout, 0)
         if not max(found.sizes(rollout.plan)):
             left_out = next(iter(sorted(set(found.left_out.values()))), "the query means none")
-            return self._say(rollout, f"no device can run version {rollout.version}: {left_out}.")
+            step = self._say(rollout, f"no device can run version {rollout.version}: {left_out}.")
+            if step is None:
+                self._tried_at[rollout.id] = now
+            return step
         happen(rollout.state, "begin")
-        return lambda writing: steps.begin_stage(writing, self._database, rollout, 0, "", steps.ENGINE)
+        return lambda writing: steps.begin_stage(writing, self._database, rollout, 0, "", steps.ENGINE, found)
+
+    def _meant(self, connection: Connection, rollout: Rollout, stage: int) -> Population:
+        """Whom the stage means, looked up once for deciding and doing: nobody waits for it while it is written."""
+        key = rollout.id, stage
+        if key not in self._found:
+            self._found[key] = population(connection, self._database.clock.now(), rollout.plan)
+        return self._found[key]
 
     def _say(self, rollout: Rollout, why: str) -> Step | None:
         return None if rollout.why == why else lambda writing: save(writing, self._database, rollout, why=why)
@@ -124,7 +154,7 @@ class Engine:
             return None
         return lambda writing: steps.let_join(writing, self._database, rollout, found)
 
-    def _go_on(self, rollout: Rollout, evidence: Evidence, decision: Decision) -> Step | None:
+    def _go_on(self, connection: Connection, rollout: Rollout, evidence: Evidence, decision: Decision) -> Step | None:
         """What follows from a judgement that does not abort."""
         is_closed = not any(item.pending or item.to_assign for item in evidence.counts)
         if rollout.is_last_stage:
@@ -133,36 +163,48 @@ class Engine:
             if decision.verdict == "promote" or not evidence.counts[-1].assigned:
                 return self._move(rollout, "complete", decision.why if evidence.counts[-1].assigned else "all devices have it.")
         elif decision.verdict == "promote":
-            return self._promote(rollout, decision.why)
+            return self._promote(connection, rollout, decision.why)
         if decision.verdict != "undecided":
             return None
         if rollout.plan.when_undecided == "pause":
             return self._move(rollout, "pause", f"undecided: {decision.why.rstrip('.')}; promote or abort it.")
         why = f"undecided, and promoted by the plan's word: {decision.why}"
-        return self._move(rollout, "complete", why) if rollout.is_last_stage else self._promote(rollout, why)
+        return self._move(rollout, "complete", why) if rollout.is_last_stage else self._promote(connection, rollout, why)
 
-    def _promote(self, rollout: Rollout, why: str) -> Step:
+    def _promote(self, connection: Connection, rollout: Rollout, why: str) -> Step:
         if rollout.plan.needs_approval:
             return self._move(rollout, "ask", f"{why.rstrip('.')}; approve the next stage.")
         happen(rollout.state, "next")
-        return lambda writing: steps.begin_stage(writing, self._database, rollout, rollout.stage + 1, why, steps.ENGINE)
+        stage = rollout.stage + 1
+        found = self._meant(connection, rollout, stage)
+        return lambda writing: steps.begin_stage(writing, self._database, rollout, stage, why, steps.ENGINE, found)
 
     def _move(self, rollout: Rollout, event: str, why: str) -> Step:
         state = happen(rollout.state, event)  # type: ignore[arg-type]
         action = {"complete": "complete-rollout", "pause": "pause-rollout", "ask": "ask-for-approval"}[event]
         return lambda writing: steps.move(writing, self._database, rollout, state, why, steps.ENGINE, action)
 
-    def _assign(self, connection: Connection, rollout: Rollout, now: float, wait_s: float) -> tuple[Step | None, float]:
-        """Assign members that wait, when windows and rate allow."""
-        if not to_assign(connection, rollout):
-            return None, wait_s
+    def _hand_out(self, number: int) -> float:
+        """Assign members that wait, as many as windows and rate allow, some at a time; seconds until more may be."""
+        for _ in range(_MOST_STEPS):
+            with self._database.reading() as connection:
+                rollout, most, wait_s = self._room(connection, number)
+            if rollout is None or most == 0:
+                return wait_s
+            with self._database.transaction() as connection:
+                rollout, most, _ = self._room(connection, number)
+                if rollout is not None and most > 0:
+                    steps.assign(connection, self._database, rollout, most)
+        return 0.0
+
+    def _room(self, connection: Connection, number: int) -> tuple[Rollout | None, int, float]:
+        """The rollout, how many members can be assigned now, and where that is none, in how many seconds some can."""
+        rollout = load(connection, number)
+        if rollout is None or rollout.state not in ("running", "completed") or not to_assign(connection, rollout):
+            return None, 0, math.inf
+        now = self._database.clock.now()
         closed_s = opens_in(rollout.plan.windows, now)
-        if closed_s > 0:
-            return None, min(wait_s, closed_s)
-        most, rest_s = may_assign(connection, rollout, now)
-        if most == 0:
-            return None, min(wait_s, rest_s)
-        return lambda writing: steps.assign(writing, self._database, rollout, most), 0.0
+        return (rollout, 0, closed_s) if closed_s > 0 else (rollout, *may_assign(connection, rollout, now))
 
 
 def _newcomers(rollout: Rollout, after: int) -> Select[Any]:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, or_, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, func, or_, select, update
 
 from ....core.canonical import dumps
 from ...protocol.window import Window
@@ -54,45 +54,38 @@ class Said:
 
 @dataclass(frozen=True)
 class Heard:
-    """What follows: outcome, why in one clause, since when the version runs; in `look_s` seconds time alone may change it."""
+    """What follows: outcome, why in one clause, since when the version runs."""
 
     outcome: Word | None
     why: str = ""
     running_since: float | None = None
-    look_s: float | None = None
 
 
 def hear(plan: Plan, member: Member, said: Said | None, now: float) -> Heard:
     """The outcome of a member at a moment; pure."""
-    silent_in = member.assigned_at + plan.silent_s - now
+    is_late = now - member.assigned_at >= plan.silent_s
     if said is None or said.received_at < member.assigned_at:
-        if silent_in <= 0:
+        if is_late:
             return Heard("silent", f"it has said nothing for {_time(plan.silent_s)}")
-        return Heard(member.outcome, "", member.running_since, silent_in)
+        return Heard(member.outcome, "", member.running_since)
     if said.target == member.sha256 and said.result not in (None, "SUCCESSFUL"):
         return Heard("bad", said.why or str(said.result), member.running_since)
     if said.running == member.sha256 and said.state in _SETTLED:
-        return _runs(plan, member, said, now)
+        since = said.received_at if member.running_since is None else member.running_since
+        if now - since >= plan.observe_s:
+            return Heard("good", f"it has run the version for {_time(plan.observe_s)}", since)
+        return Heard(None, "", since)
     if member.running_since is not None and _went_back(said, member):
         return Heard(
             "bad", f"it went back to {str(said.running)[:12]}: {said.why or 'it does not say why'}", member.running_since
         )
-    quiet_in = said.received_at + plan.silent_s - now
     if said.target == member.sha256 or member.running_since is not None:
-        if quiet_in <= 0:
+        if now - said.received_at >= plan.silent_s:
             return Heard("bad", f"it began, and has said nothing for {_time(plan.silent_s)}", member.running_since)
-        return Heard(None, "", member.running_since, quiet_in)
-    if silent_in <= 0:
+        return Heard(None, "", member.running_since)
+    if is_late:
         return Heard("silent", said.why or f"it has not begun within {_time(plan.silent_s)}")
-    return Heard(member.outcome, "", None, silent_in)
-
-
-def _runs(plan: Plan, member: Member, said: Said, now: float) -> Heard:
-    since = said.received_at if member.running_since is None else member.running_since
-    good_in = since + plan.observe_s - now
-    if good_in <= 0:
-        return Heard("good", f"it has run the version for {_time(plan.observe_s)}", since)
-    return Heard(None, "", since, good_in)
+    return Heard(member.outcome, "")
 
 
 def _went_back(said: Said, member: Member) -> bool:
@@ -102,11 +95,10 @@ def _went_back(said: Said, member: Member) -> bool:
 
 @dataclass(frozen=True)
 class Hearing:
-    """Changes of members, as columns; and in how many seconds time alone may bring another (None: never)."""
+    """Changes of members, as columns."""
 
     outcomes: Sequence[Mapping[str, Any]]
     compared: Sequence[Mapping[str, Any]]
-    look_s: float | None
 
     @property
     def has_news(self) -> bool:
@@ -114,21 +106,28 @@ class Hearing:
         return bool(self.outcomes or self.compared)
 
 
-def listen(connection: Connection, rollout: Rollout, now: float) -> Hearing:
-    """What changed since it was last written down; only reads."""
-    waits, outcomes = [], []
-    for row in [*_open(connection, rollout), *_gone_back(connection, rollout)]:
+def listen(connection: Connection, rollout: Rollout, now: float, since: float) -> Hearing:
+    """What is to be written down by what devices said or counted from the time `since` on, and by time itself; only reads."""
+    outcomes = []
+    for row in [*_open(connection, rollout, now, since), *_gone_back(connection, rollout, since)]:
+        if row.holder != rollout.id or row.is_aborted:
+            if row.outcome is None:
+                told = {
+                    "outcome": "silent",
+                    "why": "somebody assigned something else to it",
+                    "running_since": row.running_since,
+                }
+                outcomes.append({"key": row.device, **told, "outcome_at": now})
+            continue
         member = Member(json.loads(row.wanted)["sha256"], row.assigned_at, row.running_since, row.outcome)
         said = None
         if row.state is not None:
             said = Said(row.running, row.target, row.state, row.result, row.said_why, row.received_at)
         heard = hear(rollout.plan, member, said, now)
-        if heard.look_s is not None and heard.outcome is None:
-            waits.append(heard.look_s)
         if (heard.outcome, heard.running_since) != (row.outcome, row.running_since):
             told = {"outcome": heard.outcome, "why": heard.why, "running_since": heard.running_since}
             outcomes.append({"key": row.device, **told, "outcome_at": now if heard.outcome is not None else None})
-    return Hearing(outcomes, _comparisons(connection, rollout), min(waits, default=None))
+    return Hearing(outcomes, _comparisons(connection, rollout, since))
 
 
 def write_down(connection: Connection, rollout: Rollout, hearing: Hearing) -> None:
@@ -159,22 +158,33 @@ def _columns() -> list[Any]:
         STATES.c.result,
         STATES.c.why.label("said_why"),
         STATES.c.received_at,
+        ASSIGNMENTS.c.rollout.label("holder"),
+        ASSIGNMENTS.c.is_aborted,
     ]
 
 
-def _open(connection: Connection, rollout: Rollout) -> Sequence[Row[Any]]:
-    """Assigned members without an outcome, and silent ones, which may still speak."""
+def _open(connection: Connection, rollout: Rollout, now: float, since: float) -> Sequence[Row[Any]]:
+    """Assigned members without an outcome, and silent ones, who spoke or whose time is up."""
     said = (STATES.c.device == MEMBERS.c.device) & (STATES.c.model == rollout.model)
-    is_open = or_(MEMBERS.c.outcome.is_(None), MEMBERS.c.outcome == "silent")
+    silent_s, observe_s = rollout.plan.silent_s, rollout.plan.observe_s
+    is_due = or_(
+        MEMBERS.c.assigned_at <= now - silent_s,
+        MEMBERS.c.running_since <= now - observe_s,
+    )
+    spoke = STATES.c.received_at >= since
+    mine = (ASSIGNMENTS.c.device == MEMBERS.c.device) & (ASSIGNMENTS.c.model == rollout.model)
+    is_taken = or_(ASSIGNMENTS.c.rollout.is_distinct_from(rollout.id), ASSIGNMENTS.c.is_aborted)
+    is_open = or_(and_(MEMBERS.c.outcome.is_(None), or_(spoke, is_due, is_taken)), and_(MEMBERS.c.outcome == "silent", spoke))
     return connection.execute(
         select(*_columns())
         .outerjoin(STATES, said)
+        .outerjoin(ASSIGNMENTS, mine)
         .where(MEMBERS.c.rollout == rollout.id, MEMBERS.c.assigned_at.is_not(None), is_open)
         .order_by(STATES.c.received_at, MEMBERS.c.device)
     ).all()
 
 
-def _gone_back(connection: Connection, rollout: Rollout) -> Sequence[Row[Any]]:
+def _gone_back(connection: Connection, rollout: Rollout, since: float) -> Sequence[Row[Any]]:
     """Good members that say by now that something else runs, while the rollout's assignment stands."""
     said = (STATES.c.device == MEMBERS.c.device) & (STATES.c.model == rollout.model)
     mine = (ASSIGNMENTS.c.device == MEMBERS.c.device) & (ASSIGNMENTS.c.model == rollout.model)
@@ -188,17 +198,24 @@ def _gone_back(connection: Connection, rollout: Rollout) -> Sequence[Row[Any]]:
             ASSIGNMENTS.c.rollout == rollout.id,
             ASSIGNMENTS.c.is_aborted.is_(False),
             STATES.c.running != ASSIGNMENTS.c.sha256,
+            STATES.c.received_at >= since,
         )
         .order_by(STATES.c.received_at, MEMBERS.c.device)
     ).all()
 
 
-def _comparisons(connection: Connection, rollout: Rollout) -> list[dict[str, Any]]:
+def _comparisons(connection: Connection, rollout: Rollout, since: float) -> list[dict[str, Any]]:
     """Values of the guards of members that are good by what is written down and have counted enough, each settled once."""
     kinds = [guard.kind for guard in rollout.plan.guards]
     if not kinds:
         return []
-    which = MEMBERS.c.rollout == rollout.id, MEMBERS.c.outcome == "good", MEMBERS.c.ran.is_not(None)
+    counted = select(TALLIES.c.device).where(TALLIES.c.model == rollout.model, TALLIES.c.updated_at >= since)
+    which = (
+        MEMBERS.c.rollout == rollout.id,
+        MEMBERS.c.outcome == "good",
+        MEMBERS.c.ran.is_not(None),
+        or_(MEMBERS.c.outcome_at >= since, MEMBERS.c.device.in_(counted)),
+    )
     rows = connection.execute(
         select(MEMBERS.c.device, MEMBERS.c.wanted, MEMBERS.c.ran)
         .where(*which, MEMBERS.c.compared.is_(None))

@@ -86,7 +86,9 @@ def _insert(connection: Connection, rollout: Rollout, stage: int, devices: Seque
     for device in devices:
         artifact = found.fitting[device]
         wanted = Wanted(rollout.model, artifact.sha256, artifact.name, 0, rollout.plan.deadline_s)
-        rows.append({"rollout": rollout.id, "device": device, "stage": stage, "wanted": dumps(wanted.to_json()).decode()})
+        place = place_of(rollout.id, rollout.plan.seed, device)
+        told = {"stage": stage, "place": place, "wanted": dumps(wanted.to_json()).decode()}
+        rows.append({"rollout": rollout.id, "device": device, **told})
     if rows:
         connection.execute(insert(MEMBERS), rows)
     return len(rows)

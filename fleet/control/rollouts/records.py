@@ -11,7 +11,6 @@ from sqlalchemy import Connection, Row, func, select, update
 
 from ...rollout.guard import GuardKind
 from ...rollout.judge import Decision, Evidence, Outcome, Pair, Word, judge
-from ...rollout.membership import place_of
 from ...rollout.plan import Plan
 from ...rollout.state import ACTIVE, RolloutState
 from ..database import Database
@@ -74,24 +73,28 @@ def save(connection: Connection, database: Database, rollout: Rollout, **changes
 def judged(connection: Connection, rollout: Rollout) -> tuple[Evidence, Decision]:
     """Evidence and decision of the rollout's stage, of the first before it begins."""
     rows = connection.execute(
-        select(MEMBERS.c.device, MEMBERS.c.stage, MEMBERS.c.outcome, MEMBERS.c.assigned_at, MEMBERS.c.compared).where(
-            MEMBERS.c.rollout == rollout.id, MEMBERS.c.assigned_at.is_not(None)
-        )
+        select(MEMBERS.c.device, MEMBERS.c.stage, MEMBERS.c.outcome, MEMBERS.c.compared)
+        .where(MEMBERS.c.rollout == rollout.id, MEMBERS.c.assigned_at.is_not(None))
+        .order_by(MEMBERS.c.assigned_at, MEMBERS.c.stage, MEMBERS.c.place, MEMBERS.c.device)
     ).all()
-    stage = max(rollout.stage, 0)
-    return judge(rollout.plan, stage, _outcomes(rollout, rows), _pairs(rows), to_assign(connection, rollout))
+    outcomes = [Outcome(row.device, row.stage, cast("Word | None", row.outcome)) for row in rows]
+    return judge(rollout.plan, max(rollout.stage, 0), outcomes, _pairs(rows), to_assign(connection, rollout))
+
+
+def heard_of(connection: Connection, rollout: Rollout) -> tuple[object, ...]:
+    """What a judgement follows from, in short: as long as this is the same, so is the judgement."""
+    row = connection.execute(
+        select(
+            func.count(MEMBERS.c.outcome), func.max(MEMBERS.c.outcome_place), func.count(MEMBERS.c.compared), func.count()
+        ).where(MEMBERS.c.rollout == rollout.id)
+    ).one()
+    return (rollout.stage, *row, to_assign(connection, rollout) > 0)
 
 
 def to_assign(connection: Connection, rollout: Rollout) -> int:
     """How many members were not assigned yet."""
     which = MEMBERS.c.rollout == rollout.id, MEMBERS.c.assigned_at.is_(None)
     return int(connection.execute(select(func.count()).select_from(MEMBERS).where(*which)).scalar_one())
-
-
-def _outcomes(rollout: Rollout, rows: Iterable[Any]) -> list[Outcome]:
-    """Assigned devices in the order of assignment, those of one moment by their places."""
-    ordered = sorted(rows, key=lambda row: (row.assigned_at, place_of(rollout.id, rollout.plan.seed, row.device)))
-    return [Outcome(row.device, row.stage, cast("Word | None", row.outcome)) for row in ordered]
 
 
 def _pairs(rows: Iterable[Any]) -> list[Pair]:

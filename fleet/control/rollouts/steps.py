@@ -17,9 +17,20 @@ from .records import Rollout, save
 ENGINE = "engine"  # who is written down in the audit log where no person acts
 
 
-def begin_stage(connection: Connection, database: Database, rollout: Rollout, stage: int, why: str, actor: str) -> None:
-    """Let a stage begin, or where nobody joins it the next one that somebody joins; the last one begins in any case."""
-    found = population(connection, database.clock.now(), rollout.plan)
+def begin_stage(
+    connection: Connection,
+    database: Database,
+    rollout: Rollout,
+    stage: int,
+    why: str,
+    actor: str,
+    found: Population | None = None,
+) -> None:
+    """Let a stage begin, or where nobody joins it the next one that somebody joins; the last one begins in any case.
+
+    `found` are the devices where they were looked up a moment ago, which takes long in a large fleet.
+    """
+    found = found or population(connection, database.clock.now(), rollout.plan)
     joined = join_stage(connection, rollout, stage, found)
     while joined == 0 and stage + 1 < len(rollout.plan.stages):
         stage += 1
@@ -45,9 +56,11 @@ def move(
 def abort(connection: Connection, database: Database, rollout: Rollout, why: str, actor: str) -> None:
     """End a rollout; every member gets back what it had."""
     returned, taken = give_back(connection, database, rollout)
-    told = f"{why.rstrip('.')}; {returned} devices get back what they had"
+    told = f"{why.rstrip('.')}; {_devices(returned, 'what it had', 'what they had')}"
     told += (
-        f", and from {taken} that had nothing else the version is taken back, which runs on where it runs." if taken else "."
+        f", and {_devices(taken, 'nothing', 'nothing')}, since nothing was there: the version runs on where it runs."
+        if taken
+        else "."
     )
     save(connection, database, rollout, state="aborted", why=told)
     note(connection, database, rollout, actor, "abort-rollout", {"why": told, "returned": returned, "taken_back": taken})
@@ -75,6 +88,10 @@ def note(
     """Write an entry about a rollout into the audit log."""
     told = {"model": rollout.model, "version": rollout.version, **details}
     record(connection, database, actor, action, f"rollout {rollout.id}", told)
+
+
+def _devices(count: int, one: str, several: str) -> str:
+    return f"1 device gets back {one}" if count == 1 else f"{count} devices get back {several}"
 
 
 def stage_name(rollout: Rollout, stage: int) -> str:

@@ -116,6 +116,7 @@ def _make_rollouts() -> None:
         sa.Column("rollout", _LONG, primary_key=True, autoincrement=False),
         sa.Column("device", sa.String(64), primary_key=True),
         sa.Column("stage", sa.Integer, nullable=False),
+        sa.Column("place", sa.Float, nullable=False, server_default="0"),
         sa.Column("assigned_at", sa.Float),
         sa.Column("before", sa.Text),
         sa.Column("wanted", sa.Text),
@@ -127,5 +128,5 @@ def _make_rollouts() -> None:
         sa.Column("why", sa.Text),
         sa.Column("compared", sa.Text),
     )
-    op.create_index("members_by_stage", "members", ["rollout", "stage"])
+    op.create_index("members_by_stage", "members", ["rollout", "stage", "place"])
     op.create_index("members_by_device", "members", ["device"])
