@@ -120,6 +120,8 @@ def create(
     click.echo(
         f"rollout {found['id']}: {model} version {version}; `edgewright rollout status {found['id']} --watch` follows it"
     )
+    if found["why"]:
+        click.echo("\n".join(textwrap.wrap(f"note: {found['why']}", WIDTH)))
 
 
 @rollout.command("list")

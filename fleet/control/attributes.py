@@ -86,9 +86,10 @@ def _models(connection: Connection, names: list[str]) -> dict[str, dict[str, dic
     found: dict[str, dict[str, dict[str, Any]]] = {}
     tables: tuple[tuple[str, Table, tuple[str, ...]], ...] = (("wanted", ASSIGNMENTS, _WANTED), ("said", STATES, _SAID))
     for kind, table, columns in tables:
-        for row in connection.execute(select(table).where(table.c.device.in_(names)).order_by(table.c.model)).mappings():
-            of_model = found.setdefault(row["device"], {}).setdefault(row["model"], {"wanted": None, "said": None})
-            of_model[kind] = {column: row[column] for column in columns}
+        wanted = [table.c[column] for column in ("device", "model", *columns)]
+        for device, model, *values in connection.execute(select(*wanted).where(table.c.device.in_(names))):
+            of_model = found.setdefault(device, {}).setdefault(model, {"wanted": None, "said": None})
+            of_model[kind] = dict(zip(columns, values, strict=True))
     return found
 
 
@@ -106,7 +107,7 @@ def _described(
         if is_attribute_name(name) and name not in COMPUTED and not name.startswith(MODEL_PREFIX)
     }
     made["device"] = row.device
-    made["enrolled"] = datetime.fromtimestamp(row.enrolled_at, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    made["enrolled"] = datetime.fromtimestamp(int(row.enrolled_at), timezone.utc).isoformat().replace("+00:00", "Z")
     if row.seen_at is not None:
         made["seen_s"] = str(max(0, round(now - row.seen_at)))
     if row.revoked_at is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from ...core.errors import UsageError
 
@@ -15,6 +16,7 @@ MODEL_PREFIX = "model."  # before the name of a model that runs
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,119}")
 
 
+@lru_cache(maxsize=4096)
 def is_attribute_name(name: str) -> bool:
     """Whether a query can ask for an attribute of that name."""
     return _NAME.fullmatch(name) is not None and name.lower() not in KEYWORDS

@@ -151,6 +151,7 @@ def test_a_preview_does_nothing(asked, device):
 def test_a_rollout_is_made_looked_at_and_ended(asked, device):
     told = asked("rollout", "create", "digits", "--version", "3", "--canary", "1", "--then", "50%", "--guard", "errors <= +1pt")
     assert told.startswith("rollout 1: digits version 3")
+    assert "note: " in told
     found = json.loads(asked("rollout", "status", "1", "--json"))
     assert [(stage["count"], stage["share"]) for stage in found["plan"]["stages"]] == [(1, 1.0), (None, 0.5), (None, 1.0)]
     assert found["plan"]["guards"] == ["errors <= +1pt"]
