@@ -116,11 +116,15 @@ class Http:
         headers: Mapping[str, str] | None = None,
         etag: str | None = None,
         attempts: int | None = None,
+        connect_s: float | None = None,
     ) -> Answer:
-        """GET; with `etag` the status may be 304 and the body empty. Raises NetworkError; other statuses are the caller's."""
+        """GET; with `etag` the status may be 304 and the body empty. Raises NetworkError; other statuses are the caller's.
+
+        `attempts` and `connect_s` stand in place of those of the limits.
+        """
         fields = {**(headers or {}), **({"If-None-Match": etag} if etag else {})}
         tries = self.limits.attempts if attempts is None else attempts
-        return self._tried(lambda: self._answer("GET", url, None, fields, max_bytes), tries)
+        return self._tried(lambda: self._answer("GET", url, None, fields, max_bytes, connect_s), tries)
 
     def post(
         self,
@@ -165,8 +169,16 @@ class Http:
                 return answer
         raise UsageError("a request needs at least one attempt.")
 
-    def _answer(self, method: str, url: str, body: bytes | None, fields: Mapping[str, str], max_bytes: int) -> Answer:
-        with self._opened(method, url, body, fields, self.limits.total_s) as (response, watch):
+    def _answer(
+        self,
+        method: str,
+        url: str,
+        body: bytes | None,
+        fields: Mapping[str, str],
+        max_bytes: int,
+        connect_s: float | None = None,
+    ) -> Answer:
+        with self._opened(method, url, body, fields, self.limits.total_s, connect_s) as (response, watch):
             if response.status in _PASSING:
                 raise TransientError(f"{_shown(url)} answers with {response.status}; try later.", self._retry_after(response))
             if 301 <= response.status <= 308 and response.status != 304:
@@ -185,13 +197,19 @@ class Http:
 
     @contextmanager
     def _opened(
-        self, method: str, url: str, body: bytes | None, fields: Mapping[str, str], longest_s: float
+        self,
+        method: str,
+        url: str,
+        body: bytes | None,
+        fields: Mapping[str, str],
+        longest_s: float,
+        connect_s: float | None = None,
     ) -> Iterator[tuple[urllib3.BaseHTTPResponse, Watch]]:
         limits = self.limits
         watch = Watch(min(limits.head_s + len(body or b"") / limits.least_rate, limits.total_s))
         response = None
         try:
-            response = self._asked(method, url, body, fields, watch)
+            response = self._asked(method, url, body, fields, watch, limits.connect_s if connect_s is None else connect_s)
             watch.end = self.clock.monotonic() + longest_s
             yield response, watch
         finally:
@@ -201,7 +219,7 @@ class Http:
                 response.close()
 
     def _asked(
-        self, method: str, url: str, body: bytes | None, fields: Mapping[str, str], watch: Watch
+        self, method: str, url: str, body: bytes | None, fields: Mapping[str, str], watch: Watch, connect_s: float
     ) -> urllib3.BaseHTTPResponse:
         """Answer of which the head was read."""
         limits = self.limits
@@ -214,7 +232,7 @@ class Http:
                     url,
                     body=body,
                     headers={"Accept-Encoding": "identity", "User-Agent": "edgewright", **fields},
-                    timeout=urllib3.Timeout(connect=limits.connect_s, read=limits.window_s),
+                    timeout=urllib3.Timeout(connect=connect_s, read=limits.window_s),
                     retries=False,
                     redirect=False,
                     preload_content=False,

@@ -1,6 +1,6 @@
 """The agent's loop: ask what shall run, choose among what is signed, go on with each model's update, tell, sleep.
 
-A poll goes in this order: telemetry is sent; the server is asked; the repository is refreshed; ends that could not be told are
+A poll goes in this order: the server is asked; telemetry is sent; the repository is refreshed; ends that could not be told are
 told; what serves no more is served again; updates begin; and who has nothing on its way says what it runs. Any of these may
 fail, also by a mistake of this program: the device goes on with what it has, and the next poll comes in its slot (`rhythm`), so
 that devices which lost the network together do not come back together.
@@ -97,9 +97,9 @@ class Agent:
 
     def poll(self) -> float:
         """One round with the outside; seconds until the next."""
+        is_well = self._tried(self._ask)  # first: a slow mirror shall not keep a device from hearing what it shall do
         if self._telemetry is not None:
             self._tried(self._telemetry.send, self._server)
-        is_well = self._tried(self._ask)  # first: a slow mirror shall not keep a device from hearing what it shall do
         self._tried(self._tools.source.refresh)
         for model in self.models.values():
             is_well = is_well and self._tried(model.tell_end)

@@ -31,6 +31,9 @@ log = logging.getLogger("edgewright.agent")
 _ASSIGNMENT, _REPORTS = "assignment.json", "reports.log"
 _MAX_LOG_BYTES = 1 << 20
 _CLOCK = "clock"  # the word with which the server refuses a signature for its time
+# That a poll in its slot waits for a connection: less than until Linux asks a third time (0, 1, 3 s), so that of those who hang
+# in their tries when a network is back only those of the last second get through at once.
+CONNECT_S = 2.9
 _IDLE_S = 30.0  # after so long middle boxes may have forgotten a connection without telling
 
 
@@ -53,17 +56,20 @@ class ControlServer:
         self._etag: str | None = None
         self._last = Assignment()  # of that etag
         self._slot: PollSlot | None = None
-        self._heard_at = 0.0
+        self._heard_at = self._took_s = 0.0
+        self._is_away = False  # at the last poll
 
     def assignment(self) -> Assignment:
         """What shall run; the last one known when it did not change.
 
-        Asks once where the device has a slot to ask in: another try at once would come together with everybody else's when an
-        outage ends, and the next slot is not far.
+        Asks once, and not for long, where the device has a slot to ask in: tries that go on until an outage ends come together
+        with everybody else's then, and the next slot is not far.
         """
+        began, self._is_away = self._http.clock.monotonic(), True
         attempts = None if self._slot is None else 1
         answer = self._ask("GET", "/v1/assignment", etag=self._etag, attempts=attempts)
-        self._slot = PollSlot.told(answer.headers)
+        self._slot, self._is_away = PollSlot.told(answer.headers), False
+        self._took_s = self._http.clock.monotonic() - began
         if answer.status != 304:
             self._last, self._etag = Assignment.decode(answer.body), answer.etag
         self._keep(self._last.encode())
@@ -91,6 +97,8 @@ class ControlServer:
 
     def send_telemetry(self, frames: bytes) -> int:
         """Send frames; the highest sequence of this boot's that the server has now. One try: they wait for the next poll."""
+        if self._is_away:
+            raise NetworkError("the server did not answer this device's poll, so telemetry waits for the next one.")
         answer = self._ask("POST", "/v1/telemetry", frames, "application/octet-stream", attempts=1)
         return decode(answer.body, "the answer to telemetry", lambda read: read.count("sequence"))
 
@@ -157,7 +165,9 @@ class ControlServer:
             http.close_idle()
         most, tries = MAX_MESSAGE_BYTES, request.attempts
         if request.method == "GET":
-            answer = http.get(url, max_bytes=most, headers=fields, etag=request.etag, attempts=tries)
+            # Slow networks need longer, and tell so with the first poll, which has all the time that the limits give.
+            connect_s = None if self._slot is None else min(max(CONNECT_S, 2 * self._took_s), http.limits.connect_s)
+            answer = http.get(url, max_bytes=most, headers=fields, etag=request.etag, attempts=tries, connect_s=connect_s)
         else:
             # Reports and telemetry count once, and a key is replaced by itself: each may be sent again.
             fields["Content-Type"] = request.kind

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import http.client
 import random
 import threading
@@ -11,7 +12,7 @@ import urllib.parse
 
 import pytest
 from control.device import token_of
-from edgewright.core.errors import ProtocolError, StoreError
+from edgewright.core.errors import NetworkError, ProtocolError, StoreError
 from edgewright.fleet.agent.identity import load_identity, load_key
 from edgewright.fleet.control.database import Database
 from edgewright.fleet.control.keeper import Keeper
@@ -400,3 +401,44 @@ def test_a_refused_device_keeps_its_slot(control, enrolled):
     with pytest.raises(ProtocolError, match="revoked"):
         server.assignment()
     assert server.poll_slot() == slot
+
+
+def test_telemetry_waits_where_the_server_did_not_answer_the_poll(control, enrolled):
+    server = enrolled.server
+    server.assignment()
+    control.stop()
+    with pytest.raises(NetworkError, match="cannot be reached"):
+        server.assignment()
+    enrolled.http._answer = None  # nothing may be asked
+    with pytest.raises(NetworkError, match="telemetry waits for the next"):
+        server.send_telemetry(b"")
+
+
+@pytest.mark.parametrize(("took", "patience"), [(0.1, 2.9), (2.0, 4.0), (60.0, 15.0)])
+def test_a_poll_in_its_slot_waits_for_a_connection_as_long_as_the_network_needs(control, enrolled, took, patience):
+    enrolled.http.limits = dataclasses.replace(enrolled.http.limits, connect_s=15.0)
+    given, server, plain, ahead = [], enrolled.server, enrolled.http.get, [0.0]
+    monotonic = enrolled.clock.monotonic
+    enrolled.clock.monotonic = lambda: monotonic() + ahead[0]
+
+    def get(url, **named):
+        given.append(named["connect_s"])
+        ahead[0] += took
+        return plain(url, **named)
+
+    enrolled.http.get = get
+    server.assignment()
+    server.assignment()
+    assert given == [None, pytest.approx(patience, abs=1.5)]
+    assert 2.9 <= given[1] <= 15.0
+
+
+def test_a_connection_that_was_idle_for_long_is_not_used(control, enrolled):
+    server, closed, ahead = enrolled.server, [], [0.0]
+    monotonic, close = enrolled.clock.monotonic, enrolled.http.close_idle
+    enrolled.clock.monotonic = lambda: monotonic() + ahead[0]
+    enrolled.http.close_idle = lambda: closed.append(ahead[0]) or close()
+    for wait in (1000.0, 1.0, 300.0, 1.0):
+        ahead[0] += wait
+        server.assignment()
+    assert closed == [1000.0, 1301.0]
