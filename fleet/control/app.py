@@ -27,7 +27,7 @@ from .page.routes import routes as page_routes
 from .people import People
 from .polls import Polls
 from .refusal import refusal
-from .rollouts import Rollouts
+from .rollouts.store import Rollouts
 from .store import Store
 from .writer import Writer
 

@@ -26,7 +26,8 @@ from ..http import Http
 from ..trust.source import RepositorySource, origin_at
 from .app import make_app
 from .database import Database
-from .rollouts import Engine, Rollouts
+from .rollouts.engine import Engine
+from .rollouts.store import Rollouts
 
 log = logging.getLogger("edgewright.control")
 

@@ -11,7 +11,9 @@ from sqlalchemy import select
 from ...core.errors import StoreError
 from ..control.database import MEMORY, Database
 from ..control.polls import Polls
-from ..control.rollouts import Engine, Rollout, Rollouts
+from ..control.rollouts.engine import Engine
+from ..control.rollouts.records import Rollout
+from ..control.rollouts.store import Rollouts
 from ..control.store import Store
 from ..control.tables import DEVICES, STATES
 from ..rollout.plan import Plan

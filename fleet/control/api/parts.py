@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ..database import Database
 from ..people import People
-from ..rollouts import Rollouts
+from ..rollouts.store import Rollouts
 from ..store import Store
 
 

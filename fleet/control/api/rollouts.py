@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends
 from ....core.errors import UsageError
 from ...rollout.state import verbs_of
 from ..people import Person
-from ..rollouts import Rollout
+from ..rollouts.records import Rollout
 from . import models, plans
 from .guard import GuardedRoute, Refusal, least, who
 from .parts import Parts

@@ -8,7 +8,8 @@ import random
 from dataclasses import replace
 
 from edgewright.fleet.control.people import People
-from edgewright.fleet.control.rollouts import Engine, Rollouts
+from edgewright.fleet.control.rollouts.engine import Engine
+from edgewright.fleet.control.rollouts.store import Rollouts
 from edgewright.fleet.control.store import Store
 from edgewright.fleet.control.tables import ARTIFACTS, DEVICES, MEMBERS
 from edgewright.fleet.protocol.enrolment import Enrolment

@@ -10,7 +10,8 @@ from typing import Any
 
 from edgewright.fleet.control.audit import verify
 from edgewright.fleet.control.database import Database
-from edgewright.fleet.control.rollouts import Engine, Rollouts
+from edgewright.fleet.control.rollouts.engine import Engine
+from edgewright.fleet.control.rollouts.store import Rollouts
 from edgewright.fleet.control.store import Store
 from edgewright.fleet.control.tables import ASSIGNMENTS, MEMBERS
 from edgewright.fleet.protocol.enrolment import Enrolment
