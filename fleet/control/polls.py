@@ -24,7 +24,8 @@ from .database import Database
 from .store import Store
 from .tables import ASSIGNMENTS, DEVICES, MEMBERS, REVISION
 
-_BATCH = 2000  # devices of a transaction in which is written when they asked last
+_BATCH = 500  # devices of a transaction in which is written when they asked last
+_PAUSE_S = 0.02  # between two of them, for others who write
 _IN_PIECES = {"yield_per": 1000}  # rows that are read at once
 _NOBODY = -1  # a revision before every change
 
@@ -138,6 +139,8 @@ class Polls:
                 batch = names[:_BATCH]
                 self._store.note_seen({name: seen[name] for name in batch})
                 count, names = count + len(batch), names[_BATCH:]
+                if names:
+                    self._clock.sleep(_PAUSE_S)
         except StoreError:
             self._seen = {**{name: seen[name] for name in names}, **self._seen}
             raise
