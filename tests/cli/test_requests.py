@@ -21,7 +21,7 @@ COMMANDS = ("compile", "recipes", "opt", "profiles", "bench", "gate", "inspect",
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["bogus"], ["unknown command 'bogus'", "known: agent, bench, compile"]),
+        (["bogus"], ["unknown command 'bogus'", "known: agent, audit, bench, compile"]),
         (["compil"], ["unknown command 'compil'", "did you mean 'compile'?"]),
         (["profiles", "lst"], ["'lst'", "did you mean 'list'?"]),
         (["compile"], ["missing argument 'MODEL'", "see `edgewright compile --help`"]),
@@ -128,7 +128,7 @@ def test_a_missing_package_says_how_to_get_it(edge: Run, monkeypatch: pytest.Mon
 def test_a_command_of_the_fleet_names_its_own_extra(
     edge: Run, monkeypatch: pytest.MonkeyPatch, command: list[str], part: str, extra: str
 ) -> None:
-    def broken(*_: Any) -> Any:
+    def broken(*_: Any, **__: Any) -> Any:
         raise ModuleNotFoundError("No module named 'other'", name="other")
 
     monkeypatch.setattr(f"edgewright.cli.{part}", broken)

@@ -87,7 +87,7 @@ def test_it_serves_people_knows_the_artifacts_and_ends_in_order(tmp_path, reposi
 def test_the_engine_learns_what_is_signed(tmp_path, repository):
     token = edgewright("server", "token", "--data", tmp_path / "control", "--name", "me", "--role", "viewer").strip()
     with Served(tmp_path, repository) as served:
-        remote, found, until = Remote(served.url, token), [], time.monotonic() + 60
+        remote, found, until = Remote(served.url, token), [], time.monotonic() + 150
         while not found and time.monotonic() < until:
             found = remote.call("GET", "artifacts")["artifacts"]
             time.sleep(0.1)
@@ -132,7 +132,7 @@ def test_what_cannot_be_done_is_one_sentence(tmp_path, arguments, sentence):
 def test_a_root_that_signs_nothing_here_stops_rollouts_and_no_device(tmp_path, repository):
     edgewright("repo", "init", tmp_path / "other")
     with Served(tmp_path, (tmp_path / "other", repository[1])) as served:
-        until = time.monotonic() + 60
+        until = time.monotonic() + 150
         while "cannot be trusted" not in served.told.read_text() and time.monotonic() < until:
             time.sleep(0.1)
         assert Http(SystemClock()).get(f"{served.url}/v1/health", max_bytes=1000).status == 200
