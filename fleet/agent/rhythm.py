@@ -32,11 +32,6 @@ class Pace:
         self._period_s = 0.0
         self._failures = 0  # in a row
 
-    @property
-    def has_slot(self) -> bool:
-        """Whether a server told this device when to ask."""
-        return self._due is not None
-
     def first(self) -> float:
         """Seconds from the start to the first poll."""
         return self._chance.uniform(0.0, self._rhythm.first_s)

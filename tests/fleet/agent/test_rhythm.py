@@ -45,10 +45,8 @@ def test_without_a_slot_failures_slow_polls_down(pace: Pace) -> None:
     assert max(waits[:1]) <= 100.0
     assert max(waits) > 1000.0
     pace.told(PollSlot(300.0, 300.0), now=0.0)
-    assert pace.has_slot
     assert pace.wait(0.0, is_well=True) == 300.0
     pace.told(None, now=0.0)
-    assert not pace.has_slot
     assert pace.wait(0.0, is_well=True) <= 200.0
 
 
