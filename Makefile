@@ -4,10 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --disable-pip-version-check -q -c constraints.txt
 
-.PHONY: demo test check bench wheels clean
+.PHONY: demo demo-fleet test check bench wheels clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python docs/demo.py
+
+# A control plane and ten devices on this machine; `make demo-fleet KEEP=--keep` leaves the page open.
+demo-fleet: $(VENV)/.fleet
+	$(BIN)/python docs/demo_fleet.py $(KEEP)
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
@@ -31,6 +35,10 @@ $(VENV)/.python:
 
 $(VENV)/.demo: $(VENV)/.python pyproject.toml constraints.txt CMakeLists.txt $(wildcard cpp_bindings/*.cpp cpp_bindings/*.hpp)
 	$(PIP) -e '.[compiler,torch,demo]'
+	touch $@
+
+$(VENV)/.fleet: $(VENV)/.python pyproject.toml constraints.txt CMakeLists.txt $(wildcard cpp_bindings/*.cpp cpp_bindings/*.hpp)
+	$(PIP) -e '.[compiler,agent,publish,server]'
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.demo
