@@ -17,6 +17,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine")
 
 WIDTHS = (390, 820, 1440)
+sync_api.expect.set_options(timeout=30_000)
 
 
 @pytest.fixture(scope="module")
@@ -128,14 +129,14 @@ def test_the_page_renews_itself_but_not_under_somebodys_hands(tab, fleet):
     shown = tab.locator(".facts dd").first
     before = int(shown.inner_text())
     fleet.device()
-    sync_api.expect(shown).to_have_text(str(before + 1), timeout=30_000)
+    sync_api.expect(shown).to_have_text(str(before + 1))
     # Who selects a text keeps it.
     tab.evaluate("getSelection().selectAllChildren(document.querySelector('h1'))")
     fleet.device()
     tab.wait_for_timeout(7_000)
     assert int(shown.inner_text()) == before + 1
     tab.evaluate("getSelection().empty()")
-    sync_api.expect(shown).to_have_text(str(before + 2), timeout=30_000)
+    sync_api.expect(shown).to_have_text(str(before + 2))
 
 
 def test_without_scripts_nothing_is_missing(chromium, control, fleet):
@@ -157,12 +158,12 @@ def test_clicking_through_a_rollout(tab, fleet):
     verdict = tab.locator("#verdict")
     assert "running · canary, stage 1 of 2" in verdict.inner_text()
     verdict.get_by_role("button", name="Pause").click()
-    sync_api.expect(verdict).to_contain_text("paused by operator")
+    sync_api.expect(verdict).to_contain_text("Paused by operator")
     verdict.get_by_role("button", name="Resume").click()
     sync_api.expect(verdict).to_contain_text("running")
     fleet.answer(number)
     # Nobody clicks: the page hears of the answers by itself.
-    sync_api.expect(verdict).to_contain_text("waits for approval", timeout=30_000)
+    sync_api.expect(verdict).to_contain_text("waits for approval")
     assert tab.locator("figure svg[role=img]").first.get_attribute("aria-label").startswith("After 2 devices")
     verdict.get_by_role("button", name="Approve").click()
     sync_api.expect(verdict).to_contain_text("stage 2 of 2")
@@ -171,7 +172,7 @@ def test_clicking_through_a_rollout(tab, fleet):
     # An open question is not taken away by the page's renewal.
     tab.wait_for_timeout(7_000)
     verdict.get_by_role("button", name="Abort for good").click()
-    sync_api.expect(verdict).to_contain_text("aborted by operator")
+    sync_api.expect(verdict).to_contain_text("Aborted by operator")
     assert fleet.rollouts.get(number).state == "aborted"
     assert tab.locator(".actions").count() == 0
     tab.get_by_role("navigation").get_by_role("link", name="Audit").click()
