@@ -29,6 +29,7 @@ START = 1_800_000_000.0  # 2027-01-15 08:00 UTC, a Friday
 _ACTOR = "rehearsal"
 _TICK_S = 60.0  # between two looks of the engine, at least, and as much longer as there are more devices to look at
 _LOOKED_AT = 2000
+_QUIET_S = 600.0  # between two looks while no device says anything
 _SETTLES_S = 6 * 3600.0  # that devices have to come to rest when the rollout has ended
 _ENDED = ("completed", "aborted")
 
@@ -53,8 +54,7 @@ class Rehearsal:
             self._devices = populate(self._database, self._world)
             self._polls.look()
             self._rollouts = Rollouts(self._database)
-            # Only what devices say and what time brings calls for a look, and both are known here.
-            self._engine = Engine(self._rollouts, Shelf(), refresh_s=scenario.most_s, look_s=scenario.most_s)
+            self._engine = Engine(self._rollouts, Shelf(), refresh_s=scenario.most_s, look_s=_QUIET_S)
             self._engine.tick()  # it learns what is signed
             self._rollout = self._rollouts.create(plan, _ACTOR)
         except BaseException:
