@@ -20,7 +20,7 @@ from ...protocol.window import Window
 from ...rollout.guard import Bins, value_of
 from ...rollout.judge import Word
 from ...rollout.plan import Plan
-from ..tables import ASSIGNMENTS, MEMBERS, STATES, TALLIES
+from ..tables import ASSIGNMENTS, MEMBERS, REPORTS, STATES, TALLIES
 from .records import Rollout
 from .shelf import bins_of
 
@@ -38,6 +38,7 @@ class Member:
     assigned_at: float
     running_since: float | None
     outcome: Word | None
+    failed: str | None = None  # why, where it reported a failure of the version since, which may not be its last word
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ class Heard:
 
 def hear(plan: Plan, member: Member, said: Said | None, now: float) -> Heard:
     """The outcome of a member at a moment; pure."""
+    if member.failed is not None:
+        return Heard("bad", member.failed, member.running_since)
     is_late = now - member.assigned_at >= plan.silent_s
     if said is None or said.received_at < member.assigned_at:
         if is_late:
@@ -109,7 +112,9 @@ class Hearing:
 def listen(connection: Connection, rollout: Rollout, now: float, since: float) -> Hearing:
     """What is to be written down by what devices said or counted from the time `since` on, and by time itself; only reads."""
     outcomes = []
-    for row in [*_open(connection, rollout, now, since), *_gone_back(connection, rollout, since)]:
+    rows = [*_open(connection, rollout, now, since), *_gone_back(connection, rollout, since)]
+    failures = _failures(connection, rollout, rows)
+    for row in rows:
         if row.holder != rollout.id or row.is_aborted:
             if row.outcome is None:
                 told = {
@@ -119,7 +124,8 @@ def listen(connection: Connection, rollout: Rollout, now: float, since: float) -
                 }
                 outcomes.append({"key": row.device, **told, "outcome_at": now})
             continue
-        member = Member(json.loads(row.wanted)["sha256"], row.assigned_at, row.running_since, row.outcome)
+        failed = failures.get(row.device)
+        member = Member(json.loads(row.wanted)["sha256"], row.assigned_at, row.running_since, row.outcome, failed)
         said = None
         if row.state is not None:
             said = Said(row.running, row.target, row.state, row.result, row.said_why, row.received_at)
@@ -202,6 +208,31 @@ def _gone_back(connection: Connection, rollout: Rollout, since: float) -> Sequen
         )
         .order_by(STATES.c.received_at, MEMBERS.c.device)
     ).all()
+
+
+def _failures(connection: Connection, rollout: Rollout, rows: Sequence[Row[Any]]) -> dict[str, str]:
+    """Why the version failed on those of these members that reported so since they were assigned it.
+
+    All reports are looked at: with its next poll a device says that it does not try again, and that would be the last word.
+    """
+    members = {row.device: (json.loads(row.wanted)["sha256"], row.assigned_at) for row in rows}
+    found: dict[str, str] = {}
+    for names in _parts(list(members)):
+        told = connection.execute(
+            select(REPORTS.c.device, REPORTS.c.target, REPORTS.c.result, REPORTS.c.why, REPORTS.c.received_at)
+            .where(
+                REPORTS.c.device.in_(names),
+                REPORTS.c.model == rollout.model,
+                REPORTS.c.result.is_not(None),
+                REPORTS.c.result != "SUCCESSFUL",
+            )
+            .order_by(REPORTS.c.place)
+        )
+        for row in told:
+            sha256, assigned_at = members[row.device]
+            if row.target == sha256 and row.received_at >= assigned_at:
+                found.setdefault(row.device, row.why or row.result)
+    return found
 
 
 def _comparisons(connection: Connection, rollout: Rollout, since: float) -> list[dict[str, Any]]:

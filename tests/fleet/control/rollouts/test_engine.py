@@ -116,6 +116,26 @@ def test_a_device_that_goes_back_later_is_bad_after_all(small_fleet: Fleet) -> N
     assert small_fleet.rollout().state == "aborted"  # two of the first two
 
 
+def test_a_failure_counts_also_where_the_device_has_said_something_else_since(small_fleet: Fleet) -> None:
+    small_fleet.create(SMALL)
+    one, two, three = small_fleet.members()
+    small_fleet.fails([one, two])
+    for device in (one, two):  # with its next poll it says that it does not try again
+        small_fleet.say(device, running=SHA[1], why="it failed before and is not tried again under attempt 0")
+    small_fleet.tick()
+    assert small_fleet.outcomes() == {one: "bad", two: "bad", three: None}
+    assert small_fleet.rollout().state == "aborted"
+
+
+def test_a_failure_of_before_the_assignment_is_another_rollout_s(small_fleet: Fleet) -> None:
+    small_fleet.fails(small_fleet.devices)
+    small_fleet.runs(small_fleet.devices, version=1)
+    small_fleet.clock.advance(1.0)
+    small_fleet.create(SMALL)
+    small_fleet.tick()
+    assert set(small_fleet.outcomes().values()) == {None}
+
+
 def test_silence_is_no_failure_but_one_that_begins_and_falls_silent_is(small_fleet: Fleet) -> None:
     small_fleet.create(SMALL)
     one, two, three = small_fleet.members()
