@@ -27,14 +27,13 @@ from demo_fleet_models import MODEL, PROFILE, Version, write_versions
 from demo_fleet_traffic import Traffic
 from edgewright.cli.main import group
 from edgewright.cli.remote import Remote
-from edgewright.core.errors import UsageError
 from rich.console import Console
 from rich.table import Table
 
 OUT = Path("dist/fleet")
 DEVICES, CANARY = 10, 4
 SITES = ("lab", "roof", "yard")
-POLL_S, TRIAL_S, WINDOW_S, OBSERVE_S = 2, 3, 2, 7
+POLL_S, TRIAL_S, WINDOW_S, OBSERVE_S = 2, 3, 2, 6
 # Ten devices can tell large shares of failures apart and no smaller ones: four good ones refute that 60 % fail.
 PLAN: dict[str, Any] = {
     "model": MODEL,
@@ -65,19 +64,18 @@ class Told:
 class Fleet:
     """The running fleet, as its operator sees it."""
 
-    def __init__(
-        self, remote: Remote, repository: Path, traffic: Traffic, patience_s: float, say: Callable[[str], None]
-    ) -> None:
-        self.remote, self._repository, self._traffic, self._say = remote, repository, traffic, say
+    def __init__(self, remote: Remote, traffic: Traffic, patience_s: float, say: Callable[[str], None]) -> None:
+        self.remote, self._traffic, self._say = remote, traffic, say
         self._patience_s = patience_s
         self._good, self._number = "", 0  # digest and number of the version that all devices run
 
     def bring(self, version: Version, number: int) -> Told:
-        """Publish a version, roll it out, and wait until that has ended and every device runs what it shall."""
-        edgewright("publish", str(version.artifact), "--repo", str(self._repository))
+        """Roll a version out, and wait until that has ended and every device runs what it shall."""
         self._say(f"\nversion {number}, {version.what}")
         failed = self._traffic.failed
-        made = self._until(lambda: self._create(number), f"the server took the rollout of version {number}")
+        # What runs nowhere yet has nothing to be compared with, and no canary has to go before it.
+        stages = [{"share": 1.0}] if number == 1 else PLAN["stages"]
+        made = self.remote.call("POST", "rollouts", body={**PLAN, "version": number, "stages": stages})
         begun = time.monotonic()
         rollout = self._until(lambda: self._ended(made["id"]), f"the rollout of version {number} ended")
         seconds = time.monotonic() - begun
@@ -93,12 +91,6 @@ class Fleet:
 
     def _until(self, look: Callable[[], Found | None], what: str) -> Found:
         return until(look, what, self._patience_s)
-
-    def _create(self, number: int) -> dict[str, Any] | None:
-        try:
-            return self.remote.call("POST", "rollouts", body={**PLAN, "version": number})
-        except UsageError:
-            return None  # the server looks into the repository now and then
 
     def _ended(self, rollout: int) -> dict[str, Any] | None:
         found = self.remote.call("GET", "rollouts", rollout)
@@ -160,11 +152,14 @@ def process(log: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
             started.terminate()
 
 
-def start(stack: ExitStack, port: int, patience_s: float, say: Callable[[str], None]) -> tuple[Fleet, Traffic, str, Path]:
+def start(
+    stack: ExitStack, versions: list[Version], port: int, patience_s: float, say: Callable[[str], None]
+) -> tuple[Fleet, Traffic, str, Path]:
     """Everything but the versions: the fleet, what applications ask, the page's address, and the file with a token for it."""
     repository, control, logs = OUT / "repo", OUT / "control", OUT / "logs"
     logs.mkdir(parents=True)
     edgewright("repo", "init", str(repository))
+    edgewright("publish", "--repo", str(repository), *(str(version.artifact) for version in versions))
     root = str(repository / "metadata" / "1.root.json")
     token = OUT / "admin.token"
     token.touch(0o600)
@@ -190,7 +185,7 @@ def start(stack: ExitStack, port: int, patience_s: float, say: Callable[[str], N
     traffic = Traffic(sockets)
     traffic.begin()
     stack.callback(traffic.end)
-    return Fleet(remote, repository, traffic, patience_s, say), traffic, url, token
+    return Fleet(remote, traffic, patience_s, say), traffic, url, token
 
 
 def shown(found: list[Told]) -> Table:
@@ -222,7 +217,7 @@ def main() -> int:
     OUT.mkdir(parents=True)
     versions = write_versions(OUT)
     with ExitStack() as stack:
-        fleet, traffic, url, token = start(stack, options.port, options.patience, console.print)
+        fleet, traffic, url, token = start(stack, versions, options.port, options.patience, console.print)
         console.print(f"{DEVICES} devices are enrolled at {url} ({time.monotonic() - begun:.0f} s)")
         found = [fleet.bring(version, number) for number, version in enumerate(versions, 1)]
         counts = traffic.counts
