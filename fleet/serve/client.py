@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import select
 import socket
@@ -94,7 +95,9 @@ class Client:
             if self._sock is None or _is_closed(self._sock):
                 self.close()
                 self._sock = self._connect()
-            send_pieces(self._sock, (head, *(body or ())))
+            # Who refuses at once is gone before all was sent; his answer is there all the same.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                send_pieces(self._sock, (head, *(body or ())))
             return self._answer(self._sock)
         except (OSError, ValueError, EOFError) as error:
             self.close()
