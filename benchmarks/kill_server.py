@@ -22,9 +22,7 @@ from __future__ import annotations
 import argparse
 import collections
 import contextlib
-import functools
 import http.client
-import http.server
 import itertools
 import json
 import random
@@ -34,8 +32,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,7 +49,7 @@ from edgewright.fleet.protocol.report import Report, Result, State
 from edgewright.fleet.protocol.signature import sign
 from edgewright.fleet.protocol.window import ERROR_KINDS, LATENCY_BINS, Batch, Window
 
-from .small_fleet import edgewright
+from .small_fleet import edgewright, files_of
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "tests" / "fleet"))
 from tiny_artifact import write_tiny
@@ -68,11 +64,6 @@ PLAN: dict[str, Any] = {
     "when_undecided": "promote",
     "rate": 600,
 }
-
-
-class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *given: Any) -> None:
-        """Say nothing."""
 
 
 @dataclass
@@ -274,16 +265,6 @@ def keep_rolling(remote: Remote, trail: Trail, is_over: threading.Event) -> None
             kept = next((item["version"] for item in listed if item["state"] == "completed"), 2)
             (FAILING.set if listed and len(listed) % 2 == 0 else FAILING.clear)()
             trail.rollouts.append(remote.call("POST", "rollouts", body={**PLAN, "version": 3 - kept})["id"])
-
-
-@contextmanager
-def files_of(folder: Path) -> Iterator[str]:
-    """A static file server of a folder; its address."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(folder)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
 
 
 def main() -> int:

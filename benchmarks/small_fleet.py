@@ -60,27 +60,35 @@ def edgewright(*arguments: str) -> str:
 
 
 @contextmanager
+def files_of(folder: Path) -> Iterator[str]:
+    """A static file server of a folder, as a repository needs, until the block ends; its address."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@contextmanager
 def small_fleet(folder: Path) -> Iterator[Fleet]:
     """A new fleet in an empty folder, served at 127.0.0.1 until the block ends."""
     repository, control = folder / "repo", folder / "control"
     edgewright("repo", "init", str(repository))
-    files = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(repository)))
-    threading.Thread(target=files.serve_forever, daemon=True).start()
-    address = f"http://127.0.0.1:{files.server_address[1]}"
     token_file = folder / "admin.token"
     token_file.write_text(edgewright("server", "token", "--data", str(control), "--name", "benchmark", "--role", "admin"))
     root = repository / "metadata" / "1.root.json"
     command = [sys.executable, "-u", "-m", "edgewright.cli.main", "server", "--data", str(control), "--port", "0"]
-    command += ["--repository", address, "--root", str(root)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            said = process.stdout.readline()
-            yield Fleet(repository, said.split(" at ")[1].split(";")[0], token_file)
-        finally:
-            process.terminate()
-            files.shutdown()
-            files.server_close()
+    with files_of(repository) as address:
+        command += ["--repository", address, "--root", str(root)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                assert process.stdout is not None
+                said = process.stdout.readline()
+                yield Fleet(repository, said.split(" at ")[1].split(";")[0], token_file)
+            finally:
+                process.terminate()
 
 
 def until(look: Callable[[], Found | None], what: str, seconds: float, process: subprocess.Popen[Any]) -> Found:

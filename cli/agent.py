@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 @click.option("--canary", is_flag=True, help="Take artifacts too that only the canary role signed.")
 @click.option("--ca", "ca_file", type=click.Path(path_type=Path), help="PEM file of the authorities to trust for https.")
 @click.option("--socket", "sockets", multiple=True, metavar="MODEL=PATH|PORT", help="Where a model is served; run/MODEL.sock.")
-@click.option("--poll", "poll_s", type=click.FloatRange(0.1), default=300.0, show_default=True, help="Seconds between polls.")
+@click.option(
+    "--poll", "poll_s", type=click.FloatRange(0.1), default=300.0, show_default=True,
+    help="Seconds between polls, until a server tells its own period.",
+)  # fmt: skip
 @click.option(
     "--trial", "trial_s", type=click.FloatRange(0.0), default=300.0, show_default=True,
     help="Seconds that a new version serves before it is committed.",

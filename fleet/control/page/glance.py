@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from sqlalchemy import Connection, func, select
 
+from ...rollout.state import ACTIVE
 from .. import audit
 from ..tables import ARTIFACTS, DEVICES, ROLLOUTS, STATES
 from .marks import share_bar
@@ -15,7 +16,6 @@ from .rollouts import rollout_rows
 from .views import FleetView, ModelRow, Notice, Pairs, RolloutRow, Share
 from .words import Pill, ago, count, digest, duration, plural
 
-ACTIVE = ("created", "waiting-for-approval", "running", "paused")
 _DAY_S = 86400.0
 _ABORTED_S = 2 * _DAY_S  # for how long an aborted rollout is something to look at
 _RECENT = 6

@@ -34,11 +34,6 @@ class Rollout:
     stage_since: float
 
     @property
-    def is_active(self) -> bool:
-        """Whether it has not ended."""
-        return self.state in ACTIVE
-
-    @property
     def is_last_stage(self) -> bool:
         """Whether no stage follows."""
         return self.stage + 1 >= len(self.plan.stages)

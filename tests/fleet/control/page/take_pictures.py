@@ -20,6 +20,7 @@ from edgewright.fleet.control.database import MEMORY, Database
 from edgewright.fleet.control.groups import set_group
 from edgewright.fleet.rollout.guard import Guard
 from edgewright.fleet.rollout.plan import Plan, Stage
+from edgewright.fleet.rollout.state import ACTIVE
 from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -68,7 +69,7 @@ def story(fleet: Fleet) -> str:
     bad = fleet.roll_out(Plan("digits", 4, "site != yard", (Stage(count=30), Stage()), observe_s=0.0))
     for place in range(30):
         clock.advance(35.0)
-        if fleet.rollouts.get(bad).is_active:
+        if fleet.rollouts.get(bad).state in ACTIVE:
             fleet.answer(bad, bad={0} if place % 3 == 1 else (), most=1)
 
     clock.advance(6 * 3600.0)

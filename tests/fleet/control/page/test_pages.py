@@ -15,6 +15,7 @@ from edgewright.fleet.control.groups import set_group
 from edgewright.fleet.control.page.render import SCRIPT, STYLE, name_of
 from edgewright.fleet.protocol.offer import OfferedGate
 from edgewright.fleet.rollout.plan import Plan, Stage
+from edgewright.fleet.rollout.state import ACTIVE
 
 PAGES = ("/", "/devices", "/rollouts", "/telemetry", "/artifacts", "/audit")
 UNKNOWN = (
@@ -204,7 +205,7 @@ def number(fleet):
         fleet.device()
     found = fleet.roll_out(PLAN)
     yield found
-    if fleet.rollouts.get(found).is_active:
+    if fleet.rollouts.get(found).state in ACTIVE:
         fleet.rollouts.act(found, "abort", "tests")
     fleet.engine.tick()
 
