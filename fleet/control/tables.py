@@ -20,9 +20,10 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
-SCHEMA = "0002"  # the newest migration
+SCHEMA = "0003"  # the newest migration
 METADATA = MetaData()
 # SQLite counts up by itself in a column of exactly this type only.
 LONG = BigInteger().with_variant(Integer, "sqlite")
@@ -204,7 +205,8 @@ GROUPS = Table(
     Column("query", Text, nullable=False),
 )
 
-# Artifacts that the signed repository offers or offered, by target name; `offer` is the signed JSON object.
+# Artifacts that the signed repository offers or offered, by target name; `offer` is the signed JSON object, `bins` and
+# `provenance` the files beside it (histograms, SLSA statement), null where there is none or it was not fetched yet.
 ARTIFACTS = Table(
     "artifacts",
     METADATA,
@@ -219,6 +221,7 @@ ARTIFACTS = Table(
     Column("bins", LargeBinary),
     Column("first_seen_at", Float, nullable=False),
     Column("gone_at", Float),
+    Column("provenance", LargeBinary),
     Index("artifacts_by_version", "model", "version"),
 )
 
@@ -262,4 +265,135 @@ MEMBERS = Table(
     Column("compared", Text),
     Index("members_by_stage", "rollout", "stage", "place"),
     Index("members_by_device", "device"),
+)
+
+# Requests that devices sent whole, where somebody there consented (fleet.telemetry.sample_file), by the SHA-256 of the file.
+# `at` is the device's clock, `reasons` a JSON list of texts, `predicted` the class that the artifact said; `label` is a class
+# index or a number, as text, once somebody knows.
+SAMPLES = Table(
+    "samples",
+    METADATA,
+    Column("id", String(64), primary_key=True),
+    Column("device", String(64), nullable=False),
+    Column("model", String(100), nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("at", Float, nullable=False),
+    Column("received_at", Float, nullable=False),
+    Column("reasons", Text, nullable=False),
+    Column("confidence", Float, nullable=False),
+    Column("predicted", Integer),
+    Column("bytes", Integer, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    Column("label", Text),
+    Column("labelled_at", Float),
+    Column("labelled_by", Text),
+    Index("samples_by_model", "model", "received_at"),
+    Index("samples_by_device", "device", "received_at"),
+)
+
+# What was predicted beside what was true, as counts by the hour `start` (seconds since 1970) in which it was predicted.
+OUTCOMES = Table(
+    "outcomes",
+    METADATA,
+    Column("model", String(100), primary_key=True),
+    Column("sha256", String(64), primary_key=True),
+    Column("device", String(64), primary_key=True),
+    Column("start", LONG, primary_key=True, autoincrement=False),
+    Column("predicted", Integer, primary_key=True, autoincrement=False),
+    Column("label", Integer, primary_key=True, autoincrement=False),
+    Column("count", LONG, nullable=False),
+)
+
+# Files of labels that were taken, by the digest of what they say, so that each counts once.
+PUSHES = Table(
+    "pushes",
+    METADATA,
+    Column("digest", String(64), primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("rows", LONG, nullable=False),
+)
+
+# Where the sequential tests of an artifact stand, by scope (`fleet`, `attribute NAME = VALUE`, `device NAME`): `data` is JSON,
+# `through` the newest WINDOWS.received_at that is in it.
+DRIFT_STATES = Table(
+    "drift_states",
+    METADATA,
+    Column("model", String(100), primary_key=True),
+    Column("sha256", String(64), primary_key=True),
+    Column("scope", Text, primary_key=True),
+    Column("data", Text, nullable=False),
+    Column("through", Float, nullable=False),
+    Column("updated_at", Float, nullable=False),
+)
+
+# Counts of an artifact over [start, start + seconds) in a scope (Window.encode), and what was judged of them as JSON.
+DRIFT_WINDOWS = Table(
+    "drift_windows",
+    METADATA,
+    Column("model", String(100), primary_key=True),
+    Column("sha256", String(64), primary_key=True),
+    Column("scope", Text, primary_key=True),
+    Column("start", LONG, primary_key=True, autoincrement=False),
+    Column("seconds", LONG, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    Column("judged", Text),
+    Index("drift_windows_by_time", "start"),
+)
+
+_IS_OPEN = text("state <> 'closed'")
+# What drifted. `key` (model, measure, scope) is that of one alert at a time that is not closed; `evidence` is JSON; `told`
+# is the severity and state that the webhook last took.
+ALERTS = Table(
+    "alerts",
+    METADATA,
+    Column("id", LONG, primary_key=True, autoincrement=True),
+    Column("key", Text, nullable=False),
+    Column("model", String(100), nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("measure", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("severity", String(20), nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("first_at", Float, nullable=False),
+    Column("last_at", Float, nullable=False),
+    Column("windows", LONG, nullable=False),
+    Column("evidence", Text, nullable=False),
+    Column("acknowledged_by", Text),
+    Column("told", Text),
+    Index(
+        "alerts_once", "key", unique=True, sqlite_where=text("state <> 'closed'"), postgresql_where=text("state <> 'closed'")
+    ),
+    Index("alerts_by_model", "model", "last_at"),
+)
+
+# When a model is to be trained again (fleet.retrain), as text; by model.
+POLICIES = Table(
+    "policies",
+    METADATA,
+    Column("model", String(100), primary_key=True),
+    Column("text", Text, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("by", Text, nullable=False),
+)
+
+# Trainings that a policy or a person asked for. `alert` is the one that led to it, `steps` what was done as JSON, `worker` who
+# leased it until `lease_until`, `rollout` what came of it; of one `key` there is one.
+RETRAININGS = Table(
+    "retrainings",
+    METADATA,
+    Column("id", LONG, primary_key=True, autoincrement=True),
+    Column("model", String(100), nullable=False),
+    Column("state", String(40), nullable=False),
+    Column("why", Text, nullable=False),
+    Column("alert", LONG),
+    Column("made_at", Float, nullable=False),
+    Column("changed_at", Float, nullable=False),
+    Column("steps", Text, nullable=False),
+    Column("worker", Text),
+    Column("lease_until", Float),
+    Column("rollout", LONG),
+    Column("key", String(300)),
+    UniqueConstraint("key", name="retrainings_once"),
+    Index("retrainings_by_model", "model", "made_at"),
 )

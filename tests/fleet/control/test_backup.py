@@ -126,7 +126,9 @@ def test_a_backup_of_an_older_version_comes_back_with_the_tables_of_today(databa
     with contextlib.closing(Database(str(tmp_path / "source"), clock)) as source:
         fill(source, 1)
     with contextlib.closing(sqlite3.connect(tmp_path / "source" / FILE)) as connection:
-        for table in ("artifacts", "rollouts", "members", "groups", "people", "audit", "tallies", "revision"):
+        second = ("artifacts", "rollouts", "members", "groups", "people", "audit", "tallies", "revision")
+        third = ("samples", "outcomes", "pushes", "drift_states", "drift_windows", "alerts", "policies", "retrainings")
+        for table in (*second, *third):
             connection.execute(f"DROP TABLE {table}")
         for index in ("devices_by_change", "reports_by_time", "windows_by_time"):
             connection.execute(f"DROP INDEX {index}")
