@@ -83,6 +83,10 @@ class Fields:
             raise ArtifactError(f"{self._where} has no {key!r}; it was not written by this format.")
         return self._value[key]
 
+    def has(self, key: str) -> bool:
+        """Whether the field is there."""
+        return key in self._value
+
     def text(self, key: str) -> str:
         """A string."""
         return self._typed(key, str, "a string")  # type: ignore[no-any-return]

@@ -15,17 +15,18 @@ from .artifact_arrays import DTYPES
 from .artifact_json import Fields
 from .errors import ArtifactError
 from .executor import TensorSpec
+from .statistic import VALUES, Statistic
 
 MANIFEST_VERSION = 1
 
 Status = Literal["passed", "failed", "undecided"]
 MeasuredOn = Literal["target", "emulated", "reference"]
-BinKind = Literal["input", "output", "confidence"]
+BinKind = Literal["input", "output", "confidence", "prediction"]
 
 _STATUSES = ("passed", "failed", "undecided")
 _PRECISIONS = ("float32", "float16", "int8")
 MEASURED_ON = ("target", "emulated", "reference")
-_BIN_KINDS = ("input", "output", "confidence")
+_BIN_KINDS = ("input", "output", "confidence", "prediction")
 _GATE_NUMBERS = ("measured", "reference", "candidate", "low", "high", "bound", "margin", "threshold", "alpha", "psi")
 
 
@@ -188,18 +189,23 @@ class GateRecord(_Record):
 
 @dataclass(frozen=True)
 class HistogramBins(_Record):
-    """Bins that a device counts a tensor's values in: [e0, e1), ..., [en-1, en], below and above beside them.
+    """Bins that a device counts in: [e0, e1), ..., [en-1, en], below and above beside them.
 
-    `counts` are the compile-time reference, first what lies below e0 and last what lies above en: len(edges) + 1 of them.
+    `statistic` says what is counted of the tensor (core/statistic.py). `counts` are the compile-time reference, first what lies
+    below e0 and last what lies above en: len(edges) + 1 of them. `correct` says of how many of each the class was right, on
+    labelled data; of confidence only.
     """
 
     tensor: str
     kind: BinKind
     edges: tuple[float, ...]
     counts: tuple[int, ...]
+    statistic: str = VALUES
+    correct: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         """Check that edges rise and that counts fit them; raises ArtifactError."""
+        Statistic.parse(self.statistic, self.kind)
         object.__setattr__(self, "edges", tuple(float(edge) for edge in self.edges))
         object.__setattr__(self, "counts", tuple(int(count) for count in self.counts))
         rising = all(low < high for low, high in zip(self.edges, self.edges[1:], strict=False))
@@ -207,12 +213,32 @@ class HistogramBins(_Record):
             raise ArtifactError(f"the bins of {self.tensor!r} need two or more finite edges that rise.")
         if len(self.counts) != len(self.edges) + 1 or min(self.counts) < 0:
             raise ArtifactError(f"the bins of {self.tensor!r} need one count more than edges, none of them negative.")
+        if self.correct is None:
+            return
+        object.__setattr__(self, "correct", tuple(int(count) for count in self.correct))
+        fits = len(self.correct) == len(self.counts) and all(
+            0 <= a <= b for a, b in zip(self.correct, self.counts, strict=True)
+        )
+        if self.kind != "confidence" or not fits:
+            raise ArtifactError(f"the bins of {self.tensor!r} are right more often than they count, or are none of confidence.")
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON object with the fields; `statistic` and `correct` where they say something."""
+        value = super().to_json()
+        silent = {"statistic": VALUES, "correct": None}
+        return {name: item for name, item in value.items() if name not in silent or item != silent[name]}
 
     @staticmethod
     def from_json(value: Fields) -> HistogramBins:
         """Inverse of `to_json`."""
-        kind = cast(BinKind, value.choice("kind", _BIN_KINDS))
-        return HistogramBins(value.text("tensor"), kind, value.numbers("edges"), value.counts("counts"))
+        return HistogramBins(
+            value.text("tensor"),
+            cast(BinKind, value.choice("kind", _BIN_KINDS)),
+            value.numbers("edges"),
+            value.counts("counts"),
+            value.text("statistic") if value.has("statistic") else VALUES,
+            value.counts("correct") if value.has("correct") else None,
+        )
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,11 @@ def manifest() -> Manifest:
         measured_on="target",
         seed=7,
         ledger={"looks": 1, "alpha_spent": 0.05},
-        histograms=(HistogramBins("x", "input", (-1.0, 0.0, 1.0), (3, 8, 9, 0)),),
+        histograms=(
+            HistogramBins("x", "input", (-1.0, 0.0, 1.0), (3, 8, 9, 0)),
+            HistogramBins("x", "input", (0.0, 0.5, 1.0), (0, 8, 2, 0), "missing 1"),
+            HistogramBins("y", "confidence", (0.5, 0.75, 1.0), (0, 8, 9, 0), "class 1", (0, 5, 9, 0)),
+        ),
     )  # fmt: skip
 
 

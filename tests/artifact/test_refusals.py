@@ -107,6 +107,27 @@ def test_bins_must_be_bins(edges: Any, counts: Any, words: str) -> None:
         HistogramBins("x", "input", edges, counts)
 
 
+@pytest.mark.parametrize(
+    ("kind", "statistic", "correct", "words"),
+    [
+        ("input", "columns 3", None, "nothing that is counted of input"),
+        ("input", "column", None, "nothing that is counted of input"),
+        ("input", "column 03", None, "nothing that is counted of input"),
+        ("input", "values 3", None, "nothing that is counted of input"),
+        ("input", "class 1", None, "nothing that is counted of input"),
+        ("prediction", "column 1", None, "nothing that is counted of prediction"),
+        ("confidence", "class 1\n", None, "nothing that is counted of confidence"),
+        ("confidence", "class 1", (0, 3, 0), "right more often"),
+        ("confidence", "class 1", (0, 2), "right more often"),
+        ("confidence", "values", (0, -1, 0), "right more often"),
+        ("output", "values", (0, 1, 0), "none of confidence"),
+    ],
+)
+def test_what_is_counted_must_be_known_and_right_at_most_as_often(kind: Any, statistic: str, correct: Any, words: str) -> None:
+    with pytest.raises(ArtifactError, match=words):
+        HistogramBins("x", kind, (0.0, 1.0), (0, 2, 1), statistic, correct)
+
+
 def test_numbers_of_records_must_be_finite() -> None:
     with pytest.raises(ArtifactError, match="finite numbers or null"):
         GateRecord("top1 >= -1pt", "passed", measured=float("nan"))
