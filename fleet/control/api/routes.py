@@ -10,7 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.routing import Mount
 
 from ....core.version import VERSION
-from . import devices, people, records, rollouts
+from . import devices, people, records, retrain, rollouts
 from .guard import ROLE
 from .models import Error
 from .parts import Parts
@@ -40,6 +40,7 @@ def _application(parts: Parts) -> FastAPI:
         devices.router(parts),
         people.groups_router(parts),
         records.router(parts),
+        retrain.router(parts),
         rollouts.router(parts),
         people.people_router(parts),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import insert, select
+from sqlalchemy import Connection, insert, select
 
 from ....core.canonical import dumps
 from ....core.errors import UsageError
@@ -47,29 +47,8 @@ class Rollouts:
     def create(self, plan: Plan, actor: str) -> int:
         """The number of a new rollout, which the engine lets begin; raises UsageError while another of the model goes on."""
         told = " ".join(self.preview(plan).remarks)
-        now = self.database.clock.now()
         with self.database.transaction() as connection:
-            active = select(ROLLOUTS.c.id).where(ROLLOUTS.c.model == plan.model, ROLLOUTS.c.state.in_(ACTIVE))
-            other = connection.execute(active).scalar()
-            if other is not None:
-                raise UsageError(f"rollout {other} of {plan.model!r} has not ended; wait for it, or abort it first.")
-            values = {
-                "model": plan.model,
-                "version": plan.version,
-                "plan": dumps(plan.to_json()).decode(),
-                "state": "created",
-                "stage": -1,
-                "why": told or "it begins at the engine's next look.",
-                "made_at": now,
-                "made_by": actor,
-                "changed_at": now,
-                "stage_since": now,
-            }
-            number = int(connection.execute(insert(ROLLOUTS).values(**values).returning(ROLLOUTS.c.id)).scalar_one())
-            made = load(connection, number)
-            if made is not None:
-                steps.note(connection, self.database, made, actor, "create-rollout", {"plan": plan.to_json()})
-        return number
+            return create(connection, self.database, plan, actor, told)
 
     def preview(self, plan: Plan) -> Preview:
         """What the plan would do now, before anything is done."""
@@ -116,6 +95,32 @@ class Rollouts:
             else:
                 steps.move(connection, database, found, after, why, actor, f"{verb}-rollout")
             return _known(load(connection, number), number)
+
+
+def create(connection: Connection, database: Database, plan: Plan, actor: str, why: str) -> int:
+    """The number of a new rollout, within a transaction; raises UsageError while another of the model goes on."""
+    active = select(ROLLOUTS.c.id).where(ROLLOUTS.c.model == plan.model, ROLLOUTS.c.state.in_(ACTIVE))
+    other = connection.execute(active).scalar()
+    if other is not None:
+        raise UsageError(f"rollout {other} of {plan.model!r} has not ended; wait for it, or abort it first.")
+    now = database.clock.now()
+    values = {
+        "model": plan.model,
+        "version": plan.version,
+        "plan": dumps(plan.to_json()).decode(),
+        "state": "created",
+        "stage": -1,
+        "why": why or "it begins at the engine's next look.",
+        "made_at": now,
+        "made_by": actor,
+        "changed_at": now,
+        "stage_since": now,
+    }
+    number = int(connection.execute(insert(ROLLOUTS).values(**values).returning(ROLLOUTS.c.id)).scalar_one())
+    made = load(connection, number)
+    if made is not None:
+        steps.note(connection, database, made, actor, "create-rollout", {"plan": plan.to_json()})
+    return number
 
 
 def _known(found: Rollout | None, number: int) -> Rollout:

@@ -1,0 +1,1 @@
+"""Retrainings in the database: opened by policies and people, done by workers, carried on to rollouts."""
