@@ -1,0 +1,221 @@
+"""Alerts: opened by what the tests convict, one at a time of a measure and scope, and closed when it is over.
+
+An alert closes by a plain bound: after so many windows in a row (`Settings.quiet_windows`, a day of hours) in which the lower
+bound of the distance stayed below the least severity. Its tests then start anew with what is left of alpha. A narrower alert
+ends in a wider one of its measure that is found. Severity rises as what is found does, and does not fall while it is open.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from ...drift.judge import Finding, Judgement
+from ...drift.scope import FLEET, Scope
+from ...drift.settings import Settings
+from ...drift.verdict import SEVERITIES, Compared, Severity
+from ..audit import record
+from ..database import Database
+from ..tables import ALERTS
+from .views import ACKNOWLEDGED, CLOSED, OPEN, Alert, to_alert
+
+ENGINE = "drift engine"
+_MOST_NAMES = 20
+_NARROW: Mapping[str, int] = {"device": 0, "attribute": 1, "fleet": 2}
+
+
+@dataclass(frozen=True)
+class Closed:
+    """An alert that ended by itself: its tests start anew."""
+
+    measure: str
+    scope: Scope
+
+
+def open_alerts(connection: Connection, model: str) -> list[Alert]:
+    """Alerts of a model that are not closed, by number."""
+    rows = connection.execute(
+        select(ALERTS).where(ALERTS.c.model == model, ALERTS.c.state.in_((OPEN, ACKNOWLEDGED))).order_by(ALERTS.c.id)
+    )
+    return [to_alert(row) for row in rows]
+
+
+def apply(
+    connection: Connection,
+    database: Database,
+    model: str,
+    judged: Mapping[str, Judgement],
+    settings: Settings,
+    at: float,
+) -> list[Closed]:
+    """Bring a model's alerts up to what was judged of its artifacts, by digest, in the window that ended `at`.
+
+    Returns what closed because it was quiet for long enough.
+    """
+    found = _widest(judged)
+    before = {(item.measure, item.scope): item for item in open_alerts(connection, model)}
+    closed: list[Closed] = []
+    for key, (sha256, finding) in found.items():
+        if key in before:
+            _go_on(connection, database, before[key], sha256, finding.compared, _evidence(finding), finding.severity, at)
+        else:
+            _open(connection, database, model, sha256, finding, at)
+    for key, alert in before.items():
+        if key in found:
+            continue
+        wider = next((item for item in found if item[0] == key[0] and _is_within(alert, found[item][1])), None)
+        if wider is not None:
+            _close(connection, database, alert, f"it is part of what drifts in {wider[1]}.", at, alert.evidence)
+            continue
+        seen = _seen(alert, judged)
+        if seen is None:
+            continue
+        sha256, compared = seen
+        if compared is not None and compared.severity is not None:
+            _go_on(connection, database, alert, sha256, compared, {}, compared.severity, at)
+            continue
+        quiet = int(alert.evidence.get("quiet", 0)) + 1
+        evidence = {**alert.evidence, "quiet": quiet, "in_a_row": _in_a_row({}, None)}
+        if quiet >= settings.quiet_windows:
+            _close(connection, database, alert, f"{quiet} windows in a row were without drift.", at, evidence)
+            closed.append(Closed(alert.measure, alert.scope))
+        else:
+            connection.execute(update(ALERTS).where(ALERTS.c.id == alert.id).values(evidence=_text(evidence)))
+    return closed
+
+
+def _widest(judged: Mapping[str, Judgement]) -> dict[tuple[str, Scope], tuple[str, Finding]]:
+    """Of each measure and scope the finding with the largest distance; none that lies within a wider one of its measure."""
+    found: dict[tuple[str, Scope], tuple[str, Finding]] = {}
+    for sha256, judgement in judged.items():
+        for item in judgement.findings:
+            key = item.measure, item.scope
+            if key not in found or item.compared.distance > found[key][1].compared.distance:
+                found[key] = sha256, item
+    worlds = {measure for measure, scope in found if scope == FLEET}
+    return {key: value for key, value in found.items() if key[1] == FLEET or key[0] not in worlds}
+
+
+def _is_within(alert: Alert, wider: Finding) -> bool:
+    if _NARROW[wider.scope.kind] <= _NARROW[alert.scope.kind]:
+        return False
+    return wider.scope == FLEET or alert.scope.name in wider.devices
+
+
+def _seen(alert: Alert, judged: Mapping[str, Judgement]) -> tuple[str, Compared | None] | None:
+    """The artifact and comparison that say most of an alert in this window; None where nothing was heard from its scope.
+
+    Without a comparison the scope was heard from, by artifacts that have no such measure.
+    """
+    heard: tuple[str, Compared | None] | None = None
+    for sha256, judgement in judged.items():
+        if alert.scope not in judgement.windows:
+            continue
+        measures = judgement.windows[alert.scope][1].measures
+        compared = next((item for item in measures if item.measure == alert.measure and item.count), None)
+        if heard is None or _rank(compared) > _rank(heard[1]):
+            heard = sha256, compared
+    return heard
+
+
+def _rank(compared: Compared | None) -> tuple[int, float]:
+    if compared is None:
+        return -1, 0.0
+    return (0 if compared.severity is None else 1 + SEVERITIES.index(compared.severity)), compared.distance
+
+
+def _evidence(finding: Finding) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "by": "the fleet's test" if finding.scope == FLEET else "devices' tests",
+        "reach": finding.reach,
+        "devices": list(finding.devices[:_MOST_NAMES]),
+        "drifting": len(finding.devices),
+        "precision": finding.precision,
+        "recall": finding.recall,
+        "log_e": finding.log_e,
+    }
+    return told if finding.to_others is None else {**told, "to_others": finding.to_others}
+
+
+def _sentence(compared: Compared, scope: Scope, reach: float | None) -> str:
+    where = {"fleet": "in the whole fleet", "device": f"on the device {scope.name}"}.get(
+        scope.kind, f"where {scope.name} = {scope.value}"
+    )
+    share = "" if reach is None or scope.kind == "device" else f"; {100 * reach:.3g} % of the devices drift"
+    return (
+        f"{compared.measure} drifts {where}: its distance to the reference is {compared.distance:.2f} "
+        f"({compared.low:.2f} to {compared.high:.2f}, of at most 1){share}."
+    )
+
+
+def _in_a_row(before: Mapping[str, Any], severity: Severity | None) -> dict[str, int]:
+    rank = -1 if severity is None else SEVERITIES.index(severity)
+    return {name: int(before.get(name, 0)) + 1 if place <= rank else 0 for place, name in enumerate(SEVERITIES)}
+
+
+def _open(connection: Connection, database: Database, model: str, sha256: str, finding: Finding, at: float) -> None:
+    severity, scope = finding.severity, str(finding.scope)
+    evidence = {
+        "sentence": _sentence(finding.compared, finding.scope, finding.reach),
+        "compared": asdict(finding.compared),
+        "in_a_row": _in_a_row({}, severity),
+        "quiet": 0,
+        **_evidence(finding),
+    }
+    values = {
+        "key": f"{model}|{finding.measure}|{scope}", "model": model, "sha256": sha256, "measure": finding.measure,
+        "scope": scope, "severity": severity, "state": OPEN, "first_at": at, "last_at": at, "windows": 1,
+        "evidence": _text(evidence),
+    }  # fmt: skip
+    number = connection.execute(insert(ALERTS).values(**values).returning(ALERTS.c.id)).scalar_one()
+    told = {"measure": finding.measure, "scope": scope, "severity": severity, "sha256": sha256, "why": evidence["sentence"]}
+    record(connection, database, ENGINE, "open-alert", f"{model}/{number}", told)
+
+
+def _go_on(
+    connection: Connection,
+    database: Database,
+    alert: Alert,
+    sha256: str,
+    compared: Compared,
+    evidence: Mapping[str, Any],
+    severity: Severity,
+    at: float,
+) -> None:
+    worst = max(alert.severity, severity, key=SEVERITIES.index)
+    told = {
+        **alert.evidence,
+        **evidence,
+        "sentence": _sentence(compared, alert.scope, evidence.get("reach", alert.evidence.get("reach"))),
+        "compared": asdict(compared),
+        "in_a_row": _in_a_row(alert.evidence.get("in_a_row", {}), severity),
+        "quiet": 0,
+    }
+    values = {
+        "sha256": sha256, "severity": worst, "last_at": at, "windows": alert.windows + 1, "evidence": _text(told)
+    }  # fmt: skip
+    connection.execute(update(ALERTS).where(ALERTS.c.id == alert.id).values(**values))
+    if worst != alert.severity:
+        record(
+            connection, database, ENGINE, "raise-alert", f"{alert.model}/{alert.id}",
+            {"from": alert.severity, "severity": worst, "why": told["sentence"]},
+        )  # fmt: skip
+
+
+def _close(connection: Connection, database: Database, alert: Alert, why: str, at: float, evidence: Mapping[str, Any]) -> None:
+    values = {"state": CLOSED, "evidence": _text({**evidence, "closed": why, "closed_at": at})}
+    connection.execute(update(ALERTS).where(ALERTS.c.id == alert.id).values(**values))
+    record(connection, database, ENGINE, "close-alert", f"{alert.model}/{alert.id}", {"why": why})
+
+
+def _text(evidence: Mapping[str, Any]) -> str:
+    return json.dumps(evidence, sort_keys=True, separators=(",", ":"))
+
+
+def scopes_of(alerts: Sequence[Alert]) -> list[Scope]:
+    """Scopes of alerts, each once."""
+    return list(dict.fromkeys(item.scope for item in alerts))
