@@ -44,6 +44,11 @@ def _where(command: Any) -> Any:
     "--poll", "poll_s", type=click.FloatRange(1.0, 86400.0), default=300.0, show_default=True,
     help="Seconds between two polls of a device.",
 )  # fmt: skip
+@click.option("--alert-webhook", metavar="URL", help="Address that alerts of drift are posted to as JSON.")
+@click.option(
+    "--drift-window", "drift_window_s", type=click.IntRange(1, 604800), default=3600, show_default=True,
+    help="Seconds of telemetry that drift is looked for in at once.",
+)  # fmt: skip
 @click.pass_context
 def server(
     context: click.Context,
@@ -56,6 +61,8 @@ def server(
     tls_cert: str | None,
     tls_key: str | None,
     poll_s: float,
+    alert_webhook: str | None,
+    drift_window_s: int,
 ) -> None:
     """Serve devices, people and the page until Ctrl-C; or one of the commands below, in the data folder.
 
@@ -69,7 +76,7 @@ def server(
 
     if folder is None or repository is None or root is None:
         raise UsageError("give what to serve: --data FOLDER, --repository URL and --root FILE; see `edgewright server --help`.")
-    setup = Setup(folder, repository, root, database, host, port, tls_cert, tls_key, poll_s)
+    setup = Setup(folder, repository, root, database, host, port, tls_cert, tls_key, poll_s, alert_webhook, drift_window_s)
     before = signal.signal(signal.SIGTERM, _interrupted)
     try:
         serve(setup, lambda url: click.echo(f"serving devices and people at {url}; data in {folder}; Ctrl-C ends it"))

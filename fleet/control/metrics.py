@@ -18,6 +18,7 @@ from sqlalchemy import Connection, and_, func, select
 from ...core.version import VERSION
 from ...runtimes.bench.resident import resident_bytes
 from ..protocol.window import ERROR_KINDS, LATENCY_BINS, LATENCY_EDGES_MS, Window
+from .drift.gauges import gauges
 from .polls import Cohort, Polls
 from .tables import ARTIFACTS, ASSIGNMENTS, DEVICES, MEMBERS, ROLLOUTS, STATES
 
@@ -93,6 +94,7 @@ def text(connection: Connection, polls: Polls, counts: Counts) -> str:
         *_of_devices(connection, versions),
         *_of_rollouts(connection),
         *_of_telemetry(counts, versions),
+        *_of_drift(connection, versions),
     )
     return "\n".join((*lines, ""))
 
@@ -190,6 +192,40 @@ def _of_telemetry(counts: Counts, versions: Mapping[str, str]) -> Iterator[str]:
     for labels, told in cohorts:
         edges = [(index, LATENCY_EDGES_MS[index] / 1e3) for index in _LATENCY_EDGES]
         yield from _histogram("fleet_request_seconds", labels, _buckets(told.latency, edges))
+
+
+def _of_drift(connection: Connection, versions: Mapping[str, str]) -> Iterator[str]:
+    found = gauges(connection, versions)
+    yield from _metric(
+        "drift_distance", "gauge", "Distance of a measure to its reference in the newest window, 0 to 1.",
+        [
+            ({"model": model, "version": version, "measure": measure}, round(distance, 6))
+            for (model, version, measure), distance in found.distances.items()
+        ],
+    )  # fmt: skip
+    yield from _metric(
+        "drift_alerts", "gauge", "Alerts of drift that are not closed.",
+        [
+            ({"model": model, "severity": severity, "scope_kind": kind}, count)
+            for (model, severity, kind), count in found.alerts.items()
+        ],
+    )  # fmt: skip
+    for name, what, field_name in (
+        ("accuracy_estimate", "Accuracy that confidence makes likely, until labels contradict it, 0 to 1.", "accuracy"),
+        ("accuracy_estimate_low", "Lower end of its 95 % interval.", "low"),
+        ("accuracy_estimate_high", "Upper end of its 95 % interval.", "high"),
+    ):
+        yield from _metric(
+            name, "gauge", what,
+            [
+                ({"model": model, "version": version}, round(getattr(estimate, field_name), 6))
+                for (model, version), estimate in found.accuracy.items()
+            ],
+        )  # fmt: skip
+    yield from _metric(
+        "drift_judged_until_timestamp_seconds", "gauge", "Until when what came was judged, seconds since 1970.",
+        [] if found.judged_until is None else [({}, found.judged_until)],
+    )  # fmt: skip
 
 
 def _cohort(model: str, sha256: str | None, cohort: Cohort, versions: Mapping[str, str]) -> dict[str, str]:

@@ -1,7 +1,8 @@
-"""The control plane as one process: database, application, and the engine of rollouts beside it in a thread.
+"""The control plane as one process: database, application, and engines beside it, each in a thread of its own.
 
-The engine reads the signed repository as a device does, with a root of its own in the data folder's `trust`: what it offers to
-devices is what it has verified itself. Whatever goes wrong there stops no device from being answered.
+That of rollouts reads the signed repository as a device does, with a root of its own in the data folder's `trust`: what it
+offers to devices is what it has verified itself. That of drift judges what devices counted, and a webhook is told of alerts.
+Whatever goes wrong there stops no device from being answered.
 """
 
 from __future__ import annotations
@@ -22,17 +23,20 @@ from ...core.canonical import digest
 from ...core.clock import Clock, SystemClock
 from ...core.errors import EdgewrightError, UsageError, VerificationError
 from ..disk import RealDisk
+from ..drift.settings import Settings
 from ..http import Http
 from ..trust.source import RepositorySource, origin_at
 from .app import make_app
 from .database import Database
+from .drift.engine import DriftEngine
+from .drift.webhook import Webhook
 from .rollouts.engine import Engine
 from .rollouts.store import Rollouts
 
 log = logging.getLogger("edgewright.control")
 
-_AGAIN_S = 30.0  # after the engine could not work
-_LONGEST_S = 300.0  # between two looks of the engine
+_AGAIN_S = 30.0  # after an engine could not work
+_LONGEST_S = 300.0  # between two looks of an engine
 _END_S = 10.0  # that it may take to end
 _HEAD_BYTES = 32 << 10
 _WAITING = 2048  # connections that wait to be accepted
@@ -42,7 +46,8 @@ _WAITING = 2048  # connections that wait to be accepted
 class Setup:
     """What to serve: data folder, address of the database (by default in that folder), of the repository, its root.json.
 
-    `poll_s` is how often each device shall ask, in seconds.
+    `poll_s` is how often each device shall ask, in seconds; `alert_webhook` the address that is told of alerts, and
+    `drift_window_s` how long the windows are that drift is looked for in.
     """
 
     folder: Path
@@ -54,6 +59,8 @@ class Setup:
     tls_cert: str | None = None
     tls_key: str | None = None
     poll_s: float = 300.0
+    alert_webhook: str | None = None
+    drift_window_s: int = 3600
 
 
 def serve(setup: Setup, ready: Callable[[str], None]) -> None:
@@ -68,7 +75,7 @@ def serve(setup: Setup, ready: Callable[[str], None]) -> None:
     root, clock = _root(setup.root), SystemClock()
     database = Database(setup.database or str(setup.folder), clock)
     try:
-        engine = Engine(Rollouts(database), _source(setup, clock, root))
+        engines = _engines(setup, database, _source(setup, clock, root))
         app = make_app(database, clock, setup.repository, poll_s=setup.poll_s, root_sha256=digest(root))
         config = uvicorn.Config(
             app,
@@ -90,7 +97,9 @@ def serve(setup: Setup, ready: Callable[[str], None]) -> None:
         listener = config.bind_socket()
         listener.listen(_WAITING)  # who comes before the first request is answered waits
         scheme = "https" if setup.tls_cert else "http"
-        with _ticking(engine):
+        with contextlib.ExitStack() as stack:
+            for what, tick in engines.items():
+                stack.enter_context(_ticking(what, tick))
             ready(f"{scheme}://{setup.host}:{listener.getsockname()[1]}")
             # uvicorn has ended in order by then, and tells the signal again.
             with contextlib.suppress(KeyboardInterrupt):
@@ -113,25 +122,34 @@ def _source(setup: Setup, clock: Clock, root: bytes) -> RepositorySource:
     return RepositorySource(RealDisk(setup.folder), origin_at(setup.repository, http), clock, root, is_canary=True)
 
 
+def _engines(setup: Setup, database: Database, source: RepositorySource) -> dict[str, Callable[[], float]]:
+    """What is done beside requests, by name: each does what is due and tells in how many seconds to do so again."""
+    found = {
+        "rollouts": Engine(Rollouts(database), source).tick,
+        "drift": DriftEngine(database, Settings(window_s=setup.drift_window_s)).tick,
+    }
+    return {**found, "alerts": Webhook(database, setup.alert_webhook).tick} if setup.alert_webhook else found
+
+
 @contextmanager
-def _ticking(engine: Engine) -> Iterator[None]:
-    """The engine at work in a thread until the block ends."""
+def _ticking(what: str, tick: Callable[[], float]) -> Iterator[None]:
+    """An engine at work in a thread until the block ends."""
     is_over = threading.Event()
 
     def work() -> None:
         while not is_over.is_set():
             try:
-                wait_s = engine.tick()
+                wait_s = tick()
             except EdgewrightError as error:
-                log.warning("rollouts wait: %s", error)
+                log.warning("%s wait: %s", what, error)
                 wait_s = _AGAIN_S
             except Exception:
-                log.exception("a mistake of Edgewright's own stops rollouts for a while")
+                log.exception("a mistake of Edgewright's own stops %s for a while", what)
                 wait_s = _AGAIN_S
             is_over.wait(min(wait_s, _LONGEST_S))
 
     # Where it waits for a download it is left: what it does is whole or not at all.
-    thread = threading.Thread(target=work, name="rollouts", daemon=True)
+    thread = threading.Thread(target=work, name=what, daemon=True)
     thread.start()
     try:
         yield

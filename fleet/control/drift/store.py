@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, or_, select, update
+from sqlalchemy import Connection, Row, func, select, update
 
 from ....core.errors import UsageError
-from ...drift.accuracy import contradicted
 from ...drift.scope import FLEET, Scope
 from ...drift.settings import Settings
-from ...drift.verdict import Compared, Judged
+from ...drift.verdict import Compared
 from ...drift.watched import watched_measures
 from ...protocol.bins import decode_bins
 from ...protocol.window import Window, merge_all
 from ..audit import record
 from ..database import Database
-from ..tables import ALERTS, ARTIFACTS, DRIFT_WINDOWS, OUTCOMES, WINDOWS
+from ..tables import ALERTS, ARTIFACTS, DRIFT_WINDOWS, WINDOWS
+from .labelled import accuracy_view
+from .reading import points_of, windows_of
 from .states import first_day
 from .views import (
     ACKNOWLEDGED,
     CLOSED,
     OPEN,
-    AccuracyPoint,
     AccuracyView,
     Alert,
     Histogram,
@@ -76,7 +75,7 @@ class Drift:
             ).scalars()
             watched = []
             for sha256 in [*judged, *sorted(set(counted) - set(judged))]:
-                points = _points(connection, model, sha256, FLEET, since)
+                points = points_of(connection, model, sha256, FLEET, since)
                 known = offered.get(sha256)
                 watched.append(
                     Watched(
@@ -84,7 +83,7 @@ class Drift:
                         None if known is None else known.version,
                         None if known is None else known.profile,
                         points[-1] if points else None,
-                        _accuracy(connection, model, sha256, points),
+                        accuracy_view(connection, model, sha256, points),
                         "" if points else _why_not(known),
                     )
                 )
@@ -96,7 +95,7 @@ class Drift:
         since = self._since(since_s)
         with self.database.reading() as connection:
             sha256 = sha256 or _newest(connection, model, since)
-            return [] if sha256 is None else _points(connection, model, sha256, scope, since)
+            return [] if sha256 is None else points_of(connection, model, sha256, scope, since)
 
     def measures(self, model: str, since_s: float = 7 * _DAY_S, sha256: str | None = None, scope: Scope = FLEET) -> list[Trend]:
         """What is watched of an artifact, each measure over its windows, those that drift farthest now first."""
@@ -116,7 +115,7 @@ class Drift:
             sha256 = sha256 or _newest(connection, model, since)
             if sha256 is None:
                 return []
-            rows = connection.execute(_windows(model, sha256, scope, since).with_only_columns(DRIFT_WINDOWS.c.data)).scalars()
+            rows = connection.execute(windows_of(model, sha256, scope, since).with_only_columns(DRIFT_WINDOWS.c.data)).scalars()
             windows = [Window.decode(data) for data in rows]
             bins = connection.execute(
                 select(ARTIFACTS.c.bins).where(ARTIFACTS.c.sha256 == sha256, ARTIFACTS.c.bins.is_not(None)).limit(1)
@@ -146,7 +145,7 @@ class Drift:
             sha256 = sha256 or _newest(connection, model, since)
             if sha256 is None:
                 return None
-            return _accuracy(connection, model, sha256, _points(connection, model, sha256, FLEET, since))
+            return accuracy_view(connection, model, sha256, points_of(connection, model, sha256, FLEET, since))
 
     def alerts(self, model: str | None = None, states: Sequence[str] = (OPEN, ACKNOWLEDGED)) -> list[Alert]:
         """Alerts in these states, of one model or all, the newest first, at most 1,000."""
@@ -191,25 +190,6 @@ def _alerts(connection: Connection, model: str | None, states: Sequence[str]) ->
     return [to_alert(row) for row in rows]
 
 
-def _windows(model: str, sha256: str, scope: Scope, since: float) -> Any:
-    windows = DRIFT_WINDOWS.c
-    return (
-        select(DRIFT_WINDOWS)
-        .where(windows.model == model, windows.sha256 == sha256, windows.scope == str(scope), windows.start >= since)
-        .order_by(windows.start)
-    )
-
-
-def _points(connection: Connection, model: str, sha256: str, scope: Scope, since: float) -> list[Point]:
-    found = []
-    for row in connection.execute(_windows(model, sha256, scope, since)):
-        window = Window.decode(row.data)
-        if row.judged is not None:
-            judged = Judged.from_json(json.loads(row.judged))
-            found.append(Point(row.start, row.seconds, window.requests, window.samples, judged))
-    return found
-
-
 def _artifacts(connection: Connection, model: str, since: float) -> list[str]:
     which = (DRIFT_WINDOWS.c.model == model, DRIFT_WINDOWS.c.start >= since)
     return list(connection.execute(select(DRIFT_WINDOWS.c.sha256).where(*which).distinct()).scalars())
@@ -228,31 +208,6 @@ def _newest(connection: Connection, model: str, since: float) -> str | None:
         )
     ).all()
     return max(rows, key=lambda row: (Window.decode(row.data).requests, row.sha256)).sha256 if rows else None
-
-
-def _accuracy(connection: Connection, model: str, sha256: str, points: Sequence[Point]) -> AccuracyView:
-    labelled = _labelled(connection, model, sha256, points[0].start if points else 0)
-    found = []
-    for point in points:
-        told = [counts for hour, counts in labelled.items() if point.start <= hour < point.start + point.seconds]
-        right, count = sum(item[0] for item in told), sum(item[1] for item in told)
-        found.append(AccuracyPoint(point.start, point.seconds, point.judged.accuracy, right, count))
-    pairs = [(item.estimate, item.right, item.labelled) for item in found if item.estimate is not None and item.labelled]
-    return AccuracyView(sha256, tuple(found), contradicted(pairs))
-
-
-def _labelled(connection: Connection, model: str, sha256: str, since: int) -> dict[int, tuple[int, int]]:
-    """Right and all labelled predictions by hour."""
-    rows = connection.execute(
-        select(OUTCOMES.c.start, (OUTCOMES.c.predicted == OUTCOMES.c.label).label("is_right"), func.sum(OUTCOMES.c.count))
-        .where(OUTCOMES.c.model == model, or_(OUTCOMES.c.sha256 == sha256, OUTCOMES.c.sha256 == ""), OUTCOMES.c.start >= since)
-        .group_by(OUTCOMES.c.start, OUTCOMES.c.predicted == OUTCOMES.c.label)
-    )
-    found: dict[int, tuple[int, int]] = {}
-    for start, is_right, count in rows:
-        right, total = found.get(start, (0, 0))
-        found[start] = (right + (int(count) if is_right else 0), total + int(count))
-    return found
 
 
 def _why_not(known: Row[Any] | None) -> str:
