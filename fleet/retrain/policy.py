@@ -19,12 +19,11 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from ...core.errors import UsageError, unknown
+from ..drift.verdict import SEVERITIES, Severity
 
-Severity = Literal["minor", "moderate", "severe"]
 Kind = Literal["drift", "accuracy_estimate", "accuracy"]
 Who = Literal["machine", "person"]
 Period = Literal["hour", "day", "week", "month"]
-SEVERITIES: tuple[Severity, ...] = get_args(Severity)  # each worse than the ones before it
 PERIODS: dict[Period, float] = {"hour": 3600.0, "day": 86_400.0, "week": 7 * 86_400.0, "month": 30 * 86_400.0}
 MAX_CHARACTERS = 1000
 MAX_WINDOWS, MAX_TIMES = 10_000, 1000

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 from edgewright.core.errors import UsageError
+from edgewright.fleet.drift.verdict import SEVERITIES
 from edgewright.fleet.retrain.policy import (
     MAX_TIMES,
     MAX_WINDOWS,
     PERIODS,
-    SEVERITIES,
     Cause,
     Condition,
     Drift,
