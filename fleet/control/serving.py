@@ -1,7 +1,8 @@
 """The control plane as one process: database, application, and engines beside it, each in a thread of its own.
 
 That of rollouts reads the signed repository as a device does, with a root of its own in the data folder's `trust`: what it
-offers to devices is what it has verified itself. That of drift judges what devices counted, and a webhook is told of alerts.
+offers to devices is what it has verified itself. That of drift judges what devices counted, that of retrainings opens them where
+a policy says so, and a webhook is told of alerts.
 Whatever goes wrong there stops no device from being answered.
 """
 
@@ -30,6 +31,7 @@ from .app import make_app
 from .database import Database
 from .drift.engine import DriftEngine
 from .drift.webhook import Webhook
+from .retrain.engine import RetrainEngine
 from .rollouts.engine import Engine
 from .rollouts.store import Rollouts
 
@@ -127,6 +129,7 @@ def _engines(setup: Setup, database: Database, source: RepositorySource) -> dict
     found = {
         "rollouts": Engine(Rollouts(database), source).tick,
         "drift": DriftEngine(database, Settings(window_s=setup.drift_window_s)).tick,
+        "retrainings": RetrainEngine(database).tick,
     }
     return {**found, "alerts": Webhook(database, setup.alert_webhook).tick} if setup.alert_webhook else found
 
