@@ -2,7 +2,8 @@
 
     python -m benchmarks.telemetry [--kills 500] [--hours 72]
 
-1. Size: a window of ten features, an output and its confidence, 32 bins each, with latency, as it is sent.
+1. Size: a window as it is sent: ten features of 32 bins each and how often each is missing, an output, its confidence over all
+   and by ten classes, predictions, and latency.
 2. Offline: so many hours of ten-minute windows of three models without a network, on a disk that is full a third of the time,
    with a start of the agent every few hours; then the network is back, and every second answer of the server is lost.
 3. Kills: a process counts requests and sends windows as fast as it can, and is killed with SIGKILL at random moments. Each
@@ -35,7 +36,7 @@ from edgewright.fleet.telemetry.counting import Counter
 from edgewright.fleet.telemetry.ledger import accept
 from edgewright.fleet.telemetry.spool import Spool
 
-_BINS, _FEATURES = 32, 10
+_BINS, _BINS_OF_CLASS, _FEATURES, _CLASSES = 32, 16, 10, 10
 _WINDOW_S = 600
 _KLL_BYTES = 2500  # of one feature's sketch at k = 200 (Apache DataSketches)
 
@@ -78,9 +79,16 @@ class SmallDisk(RealDisk):
 
 def window(draw: np.random.Generator, model: str, start: int) -> Window:
     requests = int(draw.integers(1, 20_000))
-    tensors = tuple(
-        tuple(int(count) for count in draw.multinomial(requests, draw.dirichlet(np.ones(_BINS + 2))))
-        for _ in range(_FEATURES + 2)
+
+    def spread(bins: int, samples: int) -> tuple[int, ...]:
+        return (0, *map(int, draw.multinomial(samples, draw.dirichlet(np.ones(bins)))), 0)
+
+    by_class = spread(_CLASSES, requests)
+    tensors = (
+        *(spread(_BINS, requests) for _ in range(_FEATURES + 2)),
+        *((0, requests, 0, 0) for _ in range(_FEATURES)),
+        *(spread(_BINS_OF_CLASS, count) for count in by_class[1:-1]),
+        by_class,
     )
     latency = tuple(int(count) for count in draw.multinomial(requests, draw.dirichlet(np.full(LATENCY_BINS, 0.1))))
     errors = (0, 0, int(draw.integers(0, 3)), 0)
@@ -91,8 +99,9 @@ def size() -> None:
     draw = np.random.default_rng(0)
     sizes = [len(Batch("00000001-ab", ((1, window(draw, "m", 0).encode()),)).encode()) for _ in range(100)]
     print(
-        f"size: a window of {_FEATURES} features, an output and confidence, {_BINS} bins each: {max(sizes)} bytes at most "
-        f"(median {int(np.median(sizes))}); KLL sketches of as many tensors take {_KLL_BYTES * (_FEATURES + 2)}",
+        f"size: a window of {_FEATURES} features, an output and confidence, {_BINS} bins each, what is missing, predictions, "
+        f"and confidence by {_CLASSES} classes: {max(sizes)} bytes at most (median {int(np.median(sizes))}); KLL sketches of "
+        f"features, output and confidence alone take {_KLL_BYTES * (_FEATURES + 2)}",
         flush=True,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ def lines(artifact: Artifact) -> list[str]:
         *_specs("output", manifest.outputs),
         ("latency", _latency(artifact.measurements)),
         ("test vectors", _vectors(artifact)),
-        ("bins", ", ".join(f"{bins.tensor} ({bins.kind}, {len(bins.edges) - 1})" for bins in manifest.histograms) or "none"),
+        ("bins", _bins(artifact)),
         ("seed", str(manifest.seed)),
         ("content digest", artifact.content_digest),
         ("file digest", artifact.digest),
@@ -83,6 +83,23 @@ def _vectors(artifact: Artifact) -> str:
     if record is None:
         return "none"
     return f"{record.samples} samples, within {told_tolerances(artifact.manifest)}, from {record.arithmetic}"
+
+
+def _bins(artifact: Artifact) -> str:
+    """Histograms by tensor and kind, as what of it they count."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for bins in artifact.manifest.histograms:
+        found.setdefault((bins.tensor, bins.kind), []).append(bins.statistic)
+    return ", ".join(f"{tensor} ({kind}: {_shown(counted)})" for (tensor, kind), counted in found.items()) or "none"
+
+
+def _shown(counted: Sequence[str]) -> str:
+    """`values`, or `column 0 to 9`: one word where only the number changes."""
+    places: dict[str, list[str]] = {}
+    for text in counted:
+        name, _, place = text.partition(" ")
+        places.setdefault(name, []).append(place)
+    return ", ".join(f"{name} {' to '.join(dict.fromkeys((some[0], some[-1])))}".strip() for name, some in places.items())
 
 
 def _latency(measurements: Mapping[str, Any]) -> str:

@@ -21,6 +21,7 @@ from ..device_profiles.profile import DeviceProfile
 from ..runtimes import registry
 from . import prepare
 from .arguments import recipe_of
+from .bins import answer_bins
 from .companions import gather
 from .evaluate import Evaluator
 from .gates.ledger import Ledger
@@ -149,11 +150,13 @@ def _write(recipe: Recipe, ingested: Ingested, work: Work, found: Found, start: 
         time.perf_counter() - start,
     )
     set_aside = [artifact_name(recipe, target.profile) for target in targets if target.decision.chosen is None]
-    samples = shared.search.split
+    search = shared.search
     with moved_in(recipe.out, set_aside) as made:
         for target in released:
-            figures = _figures(target)
-            content = content_of(origin, target.profile, target.decision, target.threads, samples, shared.bins, figures)
+            figures, chosen = _figures(target), target.decision.chosen
+            answers = [] if chosen is None else answer_bins(chosen.outputs, work.base.outputs, search.labels, search.output)
+            bins = (*shared.bins, *answers)
+            content = content_of(origin, target.profile, target.decision, target.threads, search.split, bins, figures)
             write_artifact(made / artifact_name(recipe, target.profile), content)
         write_atomic(made / "measurements.json", work.measurements.to_bytes())
         report_path, page_path = (recipe.out / path.name for path in write_report(report, made))

@@ -1,4 +1,4 @@
-"""From a decision to an artifact: manifest, test vectors and the bins that a device counts in."""
+"""From a decision to an artifact: manifest and test vectors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..calibration.confidence import Confidence
 from ..calibration.dataset import Split
 from ..core.artifact import ArtifactContent, TestVectors
 from ..core.executor import TensorSpec
@@ -26,14 +25,11 @@ from ..core.manifest import (
 from ..device_profiles.detect import host_cpu
 from ..device_profiles.profile import DeviceProfile
 from ..runtimes import registry
-from .evaluate import Outputs
 from .gates.verdict import Verdict
 from .release import Decision
 from .trial import Trial
 
 VECTOR_SAMPLES = 4
-_BINS = 32
-_BIN_VALUES = 100_000
 _FLOAT_TOLERANCE, _INT8_TOLERANCE, _FLOAT_NOISE = 1e-3, 0.05, 1e-6
 
 
@@ -143,45 +139,3 @@ def _gate_record(verdict: Verdict) -> GateRecord:
         why=verdict.why,
         measured_on=verdict.measured_on,
     )
-
-
-def bins_of(split: Split, outputs: Outputs, specs: Sequence[TensorSpec]) -> list[HistogramBins]:
-    """Bins of inputs, outputs and confidence at the quantiles of what `split` and the reference's `outputs` on it hold.
-
-    Of large tensors they count a sample, drawn with a fixed seed.
-    """
-    bins = []
-    draw = np.random.default_rng(0)
-    for spec in split.data.inputs:
-        values = np.concatenate([_thinned(batch.inputs[spec.name], len(split), draw) for batch in split.batches(64)])
-        bins += _histogram(spec.name, "input", values)
-    for spec in specs:
-        values = outputs[spec.name]
-        bins += _histogram(spec.name, "output", _thinned(values, len(values), draw))
-        if values.ndim == 2 and values.shape[1] > 1:
-            bins += _histogram(spec.name, "confidence", Confidence(values).of(values))
-    return bins
-
-
-def _thinned(array: NDArray[Any], samples: int, draw: np.random.Generator) -> NDArray[Any]:
-    """Values of a batch drawn at random, so that all batches together stay within the limit.
-
-    Evenly spaced ones would all be of one channel or class where the spacing is a multiple of the last axis.
-    """
-    flat = array.reshape(-1)
-    keep = max(1, _BIN_VALUES * len(array) // max(samples, len(array), 1))
-    if flat.size > keep:
-        flat = flat[draw.choice(flat.size, keep, replace=False, shuffle=False)]
-    return np.asarray(flat, np.float64)
-
-
-def _histogram(tensor: str, kind: Any, values: NDArray[Any]) -> list[HistogramBins]:
-    """Bins at the quantiles of `values`; none where they do not vary."""
-    finite = values[np.isfinite(values)].astype(np.float64)
-    if finite.size == 0:
-        return []
-    edges = np.unique(np.quantile(finite, np.linspace(0, 1, _BINS + 1)))
-    if len(edges) < 2:
-        return []
-    counts, _ = np.histogram(finite, edges)
-    return [HistogramBins(tensor, kind, tuple(edges.tolist()), (0, *counts.tolist(), 0))]

@@ -20,6 +20,7 @@ from ..ir.model import Model
 from ..runtimes import registry
 from ..runtimes.bench.memory import peak_memory_bytes
 from . import prepare
+from .bins import input_bins
 from .build import Builder, Built, Calibration
 from .companions import Company
 from .download import compressed_bytes
@@ -30,7 +31,6 @@ from .keras_start import keras_start
 from .kit import Kit, Start
 from .measure import Measurements
 from .outcome import Found, Shared, Target
-from .package import bins_of
 from .purse import Purse
 from .recipe import Recipe
 from .release import Decision, decide
@@ -130,7 +130,7 @@ class Work:
             gates=gates,
             search=search,
             accept=accept,
-            bins=tuple(bins_of(splits.search, answers["search"], self.base.outputs)),
+            bins=tuple(input_bins(splits.search)),
             splits=counts | ({"train": len(prepare.training_split(splits))} if self.trains else {}),
             notes=tuple(notes),
         )

@@ -24,6 +24,7 @@ from typing import Literal, cast, get_args
 
 from ...core.errors import UsageError, unknown
 from ...core.manifest import HistogramBins
+from ...core.statistic import VALUES
 from ...stats.sequential import MeanTest
 from ..protocol.window import Window
 
@@ -108,7 +109,7 @@ def mean_confidence(window: Window, bins: Bins | None) -> float | None:
         return None
     for item, counts in zip(bins, window.tensors, strict=True):
         answers = sum(counts)
-        if item.kind == "confidence" and answers:
+        if item.kind == "confidence" and item.statistic == VALUES and answers:
             edges = [0.0, *(min(max(edge, 0.0), 1.0) for edge in item.edges), 1.0]
             middles = [(low + high) / 2 for low, high in itertools.pairwise(edges)]
             return math.fsum(middle * count for middle, count in zip(middles, counts, strict=True)) / answers

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...calibration.confidence import Confidence
+from ...core.statistic import VALUES
 from ..protocol.window import ErrorKind
-from ..telemetry.counting import Bins
+from ..telemetry.binning import Bins
 from .model import LoadedModel
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ class ConfidenceCounts:
 
     def __init__(self, model: LoadedModel) -> None:
         """Start at zero."""
-        found = next((item for item in model.manifest.histograms if item.kind == "confidence"), None)
+        found = next(
+            (item for item in model.manifest.histograms if item.kind == "confidence" and item.statistic == VALUES), None
+        )
         self.reference: tuple[int, ...] = () if found is None else found.counts
         self._bins = None if found is None else Bins(found)
         self._confidence = Confidence(None if found is None else model.vectors.outputs.get(found.tensor))

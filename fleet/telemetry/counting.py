@@ -1,7 +1,7 @@
 """Counting requests in the bins that their artifact carries, off the way of the requests themselves.
 
 `Counter.offer` puts references into a bounded queue; a thread counts. When it does not keep up, the request itself is counted
-and its tensors are not, and `unseen` says of how many. Of a large tensor a random part is counted, as at compile time.
+and its tensors are not, and `unseen` says of how many. What is counted of a tensor: binning.py.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...calibration.confidence import Confidence
-from ...core.manifest import HistogramBins, Manifest
+from ...core.manifest import Manifest
 from ..protocol.window import ERROR_KINDS, LATENCY_EDGES_MS, ErrorKind
 from . import live
+from .binning import Binning
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,23 +29,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("edgewright.telemetry")
 
 _QUEUE = 256  # requests
-_VALUES = 4096  # counted of one tensor of one request
-
-
-class Bins:
-    """The bins of one tensor, as an array to search in."""
-
-    def __init__(self, bins: HistogramBins) -> None:
-        self.tensor, self.kind = bins.tensor, bins.kind
-        self.edges = np.array(bins.edges, np.float64)
-        self.size = len(bins.counts)
-
-    def count(self, values: NDArray[Any]) -> NDArray[np.int64]:
-        """Counts [edges + 1] of values: below the first edge, in each bin, above the last; what is NaN lies above."""
-        flat = values.reshape(-1).astype(np.float64)
-        places = np.searchsorted(self.edges, flat, "right")
-        places[flat == self.edges[-1]] -= 1  # the last bin holds both its edges
-        return np.bincount(places, minlength=self.size)
 
 
 @dataclass(frozen=True)
@@ -72,13 +55,8 @@ class Counter:
         window_s: float = live.WINDOW_S,
     ) -> None:
         self._folder, self._window_s = folder, window_s
-        self._bins = [Bins(item) for item in manifest.histograms]
-        self._confidence = {
-            item.tensor: Confidence(known_outputs.get(item.tensor)) for item in self._bins if item.kind == "confidence"
-        }
-        self._head = live.Head(model, sha256, tuple(item.size for item in self._bins))
-        self._places = live.places_of(self._head.bins)
-        self._draw = np.random.default_rng(0)
+        self._binning = Binning(manifest.histograms, known_outputs)
+        self._head = live.Head(model, sha256, self._binning.sizes)
         self._queue: deque[tuple[Mapping[str, NDArray[Any]], Mapping[str, NDArray[Any]]]] = deque()
         self._lock = threading.Lock()  # of the counts; every request takes it, so nothing waits for a disk under it
         self._work = threading.Semaphore(0)
@@ -128,26 +106,14 @@ class Counter:
     def _count(self, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> None:
         """Count one request's tensors; a mistake in one costs its counts and no more."""
         try:
-            found = [
-                (place, item.count(self._values(item, inputs, outputs)))
-                for place, item in zip(self._places, self._bins, strict=True)
-            ]
+            found = self._binning.count(inputs, outputs)
         except (KeyError, ValueError, IndexError, TypeError) as error:
             log.warning("a request of %s could not be counted: %s", self._head.model, error)
             with self._lock:
                 self._window.counts[live.UNSEEN] += 1
             return
         with self._lock:
-            for place, counts in found:
-                self._window.counts[place : place + len(counts)] += counts
-
-    def _values(self, item: Bins, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
-        values = (inputs if item.kind == "input" else outputs)[item.tensor]
-        if item.kind == "confidence":
-            return self._confidence[item.tensor].of(values)
-        if values.size > _VALUES:
-            values = values.reshape(-1)[self._draw.integers(0, values.size, _VALUES)]
-        return values
+            self._window.counts[live.TENSORS :] += found
 
     def _begin(self) -> _Window:
         """A new window, in a file where the disk allows, else in memory only."""

@@ -18,7 +18,7 @@ import mmap
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -157,15 +157,6 @@ def read(path: Path) -> Window:
         tuple(counts[LATENCY:TENSORS]),
         tuple(tensors),
     )
-
-
-def places_of(bins: Sequence[int]) -> list[int]:
-    """Where each tensor's counts begin among the int64."""
-    places, at = [], TENSORS
-    for size in bins:
-        places.append(at)
-        at += size
-    return places
 
 
 def _files(folder: Path) -> list[Path]:

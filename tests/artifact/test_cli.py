@@ -160,7 +160,7 @@ def test_inspect_shows_what_matters(artifact: Path) -> None:
         "interval [-0.002, 0.001], margin -0.01, alpha 0.05, n 1,000, needed 300",
         "undecided top1[group] report-only on group=old (report only)",
         "model/model.onnx",
-        "x (input, 2)",
+        "x (input: values, missing 1), y (confidence: class 1)",
     ):
         assert words in result.output
 

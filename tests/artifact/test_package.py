@@ -10,7 +10,7 @@ from edgewright.calibration.dataset import Split
 from edgewright.calibration.opening import open_dataset
 from edgewright.core.executor import TensorSpec
 from edgewright.core.manifest import DataRecord, SourceRecord
-from edgewright.optimizer.package import Origin, _vectors, bins_of
+from edgewright.optimizer.package import Origin, _vectors
 from edgewright.optimizer.trial import Trial
 
 N = 100
@@ -51,21 +51,3 @@ def test_an_output_that_never_varies_has_a_tolerance_all_the_same(value: float) 
     assert made.mismatch({"y": made.outputs["y"] * np.float32(1.0001)}) is None
     assert made.mismatch({"y": made.outputs["y"] + 1}) is not None
     assert vectors(y=np.array([[0], [255]] * (N // 2), np.uint8)).tolerances["y"].absolute == pytest.approx(0.05 * 255)
-
-
-def test_bins_are_of_all_channels_and_classes() -> None:
-    """Channels that never share a value, last in the tensor: each must be counted as often as the others."""
-    channels = np.array([0, 10, 20], np.float32) + np.random.default_rng(2).uniform(size=(200, 32, 32, 3)).astype(np.float32)
-    classes = np.arange(1000, dtype=np.float32) + np.zeros((500, 1), np.float32)
-    split = Split("search", open_dataset({"x": channels}), tuple(range(200)))
-    made = bins_of(split, {"y": classes}, (TensorSpec("y", "float32", (1, 1000)),))
-    first, second = (next(item for item in made if item.kind == kind) for kind in ("input", "output"))
-    counted = [
-        sum(count for low, count in zip(first.edges, first.counts[1:], strict=False) if int(low) // 10 == k) for k in range(3)
-    ]
-    assert sum(first.counts) <= 100_000
-    assert all(abs(count / sum(first.counts) - 1 / 3) < 0.05 for count in counted), counted
-    assert (second.edges[0], second.edges[-1]) == (0, 999)
-    # Classes 0, 5, 10, ... alone would give edges that are all multiples of 5.
-    assert any(edge % 5 for edge in second.edges)
-    assert bins_of(split, {"y": classes}, (TensorSpec("y", "float32", (1, 1000)),)) == made

@@ -18,8 +18,9 @@ from edgewright.core.manifest import HistogramBins
 from edgewright.fleet.disk import RealDisk
 from edgewright.fleet.protocol.window import LATENCY_EDGES_MS, Batch, Window, merge_all
 from edgewright.fleet.telemetry import live
+from edgewright.fleet.telemetry.binning import Bins
 from edgewright.fleet.telemetry.collect import Collector
-from edgewright.fleet.telemetry.counting import Bins, Counter
+from edgewright.fleet.telemetry.counting import Counter
 from edgewright.fleet.telemetry.ledger import accept
 from hypothesis import given
 from hypothesis import strategies as st
