@@ -51,7 +51,8 @@ FEW_SETS, FEW_STRENGTHS = 7, (0.1, 0.5)
 SETS = 32
 FULL = 100.0
 # Money is kept in single precision and cut off here, which only ever makes the wealth smaller.
-_MOST_MONEY = 1e30
+_MOST_MONEY, _MOST_GAIN = 1e30, 600.0
+_ELEMENTS_AT_ONCE = 1 << 15
 
 
 @dataclass(frozen=True)
@@ -146,14 +147,17 @@ class DriftTest:
             )
         if not np.all(effect >= 1):
             raise DataError("a design effect is 1 for independent requests and more for clusters; give 1 or more.")
-        total = seen.sum(axis=-1)
-        inside = self._inside(seen)
-        exponents = inside[..., None, :, None] * self.gain + (total[..., None] - inside)[..., None, :, None] * self.loss
-        exponents /= effect[..., None, None, None]
-        time = state.time + np.minimum(total / effect / FULL, 1.0)
-        fresh = (_reserve(state.time) - _reserve(time))[..., None]
-        grown = (state.money + fresh) * np.exp(np.minimum(exponents, 600.0)).reshape(state.money.shape)
-        return DriftState(np.minimum(grown, _MOST_MONEY).astype(np.float32), time)
+        total = seen.sum(axis=-1) / effect
+        time = state.time + np.minimum(total / FULL, 1.0)
+        fresh = _reserve(state.time) - _reserve(time)
+        money = np.empty((total.size // self.measures, *self.gain.shape), dtype=np.float32)
+        rows = [part.reshape(len(money), *part.shape[state.time.ndim - 1 :]) for part in (seen, effect, total, fresh)]
+        held = state.money.reshape(money.shape)
+        step = max(1, _ELEMENTS_AT_ONCE // max(1, self.gain.size))
+        for start in range(0, len(money), step):
+            block = slice(start, start + step)
+            money[block] = self._played(held[block], *(part[block] for part in rows))
+        return DriftState(money.reshape(state.money.shape), time)
 
     def log_e(self, state: DriftState) -> Floats:
         """Logarithm of the wealth [..., measures]; compare it with `Level.bound`."""
@@ -189,13 +193,24 @@ class DriftTest:
             raise DataError("the drift state does not fit the test; start the test anew.")
         return DriftState(money.astype(np.float32), time)
 
+    def _played(
+        self, money: NDArray[np.float32], counts: Floats, deff: Floats, total: Floats, fresh: Floats
+    ) -> NDArray[np.float32]:
+        """Money [rows, measures, sides, sets, strengths] after the bets on counts [rows, measures, bins]."""
+        inside = self._inside(counts) / deff[..., None]
+        grown = inside[:, :, None, :, None] * (self.gain - self.loss)
+        grown += total[..., None, None, None] * self.loss
+        np.exp(np.minimum(grown, _MOST_GAIN, out=grown), out=grown)
+        grown *= money + fresh[..., None, None, None]
+        return np.minimum(grown, _MOST_MONEY, out=grown).astype(np.float32)
+
     def _inside(self, counts: Floats) -> Floats:
-        """Requests [..., measures, sets] inside each set."""
-        below = np.cumsum(counts, axis=-1)
-        single = np.take_along_axis(counts, np.broadcast_to(self.sets, (*counts.shape[:-1], self.sets.shape[-1])), axis=-1)
-        before = np.maximum(self.sets - 1, 0)
-        line = np.take_along_axis(below, np.broadcast_to(before, (*counts.shape[:-1], self.sets.shape[-1])), axis=-1)
-        return np.where(self.nominal[:, None], single, line)
+        """Requests [rows, measures, sets] inside each set."""
+        rows = np.arange(self.measures)[:, None]
+        found = np.cumsum(counts, axis=-1)[:, rows, np.maximum(self.sets - 1, 0)]
+        if self.nominal.any():
+            found[:, self.nominal] = counts[:, rows, self.sets][:, self.nominal]
+        return np.asarray(found)
 
 
 def drift_test(
