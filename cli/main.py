@@ -31,6 +31,7 @@ _COMMANDS = {
     "devices": ("devices", "See devices and what they run; enrol, call, assign, revoke them."),
     "group": ("group", "Name queries over devices."),
     "rollout": ("rollout", "Bring a version to many devices in stages, each of them a test."),
+    "drift": ("drift", "See what changed on devices since compile time, and what it means."),
     "simulate": ("simulate", "Rehearse a rollout on a fleet in virtual time."),
     "people": ("people", "Give tokens to people and programs."),
     "audit": ("audit", "Show who changed what, and check that none of it was removed."),
@@ -39,7 +40,7 @@ _COMMANDS = {
 _EXTRAS = {
     **dict.fromkeys(("agent", "serve"), "agent"),
     **dict.fromkeys(("repo", "publish"), "publish"),
-    **dict.fromkeys(("server", "devices", "group", "rollout", "simulate", "people", "audit"), "server"),
+    **dict.fromkeys(("server", "devices", "drift", "group", "rollout", "simulate", "people", "audit"), "server"),
 }
 
 

@@ -16,6 +16,7 @@ Clean = Annotated[str, StringConstraints(max_length=200, pattern=_CLEAN)]
 QueryText = Annotated[str, StringConstraints(max_length=2000, pattern=_CLEAN)]
 Place = Annotated[int, Field(ge=0, le=2**53)]
 RolloutId = Annotated[int, Field(ge=1, le=2**53)]
+AlertId = Annotated[int, Field(ge=1, le=2**53)]
 Role = Literal["viewer", "operator", "admin"]
 Verb = Literal["approve", "pause", "resume", "abort", "promote"]
 

@@ -7,14 +7,15 @@ from urllib.parse import quote
 
 from sqlalchemy import Connection, func, select
 
+from ...drift.verdict import SEVERITIES
 from ...rollout.state import ACTIVE
 from .. import audit
-from ..tables import ARTIFACTS, DEVICES, ROLLOUTS, STATES
+from ..tables import ALERTS, ARTIFACTS, DEVICES, ROLLOUTS, STATES
 from .marks import share_bar
 from .records import audit_row
 from .rollouts import rollout_rows
 from .views import FleetView, ModelRow, Notice, Pairs, RolloutRow, Share
-from .words import Pill, ago, count, digest, duration, plural
+from .words import Pill, ago, count, digest, duration, plural, severity_pill
 
 _DAY_S = 86400.0
 _ABORTED_S = 2 * _DAY_S  # for how long an aborted rollout is something to look at
@@ -65,6 +66,7 @@ def _notices(connection: Connection, now: float, rollouts: list[RolloutRow]) -> 
         Notice(row.pill, f"Rollout of {row.model} {row.version}, {ago(row.changed_at, now)}: {row.why}", f"/rollouts/{row.id}")
         for row in aborted
     ]
+    found += _drifting(connection)
     alive = DEVICES.c.revoked_at.is_(None)
     if silent := _count(connection, alive, DEVICES.c.seen_at < now - _DAY_S):
         text = f"{plural(silent, 'device has', 'devices have')} not asked for more than a day."
@@ -79,6 +81,22 @@ def _notices(connection: Connection, now: float, rollouts: list[RolloutRow]) -> 
     if stuck:
         text = f"{plural(stuck, 'device')} could not go back to what ran before; look at each."
         found.append(Notice(Pill("stuck", "bad", "✕"), text, "/devices"))
+    return found
+
+
+def _drifting(connection: Connection) -> list[Notice]:
+    """Models with alerts that nobody acknowledged, the gravest of each."""
+    rows = connection.execute(
+        select(ALERTS.c.model, ALERTS.c.severity, func.count().label("alerts"))
+        .where(ALERTS.c.state == "open")
+        .group_by(ALERTS.c.model, ALERTS.c.severity)
+    ).all()
+    found = []
+    for model in sorted({row.model for row in rows}):
+        of_model = {row.severity: row.alerts for row in rows if row.model == model}
+        worst = max(of_model, key=SEVERITIES.index)
+        text = f"Drift of {model}: {plural(sum(of_model.values()), 'open alert')}"
+        found.append(Notice(severity_pill(worst), text, f"/drift/{quote(model, safe='')}"))
     return found
 
 

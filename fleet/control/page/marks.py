@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from markupsafe import Markup
 
 from .svg import element, picture
@@ -52,3 +54,18 @@ def counts_text(counts: Counts) -> str:
         (counts.left, "to come"),
     )
     return ", ".join(f"{number:,} {word}" for number, word in kinds if number) or "no members"
+
+
+def effect_mark(
+    value: float, low: float, high: float, bounds: Sequence[float], most: float = 0.5, width: float = 140.0
+) -> Markup:
+    """A distance from 0 to `most` as a dot with the interval that it lies in; strokes across are the bounds of severity."""
+
+    def x(distance: float) -> float:
+        return 4 + (width - 8) * min(max(distance, 0.0), most) / most
+
+    parts = [element("rect", "rail", x=0, y=7, width=width, height=2)]
+    parts += [element("rect", "tick", x=x(bound) - 0.5, y=3, width=1, height=10) for bound in bounds if bound <= most]
+    parts.append(element("rect", "whisker", x=x(low), y=6.5, width=max(x(high) - x(low), 1.0), height=3))
+    parts.append(element("circle", "fill", cx=x(value), cy=8, r=4))
+    return picture("".join(parts), width, _HEIGHT, f"{value:.2f}, between {low:.2f} and {high:.2f}", "mark")

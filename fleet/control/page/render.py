@@ -53,6 +53,7 @@ def _environment() -> Environment:
         plural=words.plural,
         sentence=words.sentence,
         stamp=words.stamp,
+        version=words.version,
     )
     return found
 

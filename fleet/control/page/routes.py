@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
@@ -12,8 +13,13 @@ from starlette.concurrency import run_in_threadpool
 from ....core.errors import UsageError
 from ...rollout.state import VERBS
 from ..api.parts import Parts
+from ..drift.store import Drift
+from ..drift_report.gather import MAX_SINCE_S, models_of, report_of
+from ..drift_report.records import Report
 from .answers import PageRoute
 from .devices import device_view, devices_view
+from .drift import drift_page, drifts_view
+from .drift_file import drift_file
 from .glance import fleet_view
 from .records import artifacts_view, audit_view
 from .render import SCRIPT, STYLE, name_of, render, static
@@ -26,6 +32,7 @@ _LATE_POLLS = 3  # a device that missed as many is called silent
 _LEAST_LATE_S = 600.0
 _LIVE_S = 5  # between two looks of a page that stands open, at least
 _LIVE_SHARE = 0.05  # of its time that the server may spend on such a page
+_WEEK_S = 7 * 86400
 _TYPES = {STYLE: "text/css; charset=utf-8", SCRIPT: "text/javascript; charset=utf-8"}
 
 
@@ -109,6 +116,48 @@ def routes(parts: Parts, poll_s: float) -> APIRouter:
         return await page(
             request, "telemetry", "/telemetry", lambda session: telemetry_view(database, clock.now(), model, where)
         )
+
+    drift = Drift(database)
+
+    def drift_of(model: str, since: str, sha256: str) -> Report:
+        """The report that an address asks for; raises PageError."""
+        seconds = _number(since) if since else _WEEK_S
+        if not 0 < seconds <= MAX_SINCE_S:
+            raise PageError(400, "Not understood", f"Drift is shown for at most {MAX_SINCE_S:.0f} seconds back.")
+        report = report_of(drift, model, float(seconds), sha256 or None)
+        if report is None:
+            raise PageError(404, "Not found", "There is no such page: nothing was counted of a model of this name.")
+        return report
+
+    @found.get("/drift")
+    async def drifts(request: Request) -> Response:
+        return await page(request, "drifts", "/drift", lambda session: drifts_view(models_of(drift)), is_live=True)
+
+    @found.get("/drift/{model}")
+    async def drift_of_model(request: Request, model: str, since: str = "", sha256: str = "") -> Response:
+        def view(session: Session) -> Any:
+            return drift_page(drift_of(model, since, sha256), int(since or _WEEK_S), session.person)
+
+        return await page(request, "drift", "/drift", view, is_live=True)
+
+    @found.get("/drift/{model}/report.html")
+    async def drift_as_file(request: Request, model: str, since: str = "", sha256: str = "") -> Response:
+        await session_of(request, parts.people)
+        text = await run_in_threadpool(lambda: drift_file(drift_of(model, since, sha256)))
+        # As a file, not as a page: the page's policy forbids the style that the file carries.
+        return HTMLResponse(text, headers={"Content-Disposition": 'attachment; filename="drift.html"'})
+
+    @found.post("/alerts/{number}/acknowledge")
+    async def acknowledge(request: Request, number: str) -> Response:
+        session = await session_of(request, parts.people)
+        check_form(session, await form_of(request))
+        check_role(session, "operator")
+        place = _number(number)
+        try:
+            alert = await run_in_threadpool(drift.acknowledge, place, session.person.name)
+        except UsageError as error:
+            raise PageError(409, "Not done", str(error)) from error
+        return RedirectResponse(f"/drift/{quote(alert.model, safe='')}", 303)
 
     @found.get("/artifacts")
     async def artifacts(request: Request) -> Response:

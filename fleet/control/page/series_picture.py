@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 
 from markupsafe import Markup
 
@@ -17,6 +18,8 @@ from .words import shorten
 MOST = 4  # lines that can be told apart
 _KEY = 20.0
 _CHARACTER = 6.9  # pixels
+_TIME_STEPS = (60, 300, 900, 1800, 3600, 3 * 3600, 6 * 3600, 12 * 3600, *(86400 * days for days in (1, 2, 7, 14, 30, 90)))
+_MOST_LABELS = 5
 
 
 @dataclass(frozen=True)
@@ -108,3 +111,13 @@ def log_axis(low: float, high: float, title: str) -> Axis:
     marks = [step * 10.0**power for power in decades for step in steps]
     labels = [(math.log10(mark), f"{mark:,g}") for mark in marks if low <= mark * (1 + 1e-9) and mark <= high * (1 + 1e-9)]
     return Axis(*ends, labels, title)
+
+
+def time_axis(first: int, last: int) -> Axis:
+    """Round times between two, seconds since 1970, labelled by clock, or by day where there are several."""
+    span, by_day = max(last - first, 1), last - first > 36 * 3600
+    steps = [step for step in _TIME_STEPS if step >= 86400 or not by_day]
+    step = next((step for step in steps if span / step <= _MOST_LABELS), span / _MOST_LABELS)
+    places = [step * place for place in range(math.ceil(first / step), math.floor(last / step) + 1)]
+    labels = [(float(at), datetime.fromtimestamp(at, timezone.utc).strftime("%d %b" if by_day else "%H:%M")) for at in places]
+    return Axis(float(first), float(max(last, first + 1)), labels, "day, UTC" if by_day else "time, UTC")

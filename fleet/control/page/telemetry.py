@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from datetime import datetime, timezone
 
 from sqlalchemy import Connection, select
 
@@ -17,7 +16,7 @@ from ..rollouts.shelf import bins_of
 from ..tables import TALLIES, WINDOWS
 from ..telemetry import Tally, tallies
 from .models import version_text, versions_of
-from .series_picture import MOST, Axis, Series, log_axis, series_picture
+from .series_picture import MOST, Axis, Series, log_axis, series_picture, time_axis
 from .traffic import latency_quantile, traffic_of
 from .views import Figure, TelemetryView
 from .words import count, digest, number, percent
@@ -107,7 +106,7 @@ def _over_time(windows: Sequence[Window], versions: dict[str, int]) -> list[Figu
     if max(len(of_artifact) for of_artifact in merged.values()) < 2:
         return []
     ordered = sorted(merged, key=lambda sha256: (-versions.get(sha256, 0), sha256))[:MOST]
-    axis = _time_axis(first // period * period, last // period * period)
+    axis = time_axis(first // period * period, last // period * period)
     every = f"A point for every {_period_text(period)}, by the devices' clocks."
     kinds: tuple[tuple[str, str, Callable[[Window], float | None], Callable[[float], str]], ...] = (
         ("90 % of requests are answered within", every, _p90, lambda value: f"{number(value)} ms"),
@@ -138,15 +137,6 @@ def _period_text(seconds: int) -> str:
         if seconds >= factor:
             return word if round(seconds / factor) == 1 else f"{round(seconds / factor)} {word}s"
     return f"{seconds} seconds"
-
-
-def _time_axis(first: int, last: int) -> Axis:
-    """Four or five places between two times, seconds since 1970, labelled by clock, or by day where there are several."""
-    span = max(last - first, 1)
-    pattern = "%H:%M" if span <= 36 * 3600 else "%d %b"
-    places = [first + span * step / 4 for step in range(5)]
-    labels = [(place, datetime.fromtimestamp(place, timezone.utc).strftime(pattern)) for place in places]
-    return Axis(float(first), float(max(last, first + 1)), labels, "time, UTC" if span <= 36 * 3600 else "day, UTC")
 
 
 def _figure(title: str, caption: str, series: Sequence[Series], axis: Axis, text: Callable[[float], str]) -> Figure:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
+from ..drift_report.records import ModelDrift, Report
 from .words import Pill
 
 Pairs = Sequence[tuple[str, str]]
@@ -303,3 +304,82 @@ class AuditView:
     head: str
     broken: str
     older: int | None
+
+
+@dataclass(frozen=True)
+class AlertRow:
+    """An alert: what drifts and where, since when, how far; `href` leads to the devices that are meant, where it is not all."""
+
+    id: int
+    severity: Pill
+    state: Pill
+    measure: str
+    where: str
+    href: str
+    sentence: str
+    distance: str
+    mark: Markup
+    reach: str
+    devices: Sequence[str]
+    first_at: float
+    last_at: float
+    windows: str
+    is_open: bool
+
+
+@dataclass(frozen=True)
+class MeasureRow:
+    """A measure in its newest window: distances as text, and as a mark with the bounds of severity."""
+
+    name: str
+    pill: Pill
+    mark: Markup
+    distance: str
+    change: str
+    values: str
+    psi: str
+    p: str
+    evidence: str
+    seasons: str
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two pictures of one thing, each for a wide and for a narrow screen, with what they say."""
+
+    title: str
+    sentence: str
+    captions: Sequence[str]
+    pictures: Sequence[tuple[Markup, Markup]]
+
+
+@dataclass(frozen=True)
+class DriftView:
+    """The drift of one model: the verdict in sentences, then alerts, accuracy, and what moved."""
+
+    report: Report
+    pill: Pill
+    facts: Pairs
+    alerts: Sequence[AlertRow]
+    accuracy: Figure | None
+    matrix: Figure | None
+    pairs: Sequence[Pair]
+    more_pairs: int
+    measures: Sequence[MeasureRow]
+
+
+@dataclass(frozen=True)
+class DriftPage:
+    """The page of a model's drift: who may acknowledge, and over which times it can be shown (name, seconds)."""
+
+    view: DriftView
+    may_acknowledge: bool
+    since_s: int
+    periods: Sequence[tuple[str, int]]
+
+
+@dataclass(frozen=True)
+class ModelsDrift:
+    """All models with what drifts."""
+
+    rows: Sequence[tuple[ModelDrift, Pill, str]]

@@ -114,6 +114,11 @@ def digest(sha256: str | None) -> str:
     return NONE if sha256 is None else sha256[:12]
 
 
+def version(number_: int | None, sha256: str) -> str:
+    """ "version 3", or for what the repository never offered the begin of its digest."""
+    return f"unknown {digest(sha256)[:8]}" if number_ is None else f"version {number_}"
+
+
 _ROLLOUT = {
     "created": Pill("not started", "quiet", "○"),
     "waiting-for-approval": Pill("waits for approval", "open", "?"),
@@ -154,6 +159,16 @@ _GATE = {
     "failed": Pill("failed", "bad", "✕"),
     "undecided": Pill("undecided", "open", "?"),
 }
+_SEVERITY = {
+    "minor": Pill("minor", "quiet", "!"),
+    "moderate": Pill("moderate", "open", "!!"),
+    "severe": Pill("severe", "bad", "!!!"),
+}
+_ALERT = {
+    "open": Pill("open", "bad", "●"),
+    "acknowledged": Pill("acknowledged", "busy", "◐"),
+    "closed": Pill("closed", "good", "✓"),
+}
 
 
 def rollout_pill(state: str) -> Pill:
@@ -178,3 +193,15 @@ def update_pill(state: str, result: str | None) -> Pill:
 def gate_pill(status: str) -> Pill:
     """A gate's verdict at compile time."""
     return _GATE.get(status, Pill(printable(status), "quiet", "·"))
+
+
+def severity_pill(severity: str | None) -> Pill:
+    """How grave a drift is; None is none."""
+    if severity is None:
+        return Pill("no drift found", "good", "✓")
+    return _SEVERITY.get(severity, Pill(printable(severity), "quiet", "·"))
+
+
+def alert_pill(state: str) -> Pill:
+    """Whether an alert waits for a person."""
+    return _ALERT.get(state, Pill(printable(state), "quiet", "·"))

@@ -1,7 +1,8 @@
 """Take pictures of the pages with a fleet that has something to show: `python take_pictures.py FOLDER [PICTURE ...]`.
 
 A picture is PAGE-WIDTH-SCHEME; by default every page at the widths of a phone, a tablet and a screen, in the light and in the
-dark. docs/fleet/page.md has `rollout-1440-light aborted-390-light fleet-820-dark`, cut with `--most 1500`.
+dark. docs/fleet/page.md has `rollout-1440-light aborted-390-light fleet-820-dark`, docs/fleet/drift.md has `drift-1440-light
+report-390-light drift-820-dark`, cut with `--most 1500`.
 """
 
 from __future__ import annotations
@@ -11,20 +12,25 @@ import shutil
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import uvicorn
 from edgewright.fleet.control.app import make_app
 from edgewright.fleet.control.attributes import set_attributes
 from edgewright.fleet.control.database import MEMORY, Database
+from edgewright.fleet.control.drift.store import Drift
+from edgewright.fleet.control.drift_report.gather import report_of
 from edgewright.fleet.control.groups import set_group
+from edgewright.fleet.control.page.drift_file import drift_file
 from edgewright.fleet.rollout.guard import Guard
 from edgewright.fleet.rollout.plan import Plan, Stage
 from edgewright.fleet.rollout.state import ACTIVE
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from control.page.drifting import Drifting
 from control.page.fleet import Fleet
 from simulated import SimulatedClock
 
@@ -40,6 +46,12 @@ ADDRESSES = {
     "telemetry": "/telemetry?model=digits",
     "artifacts": "/artifacts",
     "audit": "/audit",
+}
+DRIFT_ADDRESSES = {
+    "drifts": "/drift",
+    "drift": "/drift/gas?since=259200",
+    "withdrawn": "/drift/keywords?since=259200",
+    "report": "report",
 }
 _SITES = ("lab", "hall-north", "hall-south", "yard")
 
@@ -96,18 +108,44 @@ def story(fleet: Fleet) -> str:
     return fleet.open_members(runs)[0][0]
 
 
+def drift_story(fleet: Fleet) -> str:
+    """Two models: inputs of one batch change and one sensor sticks; and one whose estimate labels refute."""
+    clock = fleet.clock
+    gas = Drifting(fleet, lambda seconds: None, devices=24, of_batch=6, model="gas", tensor="sensor")
+    words = Drifting(fleet, clock.advance, devices=6, of_batch=6, model="keywords", seed=1)
+    for hour in range(60):
+        gas.pass_hours(
+            1, shift=0.0 if hour < 30 else min((hour - 30) / 8, 1.2), stuck=gas.names[:1] if hour > 20 else (), labels=20
+        )
+        words.pass_hours(1, labels=40, right_less=0.0 if hour < 30 else 0.12)
+    gas.drift.acknowledge(gas.drift.alerts("gas")[-1].id, "Grace")
+    return ""
+
+
 def main() -> None:
     """Take the pictures."""
-    every = [f"{name}-{width}-{scheme}" for scheme in ("light", "dark") for name in ADDRESSES for width in WIDTHS]
+    addresses = {**ADDRESSES, **DRIFT_ADDRESSES}
+    every = [f"{name}-{width}-{scheme}" for scheme in ("light", "dark") for name in addresses for width in WIDTHS]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("pictures", nargs="*", default=every)
     parser.add_argument("--most", type=int, default=20_000, help="pixels of a picture's height")
     asked = parser.parse_args()
     asked.folder.mkdir(parents=True, exist_ok=True)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        for told, of_story in ((story, ADDRESSES), (drift_story, DRIFT_ADDRESSES)):
+            wanted = [item for item in asked.pictures if item.partition("-")[0] in of_story]
+            if wanted:
+                _take(browser, told, wanted, asked.folder, asked.most)
+        browser.close()
+
+
+def _take(browser: Browser, told: Callable[[Fleet], str], pictures: list[str], folder: Path, most: int) -> None:
+    """Pictures of a story."""
     clock = SimulatedClock()
     fleet = Fleet(Database(MEMORY, clock))
-    device = story(fleet)
+    device = told(fleet)
     app = make_app(fleet.database, clock, "http://files.local/repo")
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="off"))
     thread = threading.Thread(target=server.run)
@@ -115,24 +153,26 @@ def main() -> None:
     while not server.started:
         time.sleep(0.01)
     url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    secret = fleet.people.make("Ada", "operator", 1.0, "Ada")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        context = browser.new_context(base_url=url)
-        tab = context.new_page()
-        tab.goto("/login")
-        tab.get_by_label("Your token").fill(secret)
-        tab.get_by_role("button", name="Sign in").click()
-        tab.get_by_role("heading", level=1, name="Fleet").wait_for()
-        for picture in asked.pictures:
-            name, width, scheme = picture.split("-")
-            tab.emulate_media(color_scheme=scheme)
-            tab.set_viewport_size({"width": int(width), "height": 900})
-            tab.goto(ADDRESSES[name].format(device=device))
-            tall = min(asked.most, tab.evaluate("document.documentElement.scrollHeight"))
-            clip = {"x": 0, "y": 0, "width": int(width), "height": tall}
-            tab.screenshot(path=asked.folder / f"{picture}.png", full_page=True, clip=clip)
-        browser.close()
+    context = browser.new_context(base_url=url)
+    tab = context.new_page()
+    tab.goto("/login")
+    tab.get_by_label("Your token").fill(fleet.people.make("Ada", "operator", 1.0, "Ada"))
+    tab.get_by_role("button", name="Sign in").click()
+    tab.get_by_role("heading", level=1, name="Fleet").wait_for()
+    for picture in pictures:
+        name, width, scheme = picture.split("-")
+        tab.emulate_media(color_scheme=scheme)
+        tab.set_viewport_size({"width": int(width), "height": 900})
+        if name == "report":
+            file = folder / "drift.html"
+            file.write_text(drift_file(report_of(Drift(fleet.database), "gas", 3 * 86400.0)))
+            tab.goto(file.resolve().as_uri())
+        else:
+            tab.goto({**ADDRESSES, **DRIFT_ADDRESSES}[name].format(device=device))
+        tall = min(most, tab.evaluate("document.documentElement.scrollHeight"))
+        clip = {"x": 0, "y": 0, "width": int(width), "height": tall}
+        tab.screenshot(path=folder / f"{picture}.png", full_page=True, clip=clip)
+    context.close()
     server.should_exit = True
     thread.join()
 
