@@ -1,9 +1,8 @@
 """The control plane as one process: database, application, and engines beside it, each in a thread of its own.
 
 That of rollouts reads the signed repository as a device does, with a root of its own in the data folder's `trust`: what it
-offers to devices is what it has verified itself. That of drift judges what devices counted, that of retrainings opens them where
-a policy says so, and a webhook is told of alerts.
-Whatever goes wrong there stops no device from being answered.
+offers to devices is what it has verified itself. That of drift judges what devices counted, and a webhook is told of alerts;
+that of retrainings opens them where a policy says so. Whatever goes wrong there stops no device from being answered.
 """
 
 from __future__ import annotations

@@ -15,3 +15,12 @@ class Offered:
     sha256: str
     length: int
     offer: Offer
+
+
+@dataclass(frozen=True)
+class Signers:
+    """Who speaks for a role: the ids of its keys, and how many of these have to sign."""
+
+    role: str
+    keys: tuple[str, ...]
+    threshold: int

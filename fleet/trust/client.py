@@ -141,6 +141,20 @@ class TrustClient:
                 found.update(dict.fromkeys(self._load_targets(trusted, role, TARGETS).targets))
         return list(found)
 
+    def signers(self, role: str) -> tuple[tuple[str, ...], int]:
+        """Ids of the keys that speak for the top role or for one that it delegates to, and how many of them have to sign.
+
+        Raises VerificationError before a refresh, and for a role that is none of these.
+        """
+        trusted = self._current()
+        if trusted is None:
+            raise VerificationError("nothing is known to be signed now; refresh first.")
+        delegations = trusted.targets.delegations
+        found = trusted.root.roles[TARGETS] if role == TARGETS else ((delegations and delegations.roles) or {}).get(role)
+        if found is None:
+            raise VerificationError(f"the repository has no role {role!r}; look at `edgewright repo status`.")
+        return tuple(sorted(found.keyids)), found.threshold
+
     def _first_root(self, given: bytes | None) -> bytes:
         """The root on the disk or the one that came with the device: the newer, of those that are whole."""
         stored = self._stored(ROOT)

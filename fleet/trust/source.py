@@ -20,9 +20,9 @@ from ...core.clock import Clock
 from ...core.errors import NetworkError, ProtocolError, VerificationError
 from ..disk import Disk
 from ..http import Http, Limits, TransientError
-from ..protocol.offer import ARTIFACT_SUFFIX, CANARY, Delta, Offer, target_name
-from ..protocol.offered import Offered
-from .client import TrustClient
+from ..protocol.offer import ARTIFACT_SUFFIX, CANARY, Delta, FileRef, Offer, target_name
+from ..protocol.offered import Offered, Signers
+from .client import TARGETS, TrustClient
 from .download import FOLDER, Downloads
 from .origin import FolderOrigin, HttpOrigin, Origin
 from .part import ChunkList, Wanted, check_chunk_list
@@ -94,21 +94,32 @@ class RepositorySource:
 
         Raises UnfinishedError when more is to come, NetworkError, VerificationError or StoreError.
         """
-        told = offered.offer.bins
-        if told is None:
-            return None
-        signed, name = self._beside(told.path, told.sha256), f"{offered.sha256}.bins"
-        if signed.length > MAX_JSON_BYTES:
-            raise VerificationError(f"{told.path} has {signed.length} bytes, more than bins can have; publish it again.")
-        path = self._downloads.fetch(self._wanted(signed), name)
-        data = self._disk.read(path)
-        self._downloads.forget(name)
-        return data
+        return self._small_file(offered, offered.offer.bins, "bins")
+
+    def provenance(self, offered: Offered) -> bytes | None:
+        """The file of an offer's provenance; as `bins`."""
+        return self._small_file(offered, offered.offer.provenance, "provenance")
+
+    def signers(self, offered: Offered) -> Signers:
+        """Who signed an offer; raises VerificationError."""
+        role = CANARY if offered.name.startswith(f"{CANARY}/") else TARGETS
+        return Signers(role, *self._client.signers(role))
 
     def forget(self, sha256: str) -> None:
         """Remove what was downloaded of this file; nothing there is fine."""
         self._downloads.forget(sha256)
         self._patchless.discard(sha256)
+
+    def _small_file(self, offered: Offered, told: FileRef | None, kind: str) -> bytes | None:
+        if told is None:
+            return None
+        signed, name = self._beside(told.path, told.sha256), f"{offered.sha256}.{kind}"
+        if signed.length > MAX_JSON_BYTES:
+            raise VerificationError(f"{told.path} has {signed.length} bytes, more than {kind} can have; publish it again.")
+        path = self._downloads.fetch(self._wanted(signed), name)
+        data = self._disk.read(path)
+        self._downloads.forget(name)
+        return data
 
     def _offered(self, name: str) -> Offered | None:
         if not name.endswith(ARTIFACT_SUFFIX):

@@ -26,7 +26,7 @@ def router(parts: Parts) -> APIRouter:
     def artifacts() -> models.Artifacts:
         """What the signed repository offers and offered."""
         order = ARTIFACTS.c.model, ARTIFACTS.c.version.desc(), ARTIFACTS.c.name
-        columns = [column for column in ARTIFACTS.c if column.name != "bins"]
+        columns = [column for column in ARTIFACTS.c if column.name not in ("bins", "provenance")]
         with parts.database.reading() as connection:
             rows = connection.execute(select(*columns).order_by(*order)).mappings().all()
         found = [models.Artifact(**{**row, "offer": json.loads(row["offer"])}) for row in rows]

@@ -31,7 +31,7 @@ _MEASURED = {
 def artifacts_view(connection: Connection) -> ArtifactsView:
     """What the signed repository offers and offered, by model, the newest version first."""
     order = ARTIFACTS.c.model, ARTIFACTS.c.version.desc(), ARTIFACTS.c.profile
-    columns = [column for column in ARTIFACTS.c if column.name != "bins"]
+    columns = [column for column in ARTIFACTS.c if column.name not in ("bins", "provenance")]
     running = running_counts(connection)
     models: dict[str, list[ArtifactRow]] = defaultdict(list)
     for row in connection.execute(select(*columns).order_by(*order)).mappings():

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Protocol
 
 from sqlalchemy import Connection, Row, insert, select, update
@@ -15,11 +15,13 @@ from ....core.errors import EdgewrightError, ProtocolError, UnfinishedError
 from ....core.manifest import HistogramBins
 from ...protocol.bins import decode_bins
 from ...protocol.offer import CANARY
-from ...protocol.offered import Offered
+from ...protocol.offered import Offered, Signers
+from ..audit import record
 from ..database import Database
 from ..tables import ARTIFACTS
 
 log = logging.getLogger("edgewright.control")
+REPOSITORY = "repository"  # who is written down in the audit log for what was signed
 
 
 class Artifacts(Protocol):
@@ -33,6 +35,12 @@ class Artifacts(Protocol):
 
     def bins(self, offered: Offered) -> bytes | None:
         """The verified file of an offer's bins, or None where it has none; raises EdgewrightError."""
+
+    def provenance(self, offered: Offered) -> bytes | None:
+        """The verified file of an offer's provenance, or None where it has none; raises EdgewrightError."""
+
+    def signers(self, offered: Offered) -> Signers:
+        """Who signed it; raises EdgewrightError."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +62,18 @@ def learn(database: Database, source: Artifacts) -> None:
         known = {row.name: row for row in connection.execute(select(ARTIFACTS))}
     fresh = [item for item in offers if _is_news(item, known.get(item.name))]
     gone = [name for name, row in known.items() if row.gone_at is None and name not in {item.name for item in offers}]
-    bins = {item.name: _bins(source, item) for item in offers if _lacks_bins(item, known.get(item.name))}
-    found = {name: data for name, data in bins.items() if data is not None}
-    if not (fresh or gone or found):
+    signed = {item.name: source.signers(item) for item in fresh}
+    beside: dict[str, dict[str, bytes]] = {}
+    for kind, told in _BESIDE.items():
+        for item in offers:
+            if _lacks(kind, told, item, known.get(item.name)) and (data := _file(source, kind, item)) is not None:
+                beside.setdefault(item.name, {})[kind] = data
+    if not (fresh or gone or beside):
         return
     with database.transaction() as connection:
-        _write(connection, database, fresh, gone)
-        for name, data in found.items():
-            connection.execute(update(ARTIFACTS).where(ARTIFACTS.c.name == name).values(bins=data))
+        _write(connection, database, fresh, gone, signed)
+        for name, files in beside.items():
+            connection.execute(update(ARTIFACTS).where(ARTIFACTS.c.name == name).values(**files))
 
 
 def artifacts_of(connection: Connection, model: str, version: int) -> list[Artifact]:
@@ -99,28 +111,42 @@ def _is_news(item: Offered, row: Row[tuple[object, ...]] | None) -> bool:
     return row is None or row.gone_at is not None or (row.sha256, row.offer) != (item.sha256, _offer(item))
 
 
-def _lacks_bins(item: Offered, row: Row[tuple[object, ...]] | None) -> bool:
-    return item.offer.bins is not None and (row is None or row.bins is None or row.sha256 != item.sha256)
+def _lacks(kind: str, told: Callable[[Offered], object], item: Offered, row: Row[tuple[object, ...]] | None) -> bool:
+    return told(item) is not None and (row is None or getattr(row, kind) is None or row.sha256 != item.sha256)
 
 
-def _bins(source: Artifacts, item: Offered) -> bytes | None:
-    """The file, or None where it cannot be had now; rollouts do without confidence until it can."""
+def _file(source: Artifacts, kind: str, item: Offered) -> bytes | None:
+    """A file beside an artifact, or None where it cannot be had now: without its bins, rollouts do without confidence."""
     try:
-        data = source.bins(item)
+        data = source.bins(item) if kind == "bins" else source.provenance(item)
         if data is not None:
-            decode_bins(data)
+            _CHECKS[kind](data)
     except UnfinishedError:
         return None
-    except ProtocolError as error:
-        log.warning("the bins of %s are of no use: %s", item.name, error)
+    except (ProtocolError, ValueError) as error:
+        log.warning("the %s of %s cannot be read: %s", kind, item.name, error)
         return None
     except EdgewrightError as error:
-        log.warning("the bins of %s cannot be had: %s", item.name, error)
+        log.warning("the %s of %s cannot be had: %s", kind, item.name, error)
         return None
     return data
 
 
-def _write(connection: Connection, database: Database, fresh: Sequence[Offered], gone: Sequence[str]) -> None:
+# What lies beside an artifact and is kept with it: where its offer tells of it, and what refuses a file that is none.
+_BESIDE: dict[str, Callable[[Offered], object]] = {
+    "bins": lambda item: item.offer.bins,
+    "provenance": lambda item: item.offer.provenance,
+}
+_CHECKS: dict[str, Callable[[bytes], object]] = {"bins": decode_bins, "provenance": json.loads}
+
+
+def _write(
+    connection: Connection,
+    database: Database,
+    fresh: Sequence[Offered],
+    gone: Sequence[str],
+    signed: Mapping[str, Signers],
+) -> None:
     now = database.clock.now()
     for item in fresh:
         values = {
@@ -136,6 +162,8 @@ def _write(connection: Connection, database: Database, fresh: Sequence[Offered],
         changed = connection.execute(update(ARTIFACTS).where(ARTIFACTS.c.name == item.name).values(**values))
         if changed.rowcount == 0:
             connection.execute(insert(ARTIFACTS).values(name=item.name, first_seen_at=now, **values))
+        told = {name: values[name] for name in ("model", "version", "profile", "sha256")}
+        record(connection, database, REPOSITORY, "learn-artifact", item.name, {**told, **asdict(signed[item.name])})
     for name in gone:
         connection.execute(update(ARTIFACTS).where(ARTIFACTS.c.name == name).values(gone_at=now))
 

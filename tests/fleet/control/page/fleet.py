@@ -14,7 +14,7 @@ from edgewright.fleet.control.store import Store
 from edgewright.fleet.control.tables import ARTIFACTS, DEVICES, MEMBERS
 from edgewright.fleet.protocol.enrolment import Enrolment
 from edgewright.fleet.protocol.offer import FileRef, Latency, Offer, OfferedGate
-from edgewright.fleet.protocol.offered import Offered
+from edgewright.fleet.protocol.offered import Offered, Signers
 from edgewright.fleet.protocol.report import Report
 from edgewright.fleet.protocol.window import LATENCY_BINS, LATENCY_EDGES_MS, Batch, Window
 from sqlalchemy import select, update
@@ -40,6 +40,12 @@ class Shelf:
 
     def bins(self, offered):
         return self.files.get(offered.name)
+
+    def provenance(self, offered):
+        return None
+
+    def signers(self, offered):
+        return Signers("targets", ("ab" * 32,), 1)
 
 
 class Fleet:

@@ -7,12 +7,13 @@ from dataclasses import replace
 
 from edgewright.core.errors import NetworkError
 from edgewright.core.manifest import HistogramBins
+from edgewright.fleet.control.audit import entries
 from edgewright.fleet.control.rollouts.engine import Engine
 from edgewright.fleet.control.rollouts.shelf import artifacts_of, bins_of, learn
 from edgewright.fleet.control.tables import ARTIFACTS
 from edgewright.fleet.protocol.bins import encode_bins
 from edgewright.fleet.protocol.offer import CANARY, FileRef
-from edgewright.fleet.protocol.offered import Offered
+from edgewright.fleet.protocol.offered import Offered, Signers
 from edgewright.fleet.protocol.window import LATENCY_BINS, Batch, Window
 from edgewright.fleet.rollout.guard import Guard
 from rollout_world import OLD, PLAN, SHA, Fleet
@@ -25,8 +26,10 @@ class Shelf:
 
     def __init__(self, offers: list[Offered], bins: bytes) -> None:
         told = FileRef("digits/pi/1.bins.json", hashlib.sha256(bins).hexdigest())
-        self.found = [replace(item, offer=replace(item.offer, bins=told)) for item in offers]
+        statement = FileRef("digits/pi/1.provenance.json", "00" * 32)
+        self.found = [replace(item, offer=replace(item.offer, bins=told, provenance=statement)) for item in offers]
         self.data, self.fails, self.asked = bins, False, 0
+        self.statement, self.asked_provenance = b'{"predicate": {}}', 0
 
     def refresh(self) -> None:
         if self.fails:
@@ -38,6 +41,13 @@ class Shelf:
     def bins(self, offered: Offered) -> bytes | None:
         self.asked += 1
         return self.data
+
+    def provenance(self, offered: Offered) -> bytes | None:
+        self.asked_provenance += 1
+        return self.statement
+
+    def signers(self, offered: Offered) -> Signers:
+        return Signers("targets", ("ab" * 32,), 2)
 
 
 def shelf_of(fleet: Fleet, bins: bytes | None = None) -> Shelf:
@@ -54,7 +64,14 @@ def test_artifacts_are_learnt_once_and_gone_when_they_are_withdrawn(small_fleet:
     small_fleet.clock.advance(60)
     learn(small_fleet.database, shelf)
     assert {row["name"]: row for row in small_fleet.rows(ARTIFACTS)} == rows
-    assert shelf.asked == 2  # each file of bins once
+    assert (shelf.asked, shelf.asked_provenance) == (2, 2)  # each file once
+    assert rows["digits/pi/1.ewa"]["provenance"] == shelf.statement
+    with small_fleet.database.reading() as connection:
+        learnt = [entry for entry in entries(connection) if entry.action == "learn-artifact"]
+    assert [(entry.subject, entry.details["keys"], entry.details["threshold"]) for entry in learnt] == [
+        ("digits/pi/1.ewa", ["ab" * 32], 2),
+        ("digits/pi/2.ewa", ["ab" * 32], 2),
+    ]
     shelf.found = shelf.found[1:]
     learn(small_fleet.database, shelf)
     with small_fleet.database.reading() as connection:
