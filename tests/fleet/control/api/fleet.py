@@ -1,4 +1,4 @@
-"""A control plane with two devices, an artifact, a rollout, telemetry and a person of each role, asked as a client asks."""
+"""A control plane with two devices, an artifact, a rollout, telemetry, an alert and a person of each role, asked as a client asks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edgewright.fleet.control.attributes import set_attributes
 from edgewright.fleet.control.database import Database
 from edgewright.fleet.control.people import People
 from edgewright.fleet.control.store import Store
-from edgewright.fleet.control.tables import ARTIFACTS
+from edgewright.fleet.control.tables import ALERTS, ARTIFACTS
 from edgewright.fleet.protocol.enrolment import Enrolment
 from edgewright.fleet.protocol.report import Report
 from edgewright.fleet.protocol.window import LATENCY_BINS, Batch, Window
@@ -35,6 +35,7 @@ class Fleet:
         self.devices = [self._enrolled(number) for number in (1, 2)]
         for version in (1, 2):
             self._offer(version)
+        self._alert()
 
     def __enter__(self):
         self.client.__enter__()
@@ -63,6 +64,7 @@ class Fleet:
         """The address of a route, of something that is there."""
         names = {
             "device": self.devices[0], "model": "digits", "name": "beta", "rollout": str(rollout), "verb": "pause",
+            "alert": "1",
         }  # fmt: skip
         for name, value in names.items():
             template = template.replace(f"{{{name}}}", quote(value, safe=""))
@@ -78,6 +80,17 @@ class Fleet:
         window = Window("digits", SHA256, 10, 20, 1, 9, 9, 0, (0, 0, 0, 0), latency, ((4, 5),))
         self.store.take_windows(device, Batch("stream", ((1, window.encode()),)))
         return device
+
+    def _alert(self):
+        """An alert as the engine opens one."""
+        evidence = {"sentence": "It drifts.", "compared": {"distance": 0.4, "low": 0.3, "high": 0.5}, "devices": self.devices}
+        values = {
+            "key": "digits|input x|fleet", "model": "digits", "sha256": SHA256, "measure": "input x", "scope": "fleet",
+            "severity": "severe", "state": "open", "first_at": self.clock.now(), "last_at": self.clock.now(), "windows": 1,
+            "evidence": json.dumps(evidence),
+        }  # fmt: skip
+        with self.database.transaction() as connection:
+            connection.execute(ALERTS.insert().values(**values))
 
     def _offer(self, version):
         sha256 = SHA256 if version == 1 else digest(str(version).encode())

@@ -63,6 +63,12 @@ PATHS = [
     ("GET", "/telemetry", {"model": "digits", "where": "TEXT"}),
     ("GET", "/telemetry", {"model": "digits", "version": "TEXT"}),
     ("GET", "/audit", {"after": "TEXT"}),
+    ("GET", "/drift/TEXT", {}),
+    ("GET", "/drift/digits", {"since_s": "TEXT"}),
+    ("GET", "/drift/digits", {"sha256": "TEXT"}),
+    ("GET", "/alerts", {"model": "TEXT"}),
+    ("GET", "/alerts", {"state": "TEXT"}),
+    ("POST", "/alerts/TEXT/acknowledge", {}),
 ]
 
 

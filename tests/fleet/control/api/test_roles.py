@@ -41,7 +41,8 @@ def state(fleet):
 def test_the_contract_of_roles(fleet):
     found = routes(fleet)
     assert {path.split("/")[1] for _, path, _ in found} == {
-        "artifacts", "audit", "devices", "enrolment-tokens", "groups", "people", "rollouts", "telemetry",
+        "alerts", "artifacts", "audit", "devices", "drift", "enrolment-tokens", "groups", "people", "policies", "retrainings",
+        "rollouts", "telemetry",
     }  # fmt: skip
     for method, path, role in found:
         # A preview changes nothing.
