@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from ..core.errors import DataError
 from .dataset import Dataset, chunks, read_labels
 
 _FEW_SAMPLES = 30
+_LABEL_NAMES = ("y", "label", "labels", "target", "edgewright_label")
 
 
 @dataclass(frozen=True)
@@ -67,3 +68,11 @@ def _piece(data: Dataset, indices: Sequence[int]) -> NDArray[Any]:
     if len(labels) != len(indices):
         raise DataError(f"the data gave {len(labels)} labels for {len(indices)} samples; give every sample one label.")
     return labels
+
+
+def label_name(inputs: Collection[str]) -> str:
+    """What the array of labels is called in a file of samples beside a model's inputs: "y" unless one is called that."""
+    name = next((name for name in _LABEL_NAMES if name not in inputs), None)
+    if name is None:
+        raise DataError(f"the model's inputs take every name that labels could have ({', '.join(_LABEL_NAMES)}); rename one.")
+    return name

@@ -45,13 +45,13 @@ def answer(x: np.ndarray, offset: float) -> np.ndarray:
     return np.asarray(x @ weights + np.float32(offset), np.float32)
 
 
-def write_tiny(path: Path, offset: float = 0.0, batch: int | None = 1, wrong: bool = False) -> Path:
-    """Write an artifact of y = x W + offset; `wrong` has test vectors that it does not answer."""
+def write_tiny(path: Path, offset: float = 0.0, batch: int | None = 1, wrong: bool = False, source: str = "0" * 64) -> Path:
+    """Write an artifact of y = x W + offset; `wrong` has test vectors that it does not answer, `source` a digest."""
     x = np.arange(5 * FEATURES, dtype=np.float32).reshape(5, FEATURES)
     shape = (batch, FEATURES), (batch, CLASSES)
     manifest = Manifest(
         name="tiny",
-        source=SourceRecord("tiny.onnx", "onnx", "0" * 64),
+        source=SourceRecord("tiny.onnx", "onnx", source),
         data=DataRecord("data.npz", "1" * 64, {"accept": 1000}),
         pipeline="canonicalize",
         precision="float32",
