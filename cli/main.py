@@ -32,15 +32,19 @@ _COMMANDS = {
     "group": ("group", "Name queries over devices."),
     "rollout": ("rollout", "Bring a version to many devices in stages, each of them a test."),
     "drift": ("drift", "See what changed on devices since compile time, and what it means."),
+    "retrain": ("retrain", "Train what runs again, and ship it if it wins; policies of that."),
     "simulate": ("simulate", "Rehearse a rollout on a fleet in virtual time."),
     "people": ("people", "Give tokens to people and programs."),
+    "explain": ("explain", "Tell what ran on a device at a time, and where it came from."),
     "audit": ("audit", "Show who changed what, and check that none of it was removed."),
 }
 
 _EXTRAS = {
     **dict.fromkeys(("agent", "serve"), "agent"),
     **dict.fromkeys(("repo", "publish"), "publish"),
-    **dict.fromkeys(("server", "devices", "drift", "group", "rollout", "simulate", "people", "audit"), "server"),
+    **dict.fromkeys(
+        ("server", "devices", "drift", "group", "rollout", "simulate", "people", "explain", "audit"), "server"
+    ),
 }
 
 

@@ -163,8 +163,7 @@ class Retrainings:
 
     def note(self, number: int, worker: str, step: WorkerStep, details: Mapping[str, Any], actor: str) -> Retraining:
         """Note that a step was done; once more with the same details changes nothing, with others it replaces what followed."""
-        if len(dumps(dict(details))) > MAX_DETAILS_BYTES:
-            raise UsageError(f"what the step {step} tells has more than {MAX_DETAILS_BYTES} bytes; tell less.")
+        _check_details(details)
         with self.database.transaction() as connection:
             found = known(connection, number)
             told = plans_of(details, found.model) if step == "publish" else dict(details)
@@ -185,8 +184,9 @@ class Retrainings:
         """Let a retraining end as `refused` (by a gate, whose reason is `why`) or as `failed`; nothing that runs changes."""
         if state not in ("refused", "failed"):
             raise UsageError(f"a worker cannot let a retraining end as {state}; say refused or failed.")
-        if len(dumps(dict(details))) > MAX_DETAILS_BYTES or not 0 < len(why) <= MAX_WHY:
-            raise UsageError(f"a reason has 1 to {MAX_WHY} characters, and {MAX_DETAILS_BYTES} bytes beside it; tell less.")
+        _check_details(details)
+        if not 0 < len(why) <= MAX_WHY:
+            raise UsageError(f"a reason has 1 to {MAX_WHY} characters, not {len(why)}.")
         with self.database.transaction() as connection:
             found = known(connection, number)
             if (found.state, found.why, found.worker) == (state, why, worker):
@@ -206,6 +206,16 @@ def _held(connection: Connection, number: int, worker: str) -> Retraining:
     if found.worker != worker:
         raise UsageError(f"retraining {number} was taken up by {found.worker}, since {worker} was silent for too long.")
     return found
+
+
+def _check_details(details: Mapping[str, Any]) -> None:
+    """Raise UsageError for what cannot be kept as JSON, and for too much of it."""
+    try:
+        size = len(dumps(dict(details)))
+    except (TypeError, ValueError, RecursionError):
+        raise UsageError("the details of a step hold what JSON has not, such as NaN; tell finite numbers and texts.") from None
+    if size > MAX_DETAILS_BYTES:
+        raise UsageError(f"the details of a step have {size} bytes, more than {MAX_DETAILS_BYTES}; tell less.")
 
 
 def _digest(found: Retraining, step: str) -> Any:

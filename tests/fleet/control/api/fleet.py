@@ -64,7 +64,7 @@ class Fleet:
         """The address of a route, of something that is there."""
         names = {
             "device": self.devices[0], "model": "digits", "name": "beta", "rollout": str(rollout), "verb": "pause",
-            "alert": "1",
+            "alert": "1", "retraining": "1",
         }  # fmt: skip
         for name, value in names.items():
             template = template.replace(f"{{{name}}}", quote(value, safe=""))

@@ -44,6 +44,17 @@ FIELDS = [
     ("POST", "/rollouts", {"model": "digits", "version": 2, "stages": [{"share": 1.0}], "guards": ["TEXT"]}),
     ("POST", "/rollouts", {"model": "digits", "version": 2, "stages": [{"share": 1.0}], "windows": ["TEXT"]}),
     ("POST", "/rollouts", {"model": "digits", "version": 2, "stages": [{"share": 1.0}], "when_undecided": "TEXT"}),
+    ("POST", "/labels", {"model": "TEXT", "samples": [{"sample": "0" * 64, "label": "1"}]}),
+    ("POST", "/labels", {"model": "digits", "samples": [{"sample": "TEXT", "label": "TEXT"}]}),
+    ("POST", "/labels", {"model": "digits", "answers": [{"device": "TEXT", "at": 1.0, "predicted": 1, "label": 1}]}),
+    ("PUT", "/policies/{model}", {"policy": "TEXT"}),
+    ("PUT", "/policies/{model}", {"policy": "on: drift TEXT"}),
+    ("POST", "/retrainings", {"model": "TEXT"}),
+    ("POST", "/retrainings", {"model": "digits", "why": "TEXT"}),
+    ("POST", "/retrainings/lease", {"worker": "TEXT", "models": ["digits"]}),
+    ("POST", "/retrainings/lease", {"worker": "w", "models": ["TEXT"]}),
+    ("POST", "/retrainings/{retraining}/steps", {"worker": "w", "step": "collect", "details": {"TEXT": "TEXT"}}),
+    ("POST", "/retrainings/{retraining}/end", {"worker": "w", "state": "failed", "why": "TEXT"}),
 ]
 PATHS = [
     ("GET", "/devices/TEXT", {}),
@@ -67,8 +78,19 @@ PATHS = [
     ("GET", "/drift/digits", {"since_s": "TEXT"}),
     ("GET", "/drift/digits", {"sha256": "TEXT"}),
     ("GET", "/alerts", {"model": "TEXT"}),
+    ("GET", "/samples", {"model": "TEXT"}),
+    ("GET", "/samples", {"model": "digits", "state": "TEXT"}),
+    ("GET", "/samples", {"model": "digits", "device": "TEXT"}),
+    ("GET", "/samples", {"model": "digits", "after": "TEXT"}),
+    ("GET", "/samples/files", {"model": "digits", "labelled_until": "TEXT"}),
     ("GET", "/alerts", {"state": "TEXT"}),
     ("POST", "/alerts/TEXT/acknowledge", {}),
+    ("DELETE", "/policies/TEXT", {}),
+    ("GET", "/retrainings", {"model": "TEXT"}),
+    ("GET", "/retrainings/TEXT", {}),
+    ("POST", "/retrainings/TEXT/approve", {}),
+    ("GET", "/explain", {"device": "TEXT"}),
+    ("GET", "/explain", {"device": "{device}", "at": "TEXT"}),
 ]
 
 

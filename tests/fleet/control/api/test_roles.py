@@ -13,7 +13,14 @@ BODIES = {
     "/devices/{device}/assignments/{model}": {},
     "/enrolment-tokens": {},
     "/groups/{name}": {"query": "site = lab"},
+    "/labels": {"model": "digits", "samples": [{"sample": "0" * 64, "label": "1"}]},
     "/people": {"name": "new", "role": "viewer"},
+    "/policies/{model}": {"policy": "on: drift severe"},
+    "/retrainings": {"model": "digits"},
+    "/retrainings/lease": {"worker": "w", "models": ["digits"]},
+    "/retrainings/{retraining}/beat": {"worker": "w"},
+    "/retrainings/{retraining}/steps": {"worker": "w", "step": "collect", "details": {}},
+    "/retrainings/{retraining}/end": {"worker": "w", "state": "refused", "why": "no better"},
     "/rollouts": {"model": "digits", "version": 2, "query": "", "stages": [{"share": 1.0}]},
 }
 
@@ -25,7 +32,8 @@ def routes(fleet):
 
 
 def ask(fleet, method, path, token, **given):
-    query = {"model": "digits"} if path == "/telemetry" else {}
+    of_model = dict.fromkeys(("/telemetry", "/samples", "/samples/files"), {"model": "digits"})
+    query = {**of_model, "/explain": {"device": fleet.devices[0]}}.get(path, {})
     body = BODIES.get(path) if method in ("put", "post") else None
     return fleet.ask(method, fleet.path(path), token, params=query, json=body, **given)
 
@@ -41,14 +49,16 @@ def state(fleet):
 def test_the_contract_of_roles(fleet):
     found = routes(fleet)
     assert {path.split("/")[1] for _, path, _ in found} == {
-        "alerts", "artifacts", "audit", "devices", "drift", "enrolment-tokens", "groups", "people", "policies", "retrainings",
-        "rollouts", "telemetry",
+        "alerts", "artifacts", "audit", "devices", "drift", "enrolment-tokens", "explain", "groups", "labels", "people", "policies",
+        "retrainings", "rollouts", "samples", "telemetry",
     }  # fmt: skip
     for method, path, role in found:
         # A preview changes nothing.
         expected = "viewer" if method == "get" or path.endswith("/preview") else "operator"
         if path.startswith("/people") or path.endswith("/revoke"):
             expected = "admin"
+        if path == "/samples/files":  # what people said, showed or wrote
+            expected = "operator"
         assert role == expected, (method, path)
 
 
