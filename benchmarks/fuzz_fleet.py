@@ -2,8 +2,8 @@
 
 Signed metadata of a repository (mutated, then signed with the right keys: what a publisher's stolen keys could say), the offer
 in it, a repository in a tar, patches, artifacts (the container, and manifests in a whole one), batches and windows of
-telemetry, the files that windows are counted in, the journal, kept samples, and all messages between device and server. What a
-run does, and what ends it, is in fuzzing.py.
+telemetry, the files that windows are counted in, the journal, kept samples and what is known of them, bins, and all messages
+between device and server. What a run does, and what ends it, is in fuzzing.py.
 """
 
 from __future__ import annotations
@@ -34,14 +34,17 @@ from edgewright.core.artifact import member as sealed_member
 from edgewright.core.artifact_read import read_artifact
 from edgewright.core.canonical import digest, dumps
 from edgewright.core.errors import ArtifactError, NetworkError, ProtocolError, VerificationError
+from edgewright.core.manifest import HistogramBins
 from edgewright.fleet.agent.journal import Journal, Record, SlotRecord
 from edgewright.fleet.delta.apply import apply_delta
 from edgewright.fleet.delta.container import Memory
 from edgewright.fleet.delta.make import make_delta
 from edgewright.fleet.protocol.assignment import Assignment, Wanted
+from edgewright.fleet.protocol.bins import decode_bins, encode_bins
 from edgewright.fleet.protocol.enrolment import Enrolled, Enrolment, NewKey, Token
 from edgewright.fleet.protocol.offer import CANARY, Offer
 from edgewright.fleet.protocol.report import Answer, Report
+from edgewright.fleet.protocol.sample import About
 from edgewright.fleet.protocol.signature import read_claim, sign
 from edgewright.fleet.protocol.window import ERROR_KINDS, LATENCY_BINS, Batch, Window
 from edgewright.fleet.telemetry import live, sample_file
@@ -83,6 +86,8 @@ def targets() -> dict[str, Target]:
         "live": live_target(),
         "journal": Target(*journal_target(), (), JSON_TOKENS, 0),
         "sample": Target([sample()], sample_file.unpack, (ProtocolError,), TOKENS),
+        "about": Target([sample()], About.read, (ProtocolError,), [*TOKENS, *JSON_TOKENS]),
+        "bins": Target([bins()], decode_bins, (ProtocolError,), JSON_TOKENS),
         "messages": messages_target(),
     }
 
@@ -278,8 +283,25 @@ def journal_target() -> tuple[list[bytes], Callable[[bytes], object]]:
 
 
 def sample() -> bytes:
-    """A kept example."""
-    return sample_file.pack({"input.x": np.arange(12, dtype=np.float32)}, {"why": "confidence", "model": "digits"})
+    """A kept example that may leave its device."""
+    about = {
+        "artifact": SHA256, "at": 1.5, "confidence": 0.25, "consent": "somebody", "model": "digits", "predicted": 3,
+        "reasons": ["random"], "upload": True,
+    }  # fmt: skip
+    return sample_file.pack({"input.x": np.arange(12, dtype=np.float32)}, about)
+
+
+def bins() -> bytes:
+    """The bins of an artifact, of several kinds."""
+    edges, counts = (0.0, 0.5, 1.0), (0, 3, 4, 0)
+    return encode_bins(
+        [
+            HistogramBins("x", "input", edges, counts, "column 3"),
+            HistogramBins("x", "input", edges, counts, "missing"),
+            HistogramBins("y", "confidence", edges, counts, "class 1", (0, 1, 4, 0)),
+            HistogramBins("y", "prediction", edges, counts),
+        ]
+    )
 
 
 def messages_target() -> Target:

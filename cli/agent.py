@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 @click.option("--new-key", is_flag=True, help="With --once: give an enrolled device a new key.")
 @click.option("--samples-consent", metavar="WHO", help="Keep hard examples on the device; names who agreed to it.")
 @click.option("--samples-below", type=click.FloatRange(0, 1), help="Confidence under which an example is hard.  [0.5]")
+@click.option("--samples-share", type=click.FloatRange(0, 1), help="Keep this share of all examples too, at random.  [0]")
+@click.option("--samples-upload", is_flag=True, help="They may leave the device: send them to the server.")
 @click.option("--samples-day-kb", type=click.IntRange(0), help="Kilobytes of examples a day.  [1024]")
 @click.option("--samples-redact", metavar="MODULE:FUNCTION", help="What of an example may be kept: arrays by name in and out.")
 @click.option("--samples-shadow", type=click.Path(path_type=Path), help="Artifact whose disagreement makes an example hard.")
@@ -71,6 +73,8 @@ def agent(
     new_key: bool,
     samples_consent: str | None,
     samples_below: float | None,
+    samples_share: float | None,
+    samples_upload: bool,
     samples_day_kb: int | None,
     samples_redact: str | None,
     samples_shadow: Path | None,
@@ -112,7 +116,15 @@ def agent(
         ca_file=ca_file,
         places=dict(_place(item) for item in sockets),
         window_s=window_s,
-        sampling=_sampling(samples_consent, samples_below, samples_day_kb, samples_redact, samples_shadow),
+        sampling=_sampling(
+            samples_consent,
+            below=samples_below,
+            share=samples_share,
+            upload=samples_upload or None,
+            day_bytes=None if samples_day_kb is None else samples_day_kb << 10,
+            redact=samples_redact,
+            shadow=None if samples_shadow is None else str(samples_shadow.absolute()),
+        ),
         rhythm=Rhythm(poll_s=poll_s, first_s=min(10.0, poll_s)),
         policy=Policy(trial_s=trial_s),
     )
@@ -142,16 +154,8 @@ def _rows(found: Agent) -> list[dict[str, Any]]:
     ]
 
 
-def _sampling(
-    consent: str | None, below: float | None, day_kb: int | None, redact: str | None, shadow: Path | None
-) -> Sampling | None:
-    given = {
-        "below": below,
-        "day_bytes": None if day_kb is None else day_kb << 10,
-        "redact": redact,
-        "shadow": None if shadow is None else str(shadow.absolute()),
-    }
-    options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+def _sampling(consent: str | None, **given: Any) -> Sampling | None:
+    options = {name: value for name, value in given.items() if value is not None}
     if consent is None:
         if options:
             raise UsageError("examples are kept only where somebody agreed to it; give --samples-consent WHO.")

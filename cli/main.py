@@ -31,6 +31,8 @@ _COMMANDS = {
     "devices": ("devices", "See devices and what they run; enrol, call, assign, revoke them."),
     "group": ("group", "Name queries over devices."),
     "rollout": ("rollout", "Bring a version to many devices in stages, each of them a test."),
+    "labels": ("labels", "Tell what is true of samples and answers of devices."),
+    "samples": ("samples", "Use the examples that devices sent, for training."),
     "drift": ("drift", "See what changed on devices since compile time, and what it means."),
     "retrain": ("retrain", "Train what runs again, and ship it if it wins; policies of that."),
     "simulate": ("simulate", "Rehearse a rollout on a fleet in virtual time."),
@@ -43,7 +45,8 @@ _EXTRAS = {
     **dict.fromkeys(("agent", "serve"), "agent"),
     **dict.fromkeys(("repo", "publish"), "publish"),
     **dict.fromkeys(
-        ("server", "devices", "drift", "group", "rollout", "simulate", "people", "explain", "audit"), "server"
+        ("server", "devices", "drift", "labels", "samples", "group", "rollout", "simulate", "people", "explain", "audit"),
+        "server",
     ),
 }
 

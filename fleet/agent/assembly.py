@@ -21,7 +21,9 @@ from ..serve.supervisor import Settings, Supervisor
 from ..telemetry.collect import Collector
 from ..telemetry.live import FOLDER as LIVE
 from ..telemetry.live import WINDOW_S
+from ..telemetry.sampling import FOLDER as SAMPLES
 from ..telemetry.sampling import Sampling
+from ..telemetry.upload import Uploader
 from ..trust.source import RepositorySource, origin_at
 from .agent import Agent
 from .device import this_device
@@ -90,7 +92,9 @@ def assembled(setup: Setup) -> Iterator[Agent]:
             boot = next_boot(disk)
             reporter = Reporter(name, boot, server, clock)
             tools = Tools(disk, source, supervisor, clock, reporter, setup.policy)
-            telemetry = _Telemetry(lambda: Collector(disk, boot, sends=isinstance(server, ControlServer)))
+            telemetry = _Telemetry(
+                lambda: Collector(disk, boot, sends=isinstance(server, ControlServer)), _uploader(setup, server)
+            )
             yield Agent(tools, server, this_device(setup.profiles), setup.rhythm, telemetry)
         finally:
             supervisor.close()
@@ -99,14 +103,22 @@ def assembled(setup: Setup) -> Iterator[Agent]:
 class _Telemetry:
     """Telemetry from the first poll on at which the disk lets it begin: a disk that refuses keeps no model from serving."""
 
-    def __init__(self, begin: Callable[[], Collector]) -> None:
-        self._begin = begin
+    def __init__(self, begin: Callable[[], Collector], uploader: Uploader | None) -> None:
+        self._begin, self._uploader = begin, uploader
         self._collector: Collector | None = None
 
     def send(self, server: Server) -> None:
         if self._collector is None:
             self._collector = self._begin()
         self._collector.send(server)
+        if self._uploader is not None:
+            self._uploader.send()
+
+
+def _uploader(setup: Setup, server: Server) -> Uploader | None:
+    """None where nobody agreed that samples leave the device, and where there is nobody to take them."""
+    agreed = setup.sampling is not None and setup.sampling.upload
+    return Uploader(setup.folder / SAMPLES, server) if agreed and isinstance(server, ControlServer) else None
 
 
 def _settings(setup: Setup) -> Settings:
@@ -150,9 +162,9 @@ def _identity(setup: Setup, disk: Disk, http: Http) -> Identity | None:
 
 
 def _told(setup: Setup) -> dict[str, str]:
-    """What this device is called by when it enrols; its profile, where it takes artifacts of one only."""
+    """What this device is called by when it enrols: its profile, where it takes one only; that it takes canaries."""
     profile = {"profile": setup.profiles[0]} if len(setup.profiles) == 1 else {}
-    return {**profile, **setup.attributes}
+    return {**profile, **({"canary": "yes"} if setup.is_canary else {}), **setup.attributes}
 
 
 def _server(setup: Setup, disk: Disk, http: Http, identity: Identity | None) -> Server:

@@ -24,6 +24,7 @@ from ..protocol.message import MAX_MESSAGE_BYTES, decode
 from ..protocol.poll import PollSlot
 from ..protocol.report import Answer, Report
 from ..protocol.signature import sign
+from ..telemetry.upload import NotTaken
 from .identity import KEY, NEXT_KEY, DeviceKey, Identity, load_key, make_key
 
 log = logging.getLogger("edgewright.agent")
@@ -34,6 +35,7 @@ _CLOCK = "clock"  # the word with which the server refuses a signature for its t
 # That a poll in its slot waits for a connection: less than until Linux asks a third time (0, 1, 3 s), so that of those who hang
 # in their tries when a network is back only those of the last second get through at once.
 CONNECT_S = 2.9
+_NEVER = (400, 413)  # statuses of what would be refused again
 _IDLE_S = 30.0  # after so long middle boxes may have forgotten a connection without telling
 
 
@@ -101,6 +103,16 @@ class ControlServer:
             raise NetworkError("the server did not answer this device's poll, so telemetry waits for the next one.")
         answer = self._ask("POST", "/v1/telemetry", frames, "application/octet-stream", attempts=1)
         return decode(answer.body, "the answer to telemetry", lambda read: read.count("sequence"))
+
+    def send_sample(self, data: bytes) -> bool:
+        """Send a kept example; whether the server has it now, else it takes no more today. One try, as for telemetry.
+
+        Raises NotTaken for one that it will never take.
+        """
+        if self._is_away:
+            raise NetworkError("the server did not answer this device's poll, so samples wait for the next one.")
+        answer = self._ask("POST", "/v1/samples", data, "application/octet-stream", attempts=1)
+        return decode(answer.body, "the answer to a sample", lambda read: read.flag("is_kept"))
 
     def replace_key(self) -> None:
         """Give the device a new key: made durable, told to the server, and only then used.
@@ -219,7 +231,8 @@ class NoServer:
 def refusal(answer: HttpAnswer, doing: str) -> ProtocolError:
     """The error for an answer that is none of those hoped for, in the server's words where it has some."""
     _, why = _reason(answer)
-    return ProtocolError(f"the server does not {doing} (status {answer.status}{': ' + why if why else ''}); ask who runs it.")
+    kind = NotTaken if answer.status in _NEVER else ProtocolError
+    return kind(f"the server does not {doing} (status {answer.status}{': ' + why if why else ''}); ask who runs it.")
 
 
 def _reason(answer: HttpAnswer) -> tuple[str, str]:

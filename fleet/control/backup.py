@@ -21,7 +21,7 @@ from sqlalchemy import Column, ColumnElement, Connection, Table, delete, func, i
 from ...core.errors import EdgewrightError, StoreError, UsageError
 from .audit import Verified, record, verify
 from .database import FILE, Database
-from .tables import METADATA, REPORTS, REVISION, ROLLOUTS, WINDOWS
+from .tables import ALERTS, METADATA, REPORTS, RETRAININGS, REVISION, ROLLOUTS, WINDOWS
 
 _PAGE = 1000  # rows that are copied at once
 _MANY = 5000  # rows that are removed in one transaction: devices wait for it
@@ -129,7 +129,7 @@ def _copy(source: Connection, target: Connection) -> None:
             else:
                 target.execute(insert(table), [dict(row) for row in page])
     if target.dialect.name == "postgresql":
-        for table, column in ((REPORTS, "place"), (ROLLOUTS, "id")):
+        for table, column in ((REPORTS, "place"), (ROLLOUTS, "id"), (ALERTS, "id"), (RETRAININGS, "id")):
             most = target.execute(select(func.max(table.c[column]))).scalar() or 0
             told = {"name": table.name, "column": column, "next": most + 1}
             target.execute(text("SELECT setval(pg_get_serial_sequence(:name, :column), :next, false)"), told)

@@ -9,10 +9,12 @@ from starlette.concurrency import run_in_threadpool
 from ...core.canonical import dumps
 from ..protocol.enrolment import Enrolled, Enrolment, NewKey
 from ..protocol.report import Answer, Report
+from ..protocol.sample import About
 from ..protocol.window import Batch
 from .auth import NotAllowed, check_new_key
 from .metrics import Counts
 from .polls import Polls
+from .samples import Samples
 from .store import Store
 from .writer import Writer
 
@@ -50,6 +52,12 @@ class Devices:
         found = await self.writer.do_as_one(self.store.keep_windows, (device, Batch.decode(body)))
         self.counts.heard(self.polls.cohort(device, found.model), (window for _, window in found.windows))
         return dumps({"sequence": found.highest})
+
+    async def sample(self, device: str, body: bytes) -> bytes:
+        """A kept example; whether the server has it now, else the device has sent enough today."""
+        about = await run_in_threadpool(About.read, body)
+        samples = Samples(self.store.database)
+        return dumps({"is_kept": await self.writer.do(lambda connection: samples.keep(connection, device, about, body))})
 
     async def key(self, device: str, body: bytes) -> bytes:
         """A key in place of the one that signed."""

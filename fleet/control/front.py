@@ -15,6 +15,7 @@ from ...core.clock import Clock
 from ...core.errors import EdgewrightError
 from ..protocol.message import MAX_MESSAGE_BYTES
 from ..protocol.poll import AFTER, PERIOD
+from ..protocol.sample import MAX_SAMPLE_BYTES
 from ..protocol.window import MAX_BATCH_BYTES
 from .devices import Devices
 from .door import Door
@@ -42,6 +43,7 @@ class Front:
         self._told: dict[str, tuple[Callable[[str, bytes], Awaitable[bytes]], int]] = {
             "/v1/reports": (devices.report, MAX_MESSAGE_BYTES),
             "/v1/telemetry": (devices.telemetry, MAX_BATCH_BYTES),
+            "/v1/samples": (devices.sample, MAX_SAMPLE_BYTES),
             "/v1/key": (devices.key, MAX_MESSAGE_BYTES),
         }
 

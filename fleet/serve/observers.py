@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ...core.errors import EdgewrightError
 from ..telemetry.counting import Counter
-from ..telemetry.samples import FOLDER as SAMPLES
 from ..telemetry.samples import Sampler
+from ..telemetry.sampling import FOLDER as SAMPLES
 from ..telemetry.sampling import Sampling
 from .model import LoadedModel, samples_of
 from .observer import Observer

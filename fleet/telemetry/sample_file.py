@@ -16,15 +16,14 @@ import numpy as np
 
 from ...core import artifact_arrays
 from ...core.errors import ArtifactError, ProtocolError
+from ..protocol.sample import ABOUT, MAX_SAMPLE_BYTES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-MAX_SAMPLE_BYTES = 1 << 20
 MAX_PLAIN_BYTES = 64 << 20  # unpacked, of all arrays together
 MAX_ARRAYS = 1000
 
-_ABOUT = "__about__"
 _NPY = ".npy"
 _BROKEN = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, OSError, EOFError, ValueError)
 
@@ -34,7 +33,7 @@ def pack(arrays: Mapping[str, NDArray[Any]], about: Mapping[str, Any]) -> bytes:
     described = np.frombuffer(json.dumps(about, sort_keys=True).encode(), np.uint8)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, array in {_ABOUT: described, **arrays}.items():
+        for name, array in {ABOUT: described, **arrays}.items():
             archive.writestr(zipfile.ZipInfo(name + _NPY), artifact_arrays.encode(array, name), zipfile.ZIP_DEFLATED)
     return buffer.getvalue()
 
@@ -45,7 +44,7 @@ def unpack(data: bytes) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         raise ProtocolError(f"the sample has {len(data)} bytes, more than the {MAX_SAMPLE_BYTES} that one may have.")
     try:
         members = _members(data)
-        about = json.loads(members.pop(_ABOUT, np.empty(0, np.uint8)).tobytes())
+        about = json.loads(members.pop(ABOUT, np.empty(0, np.uint8)).tobytes())
     except ArtifactError as error:
         raise ProtocolError(str(error)) from error
     except (*_BROKEN, RecursionError) as error:

@@ -1,4 +1,4 @@
-"""Hard examples: requests that a model was unsure of, or that a second model answers otherwise, kept for the next training.
+"""Examples for the next training: what a model was unsure of, what a second model answers otherwise, and a random share.
 
 Off unless somebody consented, by name, on the device; the name stands in every sample. The rules:
 
@@ -7,15 +7,19 @@ Off unless somebody consented, by name, on the device; the name stands in every 
 3. Looking and writing is off the way of the requests: a bounded queue and a thread; what finds it full is passed over.
 4. A sample is a file of its own, whole or not there: the inputs and outputs and what is known about them (sample_file.py).
 
-    telemetry/samples/<day of the device's clock>/<model>-<milliseconds>-<number>.npz
+5. What was agreed to leave the device is told apart by its name, and sent by the updater (upload.py).
+
+    telemetry/samples/<day of the device's clock>/<model>-<milliseconds>-<pid>-<number>[.upload].npz
 """
 
 from __future__ import annotations
 
 import importlib
 import logging
+import math
 import os
 import queue
+import random
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -24,16 +28,16 @@ from typing import TYPE_CHECKING, Any
 
 from ...calibration.confidence import Confidence
 from ...core.errors import UsageError
+from ..protocol.sample import DISAGREEMENT, HARD, MAX_SAMPLE_BYTES, RANDOM
 from ..protocol.window import ErrorKind
 from . import sample_file
-from .sampling import Sampling
+from .sampling import MAY_LEAVE, Sampling
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 log = logging.getLogger("edgewright.telemetry")
 
-FOLDER = "telemetry/samples"
 _QUEUE = 32
 
 Arrays = Mapping[str, "NDArray[Any]"]
@@ -60,6 +64,7 @@ class Sampler:
         self._confidence = Confidence(None if confidence_of is None else known_outputs.get(confidence_of))
         self._redact = None if sampling.redact is None else _hook(sampling.redact)
         self._waiting: queue.Queue[tuple[Arrays, Arrays] | None] = queue.Queue(_QUEUE)
+        self._draw = random.Random()
         self._number = 0
         self.passed_over = 0
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -94,33 +99,35 @@ class Sampler:
             return
         scores = outputs[self._tensor]
         confidence = self._confidence.of(scores)
-        for place, share in enumerate(confidence):
+        for place, told in enumerate(confidence.tolist()):
+            sure = min(max(told, 0.0), 1.0) if math.isfinite(told) else 0.0
             one = {name: array[place : place + 1] for name, array in inputs.items()}
-            reasons = ["low confidence"] if share < self._sampling.below else []
-            if self._shadow is not None:
-                other = self._shadow(one)[self._tensor]
-                if int(other.argmax()) != int(scores[place].argmax()):
-                    reasons.append("disagreement")
+            reasons = [RANDOM] if self._draw.random() < self._sampling.share else []
+            reasons += [HARD] if sure < self._sampling.below else []
+            predicted = int(scores[place].argmax())
+            if self._shadow is not None and int(self._shadow(one)[self._tensor].argmax()) != predicted:
+                reasons.append(DISAGREEMENT)
             if reasons:
-                self._keep(one, {name: array[place : place + 1] for name, array in outputs.items()}, float(share), reasons)
+                answers = {name: array[place : place + 1] for name, array in outputs.items()}
+                self._keep(one, answers, {"confidence": sure, "predicted": predicted, "reasons": reasons})
 
-    def _keep(self, inputs: Arrays, outputs: Arrays, confidence: float, reasons: list[str]) -> None:
+    def _keep(self, inputs: Arrays, outputs: Arrays, told: Mapping[str, Any]) -> None:
         arrays: Arrays | None = {**_named("input", inputs), **_named("output", outputs)}
         if self._redact is not None and arrays is not None:
             arrays = self._redact(arrays)
         if arrays is None:
             return
         about = {
+            **told,
             "artifact": self._sha256,
             "at": time.time(),
-            "confidence": confidence,
             "consent": self._sampling.consent,
             "model": self._model,
-            "reasons": reasons,
+            "upload": self._sampling.upload,
         }
         data = sample_file.pack(arrays, about)
         day = self._folder / time.strftime("%Y-%m-%d", time.gmtime())
-        fits = len(data) <= sample_file.MAX_SAMPLE_BYTES and _bytes(day) + len(data) <= self._sampling.day_bytes
+        fits = len(data) <= MAX_SAMPLE_BYTES and _bytes(day) + len(data) <= self._sampling.day_bytes
         if not fits or sum(map(_bytes, self._folder.glob("*"))) + len(data) > self._sampling.all_bytes:
             self.passed_over += 1
             return
@@ -128,7 +135,8 @@ class Sampler:
         self._folder.mkdir(0o700, parents=True, exist_ok=True)
         day.mkdir(0o700, exist_ok=True)
         self._number += 1
-        path = day / f"{self._model}-{int(time.time() * 1e3)}-{os.getpid()}-{self._number}.npz"
+        ending = MAY_LEAVE if self._sampling.upload else ".npz"
+        path = day / f"{self._model}-{int(time.time() * 1e3)}-{os.getpid()}-{self._number}{ending}"
         fresh = path.with_suffix(".part")
         with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
             file.write(data)

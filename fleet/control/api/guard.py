@@ -1,7 +1,8 @@
 """Who may do what: every route of the people's API names the least role, and only a token of it or of a higher one reaches it.
 
 In order, before anything else of a request is looked at: the token is known, neither expired nor revoked (401); its role
-suffices (403); the body has at most MAX_BODY_BYTES (413). The refusal tells nothing of the token that was shown.
+suffices (403); the body has at most MAX_BODY_BYTES, or what its route allows (413). The refusal tells nothing of the token that
+was shown.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from .parts import Parts
 
 MAX_BODY_BYTES = 64 << 10
 ROLE = "x-role"  # the field of a route's OpenAPI that names the least role
+MOST = "x-most-bytes"  # and of the most bytes of its body, where that is not MAX_BODY_BYTES
 
 
 class Refusal(HTTPException):
@@ -29,9 +31,9 @@ class Refusal(HTTPException):
         self.code = code
 
 
-def least(role: str) -> dict[str, str]:
-    """What a route gives as `openapi_extra`."""
-    return {ROLE: role}
+def least(role: str, most_bytes: int = MAX_BODY_BYTES) -> dict[str, Any]:
+    """What a route gives as `openapi_extra`: its least role, and how many bytes a body may have."""
+    return {ROLE: role} if most_bytes == MAX_BODY_BYTES else {ROLE: role, MOST: most_bytes}
 
 
 class GuardedRoute(APIRoute):
@@ -39,7 +41,8 @@ class GuardedRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The handler behind the checks; a route without a role is a KeyError at start."""
-        handler, wanted = super().get_route_handler(), ROLES.index((self.openapi_extra or {})[ROLE])
+        handler, extra = super().get_route_handler(), self.openapi_extra or {}
+        wanted, most = ROLES.index(extra[ROLE]), extra.get(MOST, MAX_BODY_BYTES)
 
         async def guarded(request: Request) -> Response:
             person = await _person(request)
@@ -48,7 +51,7 @@ class GuardedRoute(APIRoute):
                     403, "role", f"this needs the role {ROLES[wanted]}, and your token has {person.role}; ask an admin."
                 )
             request.scope["person"] = person
-            response = await handler(Request(request.scope, _bounded(request)))
+            response = await handler(Request(request.scope, _bounded(request, most)))
             response.headers["Cache-Control"] = "no-store"
             return response
 
@@ -76,16 +79,16 @@ async def _person(request: Request) -> Person:
     return person
 
 
-def _bounded(request: Request) -> Callable[[], Coroutine[Any, Any, Message]]:
-    """`request.receive` that ends with 413 behind MAX_BODY_BYTES."""
+def _bounded(request: Request, most: int) -> Callable[[], Coroutine[Any, Any, Message]]:
+    """`request.receive` that ends with 413 behind `most` bytes."""
     size = 0
 
     async def receive() -> Message:
         nonlocal size
         message = await request.receive()
         size += len(message.get("body", b""))
-        if size > MAX_BODY_BYTES:
-            raise Refusal(413, "size", f"the request has more than {MAX_BODY_BYTES} bytes.")
+        if size > most:
+            raise Refusal(413, "size", f"the request has more than {most} bytes.")
         return message
 
     return receive

@@ -10,7 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.routing import Mount
 
 from ....core.version import VERSION
-from . import devices, drift, lineage, people, records, retrain, rollouts
+from . import devices, drift, labels, lineage, people, records, retrain, rollouts
 from .guard import ROLE
 from .models import Error
 from .parts import Parts
@@ -39,6 +39,7 @@ def _application(parts: Parts) -> FastAPI:
     every = (
         devices.router(parts),
         drift.router(parts),
+        labels.router(parts),
         lineage.router(parts),
         people.groups_router(parts),
         records.router(parts),

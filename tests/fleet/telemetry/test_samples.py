@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from edgewright.core.errors import UsageError
+from edgewright.fleet.protocol.sample import About
 from edgewright.fleet.telemetry import sample_file, samples
 from edgewright.fleet.telemetry.samples import Sampler
-from edgewright.fleet.telemetry.sampling import Sampling
+from edgewright.fleet.telemetry.sampling import MAY_LEAVE, Sampling
 
 X = {"x": np.arange(4, dtype=np.float32)[None]}
 SURE, UNSURE = np.array([[9.0, 0.0, 0.0]], np.float32), np.array([[1.0, 1.1, 1.0]], np.float32)
@@ -49,6 +50,31 @@ def test_a_second_model_that_disagrees_makes_a_sample(tmp_path):
     assert len(kept(tmp_path)) == 1
 
 
+def test_a_random_share_is_kept_whatever_the_confidence(tmp_path):
+    run(tmp_path / "all", SURE, SURE, UNSURE, share=1.0)
+    assert [about["reasons"] for _, about in kept(tmp_path / "all")] == [["random"], ["random"], ["random", "low confidence"]]
+    sampler = Sampler(tmp_path / "half", Sampling("me", below=0.0, share=0.5), "digits", "ab" * 32, "y", {"y": SURE})
+    many = np.repeat(SURE, 400, axis=0)
+    sampler.offer({"x": np.zeros((400, 4), np.float32)}, {"y": many}, 0.0)
+    sampler.close()
+    assert 120 < len(kept(tmp_path / "half")) < 280
+
+
+def test_what_may_leave_the_device_is_told_apart_and_says_so(tmp_path):
+    run(tmp_path, UNSURE)
+    run(tmp_path, UNSURE, upload=True)
+    here, leaves = sorted(tmp_path.rglob("*.npz"), key=lambda path: path.name.endswith(MAY_LEAVE))
+    assert not here.name.endswith(MAY_LEAVE)
+    assert leaves.name.endswith(MAY_LEAVE)
+    assert [About.read(path.read_bytes()).may_leave for path in (here, leaves)] == [False, True]
+
+
+def test_an_answer_that_is_no_number_is_as_unsure_as_can_be(tmp_path):
+    run(tmp_path, np.full((1, 3), np.nan, np.float32))
+    ((_, about),) = kept(tmp_path)
+    assert about["confidence"] == 0.0
+
+
 def test_the_quota_of_a_day_and_of_all_is_held(tmp_path):
     run(tmp_path / "one", UNSURE)
     size = sum(path.stat().st_size for path in (tmp_path / "one").rglob("*.npz"))
@@ -87,6 +113,7 @@ def test_a_model_without_confidence_and_a_full_queue_keep_nothing(tmp_path):
     [
         ({"consent": " "}, "somebody agreed"),
         ({"consent": "me", "below": 2.0}, "share from 0 to 1"),
+        ({"consent": "me", "share": float("nan")}, "share from 0 to 1"),
         ({"consent": "me", "day_bytes": -1}, "below zero"),
         ({"consent": "me", "redact": "nothing"}, "not module:function"),
     ],
