@@ -7,12 +7,13 @@ over time is what `drift_sequential` is for.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from itertools import pairwise
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import chi2
+from scipy.stats import chi2, kstwobign, norm
 
 from ..core.errors import DataError
 from .distances import shares
@@ -25,8 +26,9 @@ Floats = NDArray[np.float64]
 LEAST_EXPECTED = 5.0
 # Bins with less of both samples together are pooled with the next one before the KS test.
 _LEAST_SHARE = 1 / 256
-_NODES = 64
-_FARTHEST = 4.0  # the chance that a bridge goes farther is below 2.6e-14
+# Quadrature nodes lie closer together than this part of the bridge's spread between two moments; where that takes too many, the
+# moments are so many that Kolmogorov's distribution is the answer.
+_SPACING, _FEWEST_NODES, _MOST_NODES = 0.8, 16, 192
 
 
 def ks_test(counts: ArrayLike, reference: ArrayLike, deff: ArrayLike = 1.0) -> Floats:
@@ -49,7 +51,8 @@ def ks_test(counts: ArrayLike, reference: ArrayLike, deff: ArrayLike = 1.0) -> F
 def bridge_tail(distance: ArrayLike, at: ArrayLike) -> Floats:
     """Chance [...] that a Brownian bridge is `distance` [...] or farther from 0 at one of the moments `at` [..., moments].
 
-    Moments rise from 0 to 1; equal ones are one moment. 0 to 1, exact to about 1e-6.
+    Moments rise from 0 to 1; equal ones are one moment. Exact to about 1e-6; an upper bound where some moments are closer
+    together than about 1/1000, which `ks_test` never asks for.
     """
     times = np.asarray(at, dtype=np.float64)
     far = np.broadcast_to(np.asarray(distance, dtype=np.float64), times.shape[:-1])
@@ -84,7 +87,7 @@ def _homogeneity(counts: ArrayLike, reference: ArrayLike, deff: ArrayLike, term:
     is_there = together > 0
     statistic = np.zeros(together.shape[:-1])
     for seen, hoped in zip((now, then), expected, strict=True):
-        statistic += np.where(is_there, term(seen, np.where(is_there, hoped, 1.0)), 0.0).sum(axis=-1)
+        statistic += np.where(is_there, term(seen, np.where(hoped > 0, hoped, 1.0)), 0.0).sum(axis=-1)
     degrees = is_there.sum(axis=-1) - 1
     p = np.where(degrees > 0, chi2.sf(statistic, np.maximum(degrees, 1)), 1.0)
     return np.where((size > 0) & (other > 0), p, np.nan)
@@ -107,27 +110,31 @@ def _unit(values: Floats) -> Floats:
 
 def _tail(distance: float, times: Floats) -> float:
     inner = np.unique(times[(times > 1e-12) & (times < 1 - 1e-12)])
-    if not np.isfinite(distance):
+    if np.isnan(distance):
         return float("nan")
-    if not inner.size or distance <= 0:
-        return 1.0 if distance <= 0 else 0.0
-    if distance >= _FARTHEST:
-        return 0.0
-    nodes, weights = _NODES_WEIGHTS
-    nodes, weights = nodes * distance, weights * distance
-    # Density of the bridge at the first moment and having stayed inside, then carried from moment to moment. A bridge at u that
-    # is at x is at t > u normal around x (1 - t) / (1 - u) with variance (t - u)(1 - t) / (1 - u).
-    spread = np.sqrt(inner[0] * (1 - inner[0]))
-    inside = _density(nodes / spread) / spread
-    for before, now in pairwise(inner):
+    if distance <= 0 or not inner.size:
+        return float(distance <= 0)
+    each = 2 * norm.sf(distance / np.sqrt(inner * (1 - inner)))
+    most = float(min(each.sum(), kstwobign.sf(distance)))
+    # A bridge at u that is at x is at t > u normal around x (1 - t) / (1 - u) with variance (t - u)(1 - t) / (1 - u).
+    starts = np.concatenate([[0.0], inner[:-1]])
+    spreads = np.sqrt((inner - starts) * (1 - inner) / (1 - starts))
+    count = math.ceil(distance * math.pi / (_SPACING * float(spreads.min())))
+    if count > _MOST_NODES:
+        return most
+    nodes, weights = (part * distance for part in _legendre(max(count, _FEWEST_NODES)))
+    inside = _density(nodes / spreads[0]) / spreads[0]  # density of having stayed inside so far, carried from moment to moment
+    for before, now, spread in zip(inner[:-1], inner[1:], spreads[1:], strict=True):
         centre = nodes * (1 - now) / (1 - before)
-        spread = np.sqrt((now - before) * (1 - now) / (1 - before))
         inside = (_density((nodes[:, None] - centre) / spread) / spread) @ (weights * inside)
-    return float(np.clip(1 - weights @ inside, 0.0, 1.0))
+    return float(np.clip(1 - weights @ inside, each.max(), most))
+
+
+@lru_cache(maxsize=_MOST_NODES)
+def _legendre(count: int) -> tuple[Floats, Floats]:
+    nodes, weights = np.polynomial.legendre.leggauss(count)
+    return np.asarray(nodes), np.asarray(weights)
 
 
 def _density(z: Floats) -> Floats:
     return np.asarray(np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi))
-
-
-_NODES_WEIGHTS = np.polynomial.legendre.leggauss(_NODES)

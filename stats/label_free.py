@@ -15,15 +15,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit
 from scipy.stats import beta, binom
 
 from ..core.errors import DataError
-from .pooling import groups, pooled
 
 Floats = NDArray[np.float64]
 
-# A bin's accuracy is read off this many reference samples or more; bins with fewer are pooled with their neighbours.
-LEAST_REFERENCE = 20
+# How many reference samples the curve through all bins counts as beside a bin's own; it decides where a bin has none.
+PRIOR = 5.0
+_STEPS, _RIDGE = 30, 0.1
 
 
 @dataclass(frozen=True)
@@ -59,12 +60,11 @@ def estimate(
     total = float(now.sum())
     if total == 0 or then.sum() == 0:
         return None
-    group = groups(then, LEAST_REFERENCE)
-    weight, then, right = pooled(now, group) / total, pooled(then, group), pooled(right, group)
-    rate = right / np.maximum(then, 1)
-    likely = (right + 0.5) / (then + 1)
+    rate = _rates(then, right)
+    weight, likely = now / total, (right + PRIOR * rate + 0.5) / (then + PRIOR + 1)
     mean, centre = float(weight @ rate), float(weight @ likely)
-    variance = float(weight**2 @ (likely * (1 - likely) / (then + 2)) + deff / total * (weight @ (likely * (1 - likely))))
+    doubt = weight**2 / (then + PRIOR + 2) + weight * deff / total
+    variance = float(doubt @ (likely * (1 - likely)))
     # A Beta distribution's variance is below centre (1 - centre); the bound keeps its parameters positive.
     scale = centre * (1 - centre) / min(variance, 0.99 * centre * (1 - centre)) - 1
     low, high = (float(beta.ppf(part, centre * scale, (1 - centre) * scale)) for part in (alpha / 2, 1 - alpha / 2))
@@ -82,9 +82,7 @@ def confusion(counts: ArrayLike, ref_counts: ArrayLike, ref_correct: ArrayLike, 
     if now.ndim != 2:
         raise DataError("counts of confidence by class have the shape [classes, bins]; give one row a class.")
     classes = len(now)
-    group = groups(then, LEAST_REFERENCE)
-    rate = pooled(right, group) / np.maximum(pooled(then, group), 1)
-    hits = (pooled(now, group) * rate).sum(axis=-1)
+    hits = (now * _rates(then, right)).sum(axis=-1)
     hits = np.where(then.sum(axis=-1) > 0, hits, np.where(now.sum(axis=-1) > 0, np.nan, 0.0))
     wrong = now.sum(axis=-1) - hits
     if mistakes is None and classes != 2:
@@ -100,10 +98,10 @@ def confusion(counts: ArrayLike, ref_counts: ArrayLike, ref_correct: ArrayLike, 
     return found
 
 
-def classes(table: ArrayLike) -> tuple[ClassEstimate, ...]:
-    """Precision, recall and F1 of each class from an expected `confusion` [classes (truth), classes (predicted)]."""
-    cells = np.asarray(table, dtype=np.float64)
-    hits, named, there = np.diag(cells), cells.sum(axis=0), cells.sum(axis=1)
+def classes(table: ArrayLike, predicted: ArrayLike) -> tuple[ClassEstimate, ...]:
+    """Precision, recall and F1 of each class from an expected `confusion` and how many requests were `predicted` [classes]."""
+    cells, named = np.asarray(table, dtype=np.float64), np.asarray(predicted, dtype=np.float64)
+    hits, there = np.diag(cells), cells.sum(axis=1)
     return tuple(
         ClassEstimate(_share(hit, by_name), _share(hit, by_truth), _share(2 * hit, by_name + by_truth))
         for hit, by_name, by_truth in zip(hits, named, there, strict=True)
@@ -136,6 +134,29 @@ def contradiction_log_e(found: Estimate, right: int, labelled: int) -> float:
     nearest = min(max(right / labelled, found.low), found.high)
     likelihood = float(binom.logpmf(right, labelled, nearest))
     return -math.log(labelled + 1) - likelihood
+
+
+def _rates(then: Floats, right: Floats) -> Floats:
+    """Share of right answers in each bin [..., bins]: its own, and `PRIOR` samples' worth of the curve through all bins."""
+    return np.asarray((right + PRIOR * _curve(then, right)) / (then + PRIOR))
+
+
+def _curve(then: Floats, right: Floats) -> Floats:
+    """Share of right answers [..., bins] that a logistic regression on the bin's number expects, with a weak prior on its two
+    parameters; by Newton's method.
+    """
+    place = np.linspace(-1, 1, then.shape[-1])
+    level, slope = np.zeros(then.shape[:-1]), np.zeros(then.shape[:-1])
+    for _ in range(_STEPS):
+        expected = expit(level[..., None] + slope[..., None] * place)
+        gap, sure = right - then * expected, then * expected * (1 - expected)
+        up, tilt = gap.sum(axis=-1) - _RIDGE * level, gap @ place - _RIDGE * slope
+        a, b, c = sure.sum(axis=-1) + _RIDGE, sure @ place, sure @ place**2 + _RIDGE
+        scale = a * c - b**2
+        # A step is bounded, so that it cannot leave for where the curve is flat.
+        level = level + np.clip((c * up - b * tilt) / scale, -1, 1)
+        slope = slope + np.clip((a * tilt - b * up) / scale, -1, 1)
+    return np.asarray(expit(level[..., None] + slope[..., None] * place))
 
 
 def _checked(counts: ArrayLike, ref_counts: ArrayLike, ref_correct: ArrayLike) -> tuple[Floats, Floats, Floats]:
