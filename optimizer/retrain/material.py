@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from ...core.canonical import digest_file
-from .samples import Samples, joined, nothing_like, save, share_of
+from .samples import WORLD, Samples, joined, nothing_like, save, share_of
 
 PARTS = ("train", "settle", "search", "old", "fresh", "accept")
 _OLD_ACCEPT = 0.3  # of old data without an accept set of their own
@@ -51,7 +51,7 @@ def divide(
 
     `is_random` [n] says which new samples were kept whatever they were, so that they stand for what devices see. The parts:
     train (learned from), settle (chooses among states), search (chooses candidates), old and fresh (judge), accept (both of
-    these, with a column `world`).
+    these); train and accept have a column `world`, "old" or "new".
     """
     if accept is None:
         is_accept = share_of(old, "accept") < _OLD_ACCEPT
@@ -71,7 +71,7 @@ def divide(
     if len(reference) < _FEWEST_SEARCH:
         reference = joined([reference, _drawn(mixed.take(is_settling), 2 * _FEWEST_SEARCH)])
     both = joined([judge_old, fresh])
-    world = np.array(["old"] * len(judge_old) + ["new"] * len(fresh))
+    worlds = {"train": _world(replay, learned)[~is_settling], "accept": _world(judge_old, fresh)}
     parts: Mapping[str, Samples] = {
         "train": mixed.take(~is_settling),
         "settle": mixed.take(is_settling),
@@ -81,12 +81,16 @@ def divide(
         "accept": both,
     }
     for name in PARTS:
-        save(folder / f"{name}.npz", parts[name], {"world": world} if name == "accept" else None)
+        save(folder / f"{name}.npz", parts[name], {WORLD: worlds[name]} if name in worlds else None)
     return {
         "samples": {name: len(parts[name]) for name in PARTS}
         | {"new": len(new), "earlier": len(earlier), "replay": len(replay)},
         "digests": {name: digest_file(folder / f"{name}.npz") for name in PARTS},
     }
+
+
+def _world(old: Samples, new: Samples) -> np.ndarray:
+    return np.array(["old"] * len(old) + ["new"] * len(new))
 
 
 def _cut(new: Samples, amounts: Amounts) -> tuple[np.ndarray, np.ndarray]:

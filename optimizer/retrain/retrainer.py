@@ -66,9 +66,9 @@ class Made:
 class TrainingJob:
     """What the user's own training is given; it returns the path of the trained model, of any kind that can be compiled.
 
-    `source` is the model that the deployed version was compiled from. `train` holds what to learn from, the replay of the old
-    world among it, `settle` what to choose states by: .npz of the inputs by the model's names, and of the array `labels` ("y"
-    unless an input is called that). Leave files in `out` only.
+    `source` is the model that the deployed version was compiled from. `train` holds what to learn from, `settle` what to choose
+    states by: .npz of the inputs by the model's names, and of the array `labels` ("y" unless an input is called that). The
+    column `world` of `train` is "new" for what was labelled since, "old" for the replay. Leave files in `out` only.
     """
 
     source: Path

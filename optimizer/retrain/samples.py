@@ -18,6 +18,7 @@ from ...calibration.labels import label_name
 from ...core.errors import DataError
 from ...core.files import write_atomic
 
+WORLD = "world"  # the column that says of a sample whether it is "old" or "new"
 _AT_ONCE = 1024
 
 
@@ -87,15 +88,20 @@ def read_all(data: Dataset) -> Samples:
 
 
 def names_in(path: Path) -> tuple[tuple[str, ...], str]:
-    """Names of the inputs and of the labels in a file that `save` wrote without columns."""
+    """Names of the inputs and of the labels in a file that `save` wrote, with no column but WORLD."""
     with np.load(path, allow_pickle=False) as file:
-        names = tuple(file.files)
+        names = tuple(name for name in file.files if name != WORLD)
     label = next(name for name in names if name == label_name([other for other in names if other != name]))
     return tuple(name for name in names if name != label), label
 
 
 def save(path: Path, samples: Samples, columns: Mapping[str, NDArray[Any]] | None = None) -> None:
-    """Write the samples, and columns [n], as .npz, durably; the same samples give the same bytes."""
+    """Write the samples, and columns [n], as .npz, durably; the same samples give the same bytes. Raises DataError."""
+    for name in columns or {}:
+        if name in samples.inputs:
+            raise DataError(
+                f"the model has an input {name!r}, which is what a column of these data is called; rename the input."
+            )
     buffer = io.BytesIO()
     arrays: dict[str, Any] = {**samples.inputs, label_name(samples.inputs): samples.labels, **(columns or {})}
     np.savez_compressed(buffer, **arrays)
