@@ -20,6 +20,8 @@ from .watched import Watched
 Counts = NDArray[np.int64]
 
 _ALPHA = 0.05  # of intervals
+_RESAMPLES, _FEW_RESAMPLES = 400, 150  # of intervals, and of those of very many counts
+_MANY = 1 << 13
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,10 @@ def compare(
         then = padded([np.asarray(watched[place].reference, np.int64) for place in at])
         distance: Distance = largest_change if is_nominal else ks
         far[at] = np.nan_to_num(distance(now, then))
-        low[at], high[at] = interval(distance, now, then, _ALPHA, seed=seed, deff=deff[at])
+        low[at], high[at] = interval(
+            distance, now, then, _ALPHA, seed=seed, deff=deff[at],
+            resamples=_RESAMPLES if now.size <= _MANY else _FEW_RESAMPLES,
+        )  # fmt: skip
         p[at] = (chi2_test if is_nominal else ks_test)(now, then, deff[at])
         stable[at] = psi(now, then)
     totals = np.array([int(item.sum()) for item in counts])

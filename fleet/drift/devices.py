@@ -18,6 +18,8 @@ from .watched import ERRORS, LATENCY
 
 # Level of one device's look at one measure, which describes and opens no alert.
 _ALPHA = 0.001
+_FEWEST = 8  # devices that say what is usual
+_FAR = 6.0  # spreads above the median: what is usual ends there
 _AT_ONCE = 1 << 17  # counts that are looked at together
 
 
@@ -39,9 +41,9 @@ class Look:
 class Drifting:
     """Of one measure, over the devices of a window: who drifts now, who sent enough to tell, and who is convicted of it.
 
-    A device drifts now where its distance to the reference exceeds what devices are allowed by more than chance, in this
-    window or in all so far. It tells where a drift as large as that of the drifting ones would have been seen. Convicted are
-    those that drift now and whose sequential test has reached its bound.
+    A device drifts now where its distance to the reference exceeds what devices are allowed, and what is usual among them, by
+    more than chance, in this window or in all so far. It tells where a drift as large as that of the drifting ones would have
+    been seen. Convicted are those that drift now and whose sequential test has reached its bound.
     """
 
     drifting: Bools
@@ -89,8 +91,9 @@ def drifting_devices(tests: Tests, seen: Look, bounds: Floats, settings: Setting
     """Of each measure who drifts; `bounds` [measures] are those of the devices' tests."""
     found = []
     for place, item in enumerate(tests.watched):
-        allowed = 2 * settings.service_delta if item.kind in (LATENCY, ERRORS) else settings.device_delta
+        delta = 2 * settings.service_delta if item.kind in (LATENCY, ERRORS) else settings.device_delta
         distance, total, log_e = seen.distance[:, place], seen.total[:, place], seen.log_e[:, place]
+        allowed = max(delta, _usual(distance[total > 0]))
         error = radius(total / seen.deff[:, place], _ALPHA) + radius(np.array(float(sum(item.reference))), _ALPHA)
         is_likely = (log_e >= -np.log(_ALPHA)) & (distance > allowed)
         drifting = (total > 0) & ((distance - error > allowed) | is_likely)
@@ -99,3 +102,15 @@ def drifting_devices(tests: Tests, seen: Look, bounds: Floats, settings: Setting
         telling = drifting | ((total > 0) & (error < size - allowed))
         found.append(Drifting(drifting, telling, convicted, distance))
     return found
+
+
+def _usual(distance: Floats) -> float:
+    """Up to which distance devices lie from the reference by being each in its own place; 0 where too few say so.
+
+    Six standard deviations above the median, these estimated from the median and the lower quartile, so that devices that
+    drift have little part in it while they are fewer than the others.
+    """
+    if len(distance) < _FEWEST:
+        return 0.0
+    quarter, half = np.quantile(distance, [0.25, 0.5])
+    return float(half + _FAR * (half - quarter) / 0.6745)

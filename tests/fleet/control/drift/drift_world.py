@@ -35,7 +35,7 @@ class World:
         settings: Settings | None = None,
     ) -> None:
         self.database, self.clock, self.histograms = database, clock, histograms
-        self.store, self.drift = Store(database), Drift(database)
+        self.store, self.drift = Store(database), Drift(database, settings)
         self.settings = settings or Settings()
         self.generator = np.random.default_rng(7)
         self.engine = self.new_engine()

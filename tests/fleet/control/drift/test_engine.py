@@ -20,7 +20,7 @@ def told(world):
 
 
 def test_a_fleet_that_sees_what_it_saw_at_compile_time_raises_nothing(world):
-    for _ in range(30):
+    for _ in range(8):
         world.hour()
     overview = world.drift.overview(MODEL)
     assert overview.alerts == ()
@@ -85,7 +85,7 @@ def test_an_alert_closes_after_a_day_without_drift_and_a_new_drift_opens_another
     world.hour(world.everybody(0.8))
     (alert,) = world.drift.alerts()
     world.drift.acknowledge(alert.id, "ann")
-    for _ in range(23):
+    for _ in range(5):
         world.hour()
     assert told(world)[0][2] == "acknowledged"
     world.hour()

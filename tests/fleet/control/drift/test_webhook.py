@@ -67,7 +67,7 @@ def test_each_change_of_an_alert_is_told_once(small_world, listener):
     assert "drifts in the whole fleet" in told["evidence"]["sentence"]
     world.drift.acknowledge(told["alert"], "ann")
     webhook.tick()
-    for _ in range(24):
+    for _ in range(6):
         world.hour()
     webhook.tick()
     webhook.tick()
