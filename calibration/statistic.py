@@ -18,22 +18,36 @@ _FEW_CHANNELS = 4
 Floats = NDArray[np.float64]
 
 
-def table(array: NDArray[Any], statistics: Sequence[Statistic]) -> Floats:
-    """Float64 [n, statistics] of an array [n, ...]: of each sample, each of the statistics.
+class Table:
+    """What is counted of one tensor: one number a sample for each of `statistics`."""
 
-    Raises IndexError for a column or channel that the array does not have, and ValueError for an array of another rank.
-    """
-    made: dict[str, NDArray[Any]] = {}
-    columns = []
-    for statistic in statistics:
-        if statistic.name not in made:
-            made[statistic.name] = _all_of(statistic.name, array)
-        numbers = made[statistic.name]
-        if statistic.name == MISSING:
-            columns.append(numbers.mean(axis=1) if statistic.place is None else numbers[:, statistic.place])
-        else:
-            columns.append(numbers[:, statistic.place or 0])
-    return np.stack(columns, axis=1).astype(np.float64) if columns else np.zeros((len(array), 0))
+    def __init__(self, statistics: Sequence[Statistic]) -> None:
+        self._width = len(statistics)
+        self._groups: list[tuple[str, list[int], list[int] | None]] = []  # name, where in the result, which columns
+        for name in dict.fromkeys(item.name for item in statistics if item.place is not None):
+            placed = [
+                (at, item.place or 0) for at, item in enumerate(statistics) if item.name == name and item.place is not None
+            ]
+            self._groups.append((name, [at for at, _ in placed], [place for _, place in placed]))
+        self._groups += [(item.name, [at], None) for at, item in enumerate(statistics) if item.place is None]
+
+    def of(self, array: NDArray[Any]) -> Floats:
+        """Float64 [n, statistics] of an array [n, ...].
+
+        Raises IndexError for a column or channel that the array does not have, and ValueError for an array of another rank.
+        """
+        found = np.empty((len(array), self._width))
+        moments = _Moments(array)
+        with np.errstate(invalid="ignore", over="ignore"):
+            for name, where, places in self._groups:
+                numbers = _numbers(name, array, moments, is_whole=places is None)
+                found[:, where] = numbers if places is None else numbers[:, places]
+        return found
+
+
+def table(array: NDArray[Any], statistics: Sequence[Statistic]) -> Floats:
+    """What `Table(statistics).of(array)` gives, for who asks once."""
+    return Table(statistics).of(array)
 
 
 def channel_axis(shape: Sequence[int]) -> int:
@@ -43,27 +57,43 @@ def channel_axis(shape: Sequence[int]) -> int:
     return few[0] if few and last not in few else last
 
 
-def _all_of(name: str, array: NDArray[Any]) -> NDArray[Any]:
-    """[n, m]: the statistic of every column or channel; of the whole tensor [n, 1]; whether each value is missing."""
-    if name == COLUMN:
-        return _columns(array)
-    if name == MISSING:
-        return np.asarray(~np.isfinite(array.reshape(len(array), -1)))
-    if name in (CHANNEL_MEAN, CHANNEL_STD) and array.ndim not in (3, 4):
-        raise ValueError(f"an array of shape {array.shape} has no channels")
-    kept = {0, channel_axis(array.shape)} if name in (CHANNEL_MEAN, CHANNEL_STD) else {0}
-    axes = tuple(axis for axis in range(array.ndim) if axis not in kept)
-    with np.errstate(invalid="ignore", over="ignore"):
-        if name in (CHANNEL_MEAN, MEAN):
-            found = np.mean(array, axis=axes, dtype=np.float64)
-        elif name in (CHANNEL_STD, STD):
-            found = np.std(array, axis=axes, dtype=np.float64)
+class _Moments:
+    """Means and standard deviations of an array's channels and of all of it, each reckoned once and when asked for."""
+
+    def __init__(self, array: NDArray[Any]) -> None:
+        self._array = array
+        self._made: dict[bool, tuple[Floats, Floats]] = {}
+
+    def of(self, by_channel: bool) -> tuple[Floats, Floats]:
+        """Means and standard deviations, float64 [n, channels], or [n, 1] of all."""
+        if by_channel not in self._made:
+            self._made[by_channel] = self._reckoned(by_channel)
+        return self._made[by_channel]
+
+    def _reckoned(self, by_channel: bool) -> tuple[Floats, Floats]:
+        array = self._array
+        if not by_channel:
+            flat = array.reshape(len(array), 1, -1)
+        elif array.ndim in (3, 4):
+            moved = np.moveaxis(array, channel_axis(array.shape), 1)
+            flat = moved.reshape(*moved.shape[:2], -1)
         else:
-            raise ValueError(f"{name} is no statistic of a sample")
-    return np.asarray(found).reshape(len(array), -1)
+            raise ValueError(f"an array of shape {array.shape} has no channels")
+        wide = flat.astype(np.float64)
+        means = wide.mean(axis=2)
+        wide -= means[:, :, None]
+        return means, np.sqrt(np.einsum("ncx,ncx->nc", wide, wide) / wide.shape[2])
 
 
-def _columns(array: NDArray[Any]) -> NDArray[Any]:
+def _numbers(name: str, array: NDArray[Any], moments: _Moments, *, is_whole: bool) -> NDArray[Any]:
+    """[n, m]: the statistic of every column or channel; of the whole tensor [n, 1]."""
+    if name in (CHANNEL_MEAN, CHANNEL_STD, MEAN, STD):
+        return moments.of(name in (CHANNEL_MEAN, CHANNEL_STD))[name in (CHANNEL_STD, STD)]
+    if name == MISSING:
+        missing = ~np.isfinite(array.reshape(len(array), -1))
+        return np.asarray(missing.mean(axis=1)[:, None] if is_whole else missing)
+    if name != COLUMN:
+        raise ValueError(f"{name} is no statistic of a sample")
     if array.ndim != 2:
         raise ValueError(f"an array of shape {array.shape} has no columns")
     return array

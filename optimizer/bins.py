@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..calibration.confidence import Confidence
 from ..calibration.dataset import Split
-from ..calibration.statistic import channel_axis, table
+from ..calibration.statistic import Table, channel_axis, table
 from ..core.executor import TensorSpec
 from ..core.manifest import BinKind, HistogramBins
 from ..core.statistic import CHANNEL_MEAN, CHANNEL_STD, CLASS, COLUMN, MEAN, MISSING, STD, VALUES, Statistic
@@ -106,6 +106,7 @@ def _of_input(
 ) -> Iterator[HistogramBins]:
     """All statistics of one input, in one run over the samples."""
     by_sample = [item for item in statistics if item.name != VALUES]
+    counted = Table(by_sample)
     pooled, rows = [], []
     for batch in split.batches(64):
         array = batch.inputs[spec.name]
@@ -113,7 +114,7 @@ def _of_input(
             pooled.append(_thinned(array, len(split), draw))
         if by_sample:
             keep = max(1, _MOST_SAMPLES * len(array) // max(len(split), len(array), 1))
-            rows.append(table(array[_chosen(len(array), keep, draw)], by_sample))
+            rows.append(counted.of(array[_chosen(len(array), keep, draw)]))
     if pooled:
         yield from _histogram(spec.name, "input", np.concatenate(pooled))
     if rows:

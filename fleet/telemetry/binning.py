@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...calibration.confidence import Confidence
-from ...calibration.statistic import table
+from ...calibration.statistic import Table
 from ...core.manifest import HistogramBins
 from ...core.statistic import CLASS, VALUES, Statistic
 
@@ -55,7 +55,7 @@ class Binning:
         starts = np.cumsum((0, *self.sizes))
         self._counts = int(starts[-1])
         self._pooled: list[tuple[int, Bins, bool]] = []  # with where its counts start, and whether it is of an input
-        self._tables: dict[tuple[str, bool], _Table] = {}
+        self._tables: dict[tuple[str, bool], _Rows] = {}
         self._answers: dict[str, _Answers] = {}
         for start, item in zip(starts.tolist(), histograms, strict=False):
             bins, is_input = Bins(item), item.kind == "input"
@@ -65,7 +65,7 @@ class Binning:
             elif bins.statistic.name == VALUES:
                 self._pooled.append((start, bins, is_input))
             else:
-                self._tables.setdefault((item.tensor, is_input), _Table(is_input)).add(start, bins)
+                self._tables.setdefault((item.tensor, is_input), _Rows(is_input)).add(start, bins)
         self._draw = np.random.default_rng(0)
 
     def count(self, inputs: Arrays, outputs: Arrays) -> NDArray[np.int64]:
@@ -87,37 +87,59 @@ class Binning:
         return array if len(array) <= MOST else array[self._draw.integers(0, len(array), MOST)]
 
 
-class _Table:
-    """Histograms of one tensor that count one number a sample, searched together."""
+class _Edges:
+    """Edges of several histograms side by side, to search many values at once."""
 
-    def __init__(self, is_input: bool) -> None:
-        self._is_input = is_input
-        self._statistics: list[Statistic] = []
-        self._starts: list[int] = []
-        self._edges: list[NDArray[np.float64]] = []
+    def __init__(self) -> None:
+        self.starts: list[int] = []
+        self.bins: list[Bins] = []
         self._padded = np.zeros((0, 0))
         self._last = np.zeros(0)
-        self._sizes = np.zeros(0, np.int64)
+        self._sizes = self._starts = np.zeros(0, np.int64)
 
     def add(self, start: int, bins: Bins) -> None:
         """A histogram whose counts begin at `start`."""
-        self._statistics.append(bins.statistic)
-        self._starts.append(start)
-        self._edges.append(bins.edges)
-        widest = max(map(len, self._edges))
-        self._padded = np.array([[*edges, *[np.inf] * (widest - len(edges))] for edges in self._edges])
-        self._last = np.array([edges[-1] for edges in self._edges])
-        self._sizes = np.array([len(edges) for edges in self._edges])
+        self.starts.append(start)
+        self.bins.append(bins)
+        edges = [item.edges for item in self.bins]
+        widest = max(map(len, edges))
+        self._padded = np.array([[*some, *[np.inf] * (widest - len(some))] for some in edges])
+        self._last = np.array([some[-1] for some in edges])
+        self._sizes = np.array([len(some) for some in edges])
+        self._starts = np.array(self.starts)
+
+    def places(self, values: NDArray[Any], which: NDArray[Any] | slice = slice(None)) -> NDArray[np.int64]:
+        """Places among all counts of values [..., m], each in the histogram `which` says: NaN above the last edge."""
+        places = (values[..., None] >= self._padded[which]).sum(axis=-1) - (values == self._last[which])
+        sizes = self._sizes[which]
+        found: NDArray[np.int64] = np.where(np.isnan(values), sizes, np.minimum(places, sizes)) + self._starts[which]
+        return found
+
+    @property
+    def rows(self) -> int:
+        """Samples that are searched at once."""
+        return max(1, _COMPARED // max(self._padded.size, 1))
+
+
+class _Rows:
+    """Histograms of one tensor that count one number a sample."""
+
+    def __init__(self, is_input: bool) -> None:
+        self._is_input = is_input
+        self._edges = _Edges()
+        self._table = Table(())
+
+    def add(self, start: int, bins: Bins) -> None:
+        """A histogram whose counts begin at `start`."""
+        self._edges.add(start, bins)
+        self._table = Table([item.statistic for item in self._edges.bins])
 
     def places(self, array: NDArray[Any]) -> NDArray[np.int64]:
         """Places among all counts, of each histogram and each sample that it counts."""
-        values = table(array, self._statistics)
-        rows = max(1, _COMPARED // max(self._padded.size, 1))
-        found = []
-        for at in range(0, len(values), rows):
-            some = values[at : at + rows]
-            places = (some[:, :, None] >= self._padded).sum(axis=2) - (some == self._last)
-            places = np.where(np.isnan(some), self._sizes, np.minimum(places, self._sizes)) + self._starts
+        values, found = self._table.of(array), []
+        for at in range(0, len(values), self._edges.rows):
+            some = values[at : at + self._edges.rows]
+            places = self._edges.places(some)
             found.append(places[np.isfinite(some)] if self._is_input else places.reshape(-1))
         return np.concatenate(found) if found else np.zeros(0, np.int64)
 
@@ -129,22 +151,28 @@ class _Answers:
         self._confidence = Confidence(known)
         self._of_confidence: list[tuple[int, Bins]] = []
         self._of_prediction: list[tuple[int, Bins]] = []
+        self._by_class = _Edges()
+        self._row_of = np.zeros(0, np.int64)  # of each class in `_by_class`, -1 where it has no histogram
 
     def add(self, start: int, bins: Bins, is_prediction: bool) -> None:
         """A histogram whose counts begin at `start`."""
-        (self._of_prediction if is_prediction else self._of_confidence).append((start, bins))
+        if bins.statistic.name == CLASS:
+            self._by_class.add(start, bins)
+            classes = [item.statistic.place or 0 for item in self._by_class.bins]
+            self._row_of = np.full(max(classes) + 1, -1)
+            self._row_of[classes] = range(len(classes))
+        else:
+            (self._of_prediction if is_prediction else self._of_confidence).append((start, bins))
 
     def places(self, scores: NDArray[Any]) -> list[NDArray[np.int64]]:
         """Places among all counts."""
         confidence = self._confidence.of(scores)
         is_known = ~np.isnan(confidence)
         predicted = scores.argmax(axis=1)
-        found = []
-        for start, bins in self._of_prediction:
-            found.append(start + bins.places(np.where(is_known, predicted, np.nan)))
-        for start, bins in self._of_confidence:
-            chosen = confidence
-            if bins.statistic.name == CLASS:
-                chosen = confidence[is_known & (predicted == bins.statistic.place)]
-            found.append(start + bins.places(chosen))
+        found = [start + bins.places(np.where(is_known, predicted, np.nan)) for start, bins in self._of_prediction]
+        found += [start + bins.places(confidence) for start, bins in self._of_confidence]
+        if len(self._row_of):
+            rows = np.where(predicted < len(self._row_of), self._row_of[np.minimum(predicted, len(self._row_of) - 1)], -1)
+            chosen = is_known & (rows >= 0)
+            found.append(self._by_class.places(confidence[chosen], rows[chosen]))
         return found
