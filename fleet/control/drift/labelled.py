@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import Connection, func, select
 
 from ...drift.accuracy import contradicted
 from ..tables import OUTCOMES
@@ -38,7 +38,7 @@ def _labelled(connection: Connection, model: str, sha256: str, since: int) -> di
         select(OUTCOMES.c.start, is_right.label("is_right"), func.sum(OUTCOMES.c.count))
         .where(
             OUTCOMES.c.model == model,
-            or_(OUTCOMES.c.sha256 == sha256, OUTCOMES.c.sha256 == ""),
+            OUTCOMES.c.sha256 == sha256,
             OUTCOMES.c.start > since - _HOUR_S,
         )
         .group_by(OUTCOMES.c.start, is_right)
