@@ -91,9 +91,11 @@ class Samples:
             rows = connection.execute(select(*columns).where(*which).order_by(SAMPLES.c.id).limit(limit))
             return [_sample(row) for row in rows]
 
-    def files(self, model: str, *, labelled_until: float | None = None, after: str = "") -> Iterator[tuple[Sample, bytes]]:
-        """Labelled samples of a model with their files, by their names, those behind `after`; one at a time is read."""
-        which = [SAMPLES.c.model == model, *_in_state("labelled")]
+    def files(
+        self, model: str, state: State = "labelled", *, labelled_until: float | None = None, after: str = ""
+    ) -> Iterator[tuple[Sample, bytes]]:
+        """Samples of a model with their files, by their names, those behind `after`; one at a time is read."""
+        which = [SAMPLES.c.model == model, *_in_state(state)]
         if labelled_until is not None:
             which.append(SAMPLES.c.labelled_at <= labelled_until)
         while True:

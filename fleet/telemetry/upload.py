@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
@@ -65,10 +66,12 @@ class Uploader:
         return taken
 
     def _waiting(self) -> Iterator[Path]:
-        """Files that may leave, oldest day first; days that have none left are removed."""
+        """Files that may leave, oldest day first; days that have none left are removed, but today's, into which workers write."""
+        today = time.strftime("%Y-%m-%d", time.gmtime())
         for day in sorted(path for path in self._folder.glob("*") if path.is_dir() and not path.is_symlink()):
-            with contextlib.suppress(OSError):  # it holds something, or is today's
-                day.rmdir()
+            if day.name < today:
+                with contextlib.suppress(OSError):  # it holds something
+                    day.rmdir()
             for path in sorted(day.glob(f"*{MAY_LEAVE}")):
                 if path not in self._refused and not path.is_symlink():
                     yield path

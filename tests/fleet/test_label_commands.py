@@ -67,6 +67,12 @@ def test_what_a_person_fills_in_becomes_a_data_set(asked, device, tmp_path):
     assert "were pushed before" in asked(*push)
     (left,) = json.loads(asked("labels", "list", "--model", "filled", "--unlabelled", "--json"))["samples"]
     assert left["id"] == rows[0]["sample"]
+    look = tmp_path / "look.npz"
+    assert json.loads(asked("samples", "export", "--model", "filled", "--unlabelled", "--out", look, "--json"))["samples"] == 1
+    with np.load(look, allow_pickle=False) as found:
+        assert found["sample"].tolist() == [left["id"]]
+        assert "x" in found.files
+        assert "y" not in found.files
     out = tmp_path / "new.npz"
     told = json.loads(asked("samples", "export", "--model", "filled", "--out", out, "--json"))
     assert told["samples"] + len(told["passed_over"]) == N
@@ -113,5 +119,5 @@ def test_a_file_that_cannot_be_taken_is_one_sentence(asked, tmp_path, content, s
 
 
 def test_without_labels_there_is_nothing_to_export(asked, tmp_path):
-    with pytest.raises(DataError, match="no labelled samples"):
+    with pytest.raises(DataError, match="no such samples with inputs"):
         asked("samples", "export", "--model", "nothing", "--out", tmp_path / "new.npz")

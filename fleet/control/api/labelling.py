@@ -80,7 +80,7 @@ class SampleFile(Sample):
 
 
 class SampleFiles(BaseModel):
-    """A page of labelled samples with their files; `next` is the `after` of the next page, or null at the end."""
+    """A page of samples with their files; `next` is the `after` of the next page, or null at the end."""
 
     samples: list[SampleFile]
     next: str | None

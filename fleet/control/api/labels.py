@@ -42,14 +42,15 @@ def router(parts: Parts) -> APIRouter:
     @routes.get("/samples/files", openapi_extra=least("operator"))
     def files(
         model: models.Name,
+        state: State = "labelled",
         labelled_until: Annotated[float | None, Query(ge=0, le=2.0**40)] = None,
         after: _After = "",
         limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
     ) -> labelling.SampleFiles:
-        """Labelled samples of a model with what people said, showed or wrote: a page at a time, in the order of their ids."""
+        """Samples of a model with what people said, showed or wrote: a page at a time, in the order of their ids."""
         shown: list[labelling.SampleFile] = []
         size = 0
-        for item, data in samples.files(model, labelled_until=labelled_until, after=after):
+        for item, data in samples.files(model, state, labelled_until=labelled_until, after=after):
             if len(shown) == limit or (shown and size + len(data) > _PAGE_BYTES):
                 return labelling.SampleFiles(samples=shown, next=shown[-1].id)
             size += len(data)

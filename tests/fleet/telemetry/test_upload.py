@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from edgewright.core.errors import NetworkError
 from edgewright.fleet.telemetry.sampling import MAY_LEAVE
@@ -69,8 +71,11 @@ def test_one_that_will_never_be_taken_stays_and_holds_nobody_up(folder, caplog):
 def test_days_that_are_empty_go_and_links_are_left_alone(folder, tmp_path):
     (folder / "2026-01-03").mkdir()
     (folder / "2026-01-01" / f"digits-7-1-1{MAY_LEAVE}").symlink_to("/etc/hostname")
+    today = folder / time.strftime("%Y-%m-%d", time.gmtime())
+    today.mkdir()  # a worker made it, and writes a sample into it next
     server = Server()
     assert Uploader(folder, server).send() == 6
     assert not (folder / "2026-01-03").exists()
+    assert today.is_dir()
     assert all(data.startswith(b"2026") for data in server.taken)
     assert Uploader(tmp_path / "nothing", server).send() == 0
