@@ -145,7 +145,7 @@ def restore(folder: Path | None, database: str | None, file: Path, as_json: bool
 @click.option("--older", "days", type=click.FloatRange(0.001), required=True, metavar="DAYS", help="What is older is removed.")
 @_JSON
 def prune(folder: Path | None, database: str | None, days: float, as_json: bool) -> None:
-    """Remove old windows of telemetry and old reports; their sums, what devices run and the audit log stay.
+    """Remove old windows of telemetry, reports, and samples without a label; sums, what devices run and the audit log stay.
 
     Example: edgewright server prune --older 90 --data control/
     """

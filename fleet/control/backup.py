@@ -21,7 +21,7 @@ from sqlalchemy import Column, ColumnElement, Connection, Table, delete, func, i
 from ...core.errors import EdgewrightError, StoreError, UsageError
 from .audit import Verified, record, verify
 from .database import FILE, Database
-from .tables import ALERTS, METADATA, REPORTS, RETRAININGS, REVISION, ROLLOUTS, WINDOWS
+from .tables import ALERTS, METADATA, REPORTS, RETRAININGS, REVISION, ROLLOUTS, SAMPLES, WINDOWS
 
 _PAGE = 1000  # rows that are copied at once
 _MANY = 5000  # rows that are removed in one transaction: devices wait for it
@@ -33,6 +33,7 @@ class Pruned:
 
     windows: int
     reports: int
+    samples: int
 
 
 def backup(database: Database, file: Path) -> None:
@@ -79,9 +80,10 @@ def restore(file: Path, database: Database, actor: str = "command line") -> Veri
 
 
 def prune(database: Database, older_than_s: float, actor: str) -> Pruned:
-    """Remove windows of telemetry and reports that came more than so many seconds ago; raises UsageError for no such time.
+    """Remove windows of telemetry, reports, and samples without a label that came more than so many seconds ago.
 
-    What was learned from them stays: tallies, the states of devices, and how far each device's counts have come.
+    Raises UsageError for no such time. What was learned from them stays: tallies, the states of devices, and how far each
+    device's counts have come.
     """
     if not 0 < older_than_s < float("inf"):
         raise UsageError(f"{older_than_s:g} s is no age; give how old what is removed shall be at least.")
@@ -89,20 +91,20 @@ def prune(database: Database, older_than_s: float, actor: str) -> Pruned:
     # Numbers of reports go on from the last, which therefore stays.
     with database.transaction() as connection:
         last = connection.execute(select(func.max(REPORTS.c.place))).scalar() or 0
-        old = {table: _count(connection, table, before, last) for table in (WINDOWS, REPORTS)}
+        old = {table: _count(connection, table, before, last) for table in (WINDOWS, REPORTS, SAMPLES)}
         told = {"before": before, **{table.name: count for table, count in old.items()}}
-        record(connection, database, actor, "prune", "telemetry and reports", told)
+        record(connection, database, actor, "prune", "telemetry, reports and samples", told)
     for table in old:
         while _prune(database, table, before, last):
             pass
-    return Pruned(old[WINDOWS], old[REPORTS])
+    return Pruned(old[WINDOWS], old[REPORTS], old[SAMPLES])
 
 
 def _prune(database: Database, table: Table, before: float, last: int) -> bool:
     """Remove the oldest rows; whether there may be more."""
     at: Column[float] = table.c.received_at
     with database.transaction() as connection:
-        old = select(at).where(at < before).order_by(at).offset(_MANY).limit(1)
+        old = select(at).where(at < before, *_kept(table, last)).order_by(at).offset(_MANY).limit(1)
         limit = connection.execute(old).scalar()
         which = [at < before] if limit is None else [at <= limit]
         connection.execute(delete(table).where(*which, *_kept(table, last)))
@@ -115,6 +117,9 @@ def _count(connection: Connection, table: Table, before: float | None = None, la
 
 
 def _kept(table: Table, last: int) -> list[ColumnElement[bool]]:
+    """What rows must be, beside old, to be removed."""
+    if table is SAMPLES:
+        return [table.c.label.is_(None)]
     return [table.c.place != last] if table is REPORTS else []
 
 

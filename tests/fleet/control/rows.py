@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
+from edgewright.core.canonical import digest
 from edgewright.fleet.control.people import People
+from edgewright.fleet.control.samples import Samples
 from edgewright.fleet.control.store import Store
 from edgewright.fleet.control.tables import METADATA
 from edgewright.fleet.protocol.assignment import Wanted
 from edgewright.fleet.protocol.enrolment import Enrolment
 from edgewright.fleet.protocol.report import Report
+from edgewright.fleet.protocol.sample import About
 from edgewright.fleet.protocol.window import LATENCY_BINS, Batch, Window
+from edgewright.fleet.telemetry import sample_file
 from sqlalchemy import select
 
 MODEL = "digits"
@@ -42,6 +47,18 @@ def fill(database, devices=3):
     store.set_attributes(names[0], {"site": "lab"}, "test")
     store.abort(names[-1], MODEL, "test")
     return names, People(database).make("ada", "admin", 30.0, "test")
+
+
+def keep_sample(database, device, number=0, **changes):
+    """The name of a new sample, answered with class 1 in the second hour."""
+    about = {
+        "artifact": "ab" * 32, "at": 7200.0 + number, "confidence": 0.25, "consent": "A. Person", "model": MODEL,
+        "predicted": 1, "reasons": ["random"], "upload": True, **changes,
+    }  # fmt: skip
+    data = sample_file.pack({"input.x": np.full(2, number, np.float32)}, {k: v for k, v in about.items() if v is not None})
+    with database.transaction() as connection:
+        assert Samples(database).keep(connection, device, About.read(data), data)
+    return digest(data)
 
 
 def everything(database):

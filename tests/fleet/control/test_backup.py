@@ -7,16 +7,17 @@ import sqlite3
 import threading
 
 import pytest
-from control.rows import MODEL, everything, fill, send, tell, window
+from control.rows import MODEL, everything, fill, keep_sample, send, tell, window
 from edgewright.core.errors import StoreError, UsageError
 from edgewright.fleet.control import audit
 from edgewright.fleet.control.backup import Pruned, backup, prune, restore
 from edgewright.fleet.control.database import FILE, Database
+from edgewright.fleet.control.labels import SampleLabel, push
 from edgewright.fleet.control.people import People, Person
 from edgewright.fleet.control.store import Store
-from edgewright.fleet.control.tables import REPORTS
+from edgewright.fleet.control.tables import ALERTS, REPORTS, RETRAININGS
 from edgewright.fleet.protocol.window import Window
-from sqlalchemy import func, select
+from sqlalchemy import func, insert, select
 
 DAY_S = 86400.0
 
@@ -143,6 +144,25 @@ def test_a_backup_of_an_older_version_comes_back_with_the_tables_of_today(databa
     assert (tmp_path / "copy").read_bytes() == before
 
 
+def test_what_is_numbered_is_numbered_on_after_a_backup_came_back(database, tmp_path, clock):
+    def add(to, state):
+        alert = {
+            "key": f"k {state}", "model": MODEL, "sha256": "ab" * 32, "measure": "m", "scope": "fleet", "severity": "minor",
+            "state": state, "first_at": 0.0, "last_at": 0.0, "windows": 1, "evidence": "{}",
+        }  # fmt: skip
+        training = {"model": MODEL, "state": state, "why": "", "made_at": 0.0, "changed_at": 0.0, "steps": "[]"}
+        with to.transaction() as connection:
+            rows = (ALERTS, alert), (RETRAININGS, training)
+            return [connection.execute(insert(table).values(**row)).inserted_primary_key[0] for table, row in rows]
+
+    with contextlib.closing(Database(str(tmp_path / "source"), clock)) as source:
+        add(source, "open")
+        add(source, "closed")
+        backup(source, tmp_path / "copy")
+    restore(tmp_path / "copy", database)
+    assert add(database, "acknowledged") == [3, 3]
+
+
 # Pruning
 
 
@@ -153,7 +173,7 @@ def test_what_is_pruned_is_old_and_what_was_learned_from_it_stays(database, cloc
     tell(store, name, 2)
     send(store, name, window(120), first=3)
     told, tallies = store.devices(), everything(database)["tallies"]
-    assert prune(database, 5 * DAY_S, "boss") == Pruned(windows=2, reports=1)
+    assert prune(database, 5 * DAY_S, "boss") == Pruned(windows=2, reports=1, samples=0)
     assert store.windows(name) == [window(120)]
     assert [row[3] for row in everything(database)["reports"]] == [2]
     assert (store.devices(), everything(database)["tallies"]) == (told, tallies)
@@ -165,7 +185,19 @@ def test_what_is_pruned_is_old_and_what_was_learned_from_it_stays(database, cloc
     # What was removed is not new when it comes again.
     assert send(store, name, window(0), window(60)) == 3
     assert store.windows(name) == [window(120)]
-    assert prune(database, 5 * DAY_S, "boss") == Pruned(windows=0, reports=0)
+    assert prune(database, 5 * DAY_S, "boss") == Pruned(windows=0, reports=0, samples=0)
+
+
+def test_samples_that_nobody_labelled_are_pruned_and_the_others_stay(database, clock, monkeypatch):
+    monkeypatch.setattr("edgewright.fleet.control.backup._MANY", 2)
+    (name,), _ = fill(database, 1)
+    old = [keep_sample(database, name, number) for number in range(7)]
+    push(database, MODEL, [SampleLabel(one, "1") for one in old[:4]], "ada")
+    clock.advance(10 * DAY_S)
+    young = keep_sample(database, name, 7)
+    assert prune(database, 5 * DAY_S, "boss").samples == 3
+    assert {row[0] for row in everything(database)["samples"]} == {*old[:4], young}
+    assert prune(database, 5 * DAY_S, "boss").samples == 0
 
 
 def test_reports_are_numbered_on_when_all_were_old(database, clock):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
-from control.rows import MODEL, everything, fill, send, window
-from edgewright.core.canonical import digest
+from control.rows import MODEL, everything, fill, keep_sample, send, window
 from edgewright.core.errors import UsageError
 from edgewright.core.manifest import HistogramBins
 from edgewright.fleet.control import audit
@@ -14,25 +12,11 @@ from edgewright.fleet.control.samples import Samples
 from edgewright.fleet.control.store import Store
 from edgewright.fleet.control.tables import ARTIFACTS, OUTCOMES
 from edgewright.fleet.protocol.bins import encode_bins
-from edgewright.fleet.protocol.sample import About
-from edgewright.fleet.telemetry import sample_file
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
 SHA256, OTHER = "ab" * 32, "cd" * 32
-
-
-def keep(database, device, number=0, **changes):
-    """The name of a new sample, answered with class 1 in the second hour."""
-    about = {
-        "artifact": SHA256, "at": 7200.0 + number, "confidence": 0.25, "consent": "A. Person", "model": MODEL, "predicted": 1,
-        "reasons": ["random"], "upload": True, **changes,
-    }  # fmt: skip
-    data = sample_file.pack({"input.x": np.full(2, number, np.float32)}, {k: v for k, v in about.items() if v is not None})
-    with database.transaction() as connection:
-        assert Samples(database).keep(connection, device, About.read(data), data)
-    return digest(data)
 
 
 def counts(database):
@@ -51,7 +35,7 @@ def device(database):
 
 
 def test_labels_of_samples_count_once_however_often_they_come(database, device):
-    names = [keep(database, device, number) for number in range(3)]
+    names = [keep_sample(database, device, number) for number in range(3)]
     rows = [SampleLabel(name, label) for name, label in zip(names, ("1", "1", "2"), strict=True)]
     pushed = push(database, MODEL, rows, "ada")
     assert (pushed.rows, pushed.is_new, pushed.changed) == (3, True, 3)
@@ -69,7 +53,7 @@ def test_labels_of_samples_count_once_however_often_they_come(database, device):
 
 
 def test_another_label_takes_the_place_of_the_one_before(database, device):
-    name = keep(database, device)
+    name = keep_sample(database, device)
     push(database, MODEL, [SampleLabel(name, "2")], "ada")
     assert push(database, MODEL, [SampleLabel(name, "1")], "ada").changed == 1
     assert counts(database) == [(SHA256, device, 7200, 1, 1, 1)]
@@ -78,16 +62,16 @@ def test_another_label_takes_the_place_of_the_one_before(database, device):
 
 
 def test_only_samples_that_chance_drew_tell_the_accuracy(database, device):
-    hard = keep(database, device, 1, reasons=["low confidence"])
-    both = keep(database, device, 2, reasons=["random", "low confidence"])
-    silent = keep(database, device, 3, predicted=None)
+    hard = keep_sample(database, device, 1, reasons=["low confidence"])
+    both = keep_sample(database, device, 2, reasons=["random", "low confidence"])
+    silent = keep_sample(database, device, 3, predicted=None)
     push(database, MODEL, [SampleLabel(name, "0") for name in (hard, both, silent)], "ada")
     assert counts(database) == [(SHA256, device, 7200, 1, 0, 1)]
     assert len(Samples(database).listed(MODEL, "labelled")) == 3
 
 
 def test_a_row_that_is_wrong_takes_the_whole_push_back(database, device):
-    name = keep(database, device)
+    name = keep_sample(database, device)
     before = state(database)
     for rows, sentence in (
         ([SampleLabel(name, "1"), SampleLabel("0" * 64, "1")], "row 2: 'digits' has no sample 0000"),
@@ -105,13 +89,13 @@ def test_a_row_that_is_wrong_takes_the_whole_push_back(database, device):
         with pytest.raises(UsageError, match=sentence):
             push(database, MODEL, rows, "ada")
         assert state(database) == before
-    other = keep(database, device, 5, model="faces")
+    other = keep_sample(database, device, 5, model="faces")
     with pytest.raises(UsageError, match="has no sample"):
         push(database, MODEL, [SampleLabel(other, "1")], "ada")
 
 
 def test_a_value_labels_what_names_no_class(database, device):
-    name = keep(database, device, predicted=None)
+    name = keep_sample(database, device, predicted=None)
     with pytest.raises(UsageError, match="no class number"):
         push(database, MODEL, [SampleLabel(name, "nan")], "ada")
     push(database, MODEL, [SampleLabel(name, "-1.5e3")], "ada")
@@ -128,7 +112,7 @@ def test_classes_are_those_of_the_artifact(database, device):
                 offer="{}", first_seen_at=0.0, bins=bins,
             )
         )  # fmt: skip
-    name = keep(database, device)
+    name = keep_sample(database, device)
     with pytest.raises(UsageError, match=r"row 1: the label 3 is none of the model's classes; they run from 0 to 2\."):
         push(database, MODEL, [SampleLabel(name, "3")], "ada")
     with pytest.raises(UsageError, match="the predicted class 3 is none"):
@@ -161,7 +145,7 @@ def test_counts_are_those_of_the_last_labels(tmp_path_factory, clock, pushes):
 
     database = Database(MEMORY, clock)
     (device,), _ = fill(database, 1)
-    names = [keep(database, device, number) for number in range(5)]
+    names = [keep_sample(database, device, number) for number in range(5)]
     for labels in pushes:
         push(database, MODEL, [SampleLabel(names[number], str(label)) for number, label in labels.items()], "ada")
     found = {item.id: item.label for item in Samples(database).listed(MODEL, "labelled")}
