@@ -17,6 +17,7 @@ from .states import judged_until
 from .views import CLOSED
 
 _FRESH_S = 86_400.0  # before the newest window that was judged
+_MOST_WINDOWS = 100  # of an artifact that are looked at for each answer, where they are shorter than hours
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def gauges(connection: Connection, versions: Mapping[str, str]) -> Gauges:
         .distinct()
     )
     for model, sha256 in connection.execute(artifacts).all():
-        points = points_of(connection, model, sha256, FLEET, since)
+        points = points_of(connection, model, sha256, FLEET, since, _MOST_WINDOWS)
         if not points:
             continue
         version = versions.get(sha256, "unknown")

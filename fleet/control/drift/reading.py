@@ -14,20 +14,30 @@ from ...protocol.window import Window
 from ..tables import DRIFT_WINDOWS
 from .views import Point
 
+MOST_WINDOWS = 2000  # looked at together: twelve weeks of hours
 
-def windows_of(model: str, sha256: str, scope: Scope, since: float) -> Select[Any]:
-    """Rows of an artifact's windows in a scope that began at `since` or later, the oldest first."""
+
+def windows_of(model: str, sha256: str, scope: Scope, since: float, most: int = MOST_WINDOWS) -> Select[Any]:
+    """Rows (data, judged, start, seconds) of an artifact's windows in a scope that began at `since` or later, the oldest first.
+
+    Where there are more than `most`, the newest of them.
+    """
     windows = DRIFT_WINDOWS.c
-    return (
-        select(DRIFT_WINDOWS)
+    newest = (
+        select(windows.data, windows.judged, windows.start, windows.seconds)
         .where(windows.model == model, windows.sha256 == sha256, windows.scope == str(scope), windows.start >= since)
-        .order_by(windows.start)
+        .order_by(windows.start.desc())
+        .limit(most)
+        .subquery()
     )
+    return select(newest).order_by(newest.c.start)
 
 
-def points_of(connection: Connection, model: str, sha256: str, scope: Scope, since: float) -> list[Point]:
-    """These windows and what was judged of them."""
-    return list(_points(connection, windows_of(model, sha256, scope, since)))
+def points_of(
+    connection: Connection, model: str, sha256: str, scope: Scope, since: float, most: int = MOST_WINDOWS
+) -> list[Point]:
+    """These windows and what was judged of them; the newest `most` where there are more."""
+    return list(_points(connection, windows_of(model, sha256, scope, since, most)))
 
 
 def _points(connection: Connection, query: Select[Any]) -> Iterator[Point]:

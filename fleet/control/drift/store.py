@@ -42,8 +42,8 @@ _MOST_ALERTS = 1000
 class Drift:
     """What drifts. Safe for several threads; every method raises StoreError when the database cannot be used.
 
-    `since_s` is how far back windows are looked at, in seconds; where no `sha256` is given the artifact is meant whose windows
-    are the newest, of several the one with the most requests.
+    `since_s` is how far back windows are looked at, in seconds; of more than 2,000 the newest are. Where no `sha256` is given
+    the artifact is meant whose windows are the newest, of several the one with the most requests.
     """
 
     def __init__(self, database: Database, settings: Settings | None = None) -> None:
@@ -115,8 +115,7 @@ class Drift:
             sha256 = sha256 or _newest(connection, model, since)
             if sha256 is None:
                 return []
-            rows = connection.execute(windows_of(model, sha256, scope, since).with_only_columns(DRIFT_WINDOWS.c.data)).scalars()
-            windows = [Window.decode(data) for data in rows]
+            windows = [Window.decode(row.data) for row in connection.execute(windows_of(model, sha256, scope, since))]
             bins = connection.execute(
                 select(ARTIFACTS.c.bins).where(ARTIFACTS.c.sha256 == sha256, ARTIFACTS.c.bins.is_not(None)).limit(1)
             ).scalar()
