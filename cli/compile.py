@@ -13,6 +13,7 @@ import click
 from ..calibration.classes import read_classes
 from ..core.errors import UsageError
 from ..device_profiles.loader import load
+from ..optimizer.ingest.registered import fetch, is_registered
 from ..optimizer.recipe import Recipe, read_recipe
 
 
@@ -96,6 +97,8 @@ def _recipe(model: str, flags: dict[str, Any]) -> Recipe:
         given["audit"] = _number(given["audit"])
     if model.endswith(".toml"):
         return read_recipe(Path(model), given)
+    if is_registered(model):
+        return Recipe(model=fetch(model, given.get("store", Path(".edgewright")) / "registered"), **given)
     return Recipe(model=model if ":" in model else Path(model), **given)
 
 

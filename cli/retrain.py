@@ -81,6 +81,7 @@ def work(
 
     Example: edgewright retrain retrain.toml --repo repo/ --once
     """
+    from ..fleet.retrain.mlflow_tracker import tracker_of_environment
     from ..fleet.retrain.settings import read_settings
     from ..fleet.retrain.worker import Worker
     from .progress import RichProgress
@@ -92,7 +93,7 @@ def work(
     with only_worker(home) as name, redirect_stdout(sys.stderr):  # what the user's own code prints is not the answer
         progress = RichProgress(is_quiet=as_json)
         maker, place = retrainer(settings, home, progress), shelf(repo, keys, fleet_keys)
-        worker = Worker(settings, home, name, ApiServer(server), maker, place, lease_s=lease_s)
+        worker = Worker(settings, home, name, ApiServer(server), maker, place, tracker_of_environment(), lease_s)
         ended = _worked(worker, once, wait_s)
     if ended is None:
         click.echo(dumps({"retraining": None}) if as_json else f"no retraining of {settings.model} waits.")
