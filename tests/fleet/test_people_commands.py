@@ -17,7 +17,7 @@ from edgewright.fleet.agent.identity import load_identity
 from edgewright.fleet.control.tables import ARTIFACTS
 from edgewright.fleet.protocol.report import Report
 
-COMMANDS = ("server", "devices", "group", "rollout", "people", "audit")
+COMMANDS = ("server", "devices", "drift", "group", "rollout", "people", "audit")
 SHA256 = digest(b"an artifact")
 
 

@@ -253,9 +253,9 @@ def _change(drifting: Sequence[Measure], alert: Alert) -> str:
     return next((item.change for item in drifting if (item.scope, item.newest.measure) == (alert.scope, alert.measure)), "")
 
 
-def _gravity(item: Alert) -> tuple[bool, int, float, int]:
-    """Sorts what waits before what is closed, the gravest first, then the farthest."""
-    return item.state == CLOSED, -_rank(item.severity), -(item.low or 0.0), item.id
+def _gravity(item: Alert) -> tuple[bool, int, float, float, int]:
+    """Sorts what waits before what is closed, the gravest first, then what reaches most devices, then the farthest."""
+    return item.state == CLOSED, -_rank(item.severity), -(item.reach or 0.0), -(item.low or 0.0), item.id
 
 
 def _worst(severities: Sequence[Severity]) -> Severity | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ...drift.scope import Scope
-from ..page.words import number, percent, plural, sentence, stamp
+from ..page.words import minute, number, percent, plural, sentence
 from .records import Accuracy, Alert, Comparison, Counted, Estimate
 
 ASSUMPTION = (
@@ -115,7 +115,7 @@ def summary(
 def _of_scope(alerts: Sequence[Alert], changes: dict[int, str]) -> str:
     first, since = alerts[0], min(item.first_at for item in alerts)
     reach = "" if first.reach is None or first.scope.startswith("device") else f" ({percent(first.reach, 0)} of all devices)"
-    told = f"{sentence(first.severity)} drift in {scope_text(first.scope)}{reach} since {stamp(since)}: {first.measure} moved"
+    told = f"{sentence(first.severity)} drift in {scope_text(first.scope)}{reach} since {minute(since)}: {first.measure} moved"
     if first.distance is not None and first.low is not None and first.high is not None:
         told += f" by {distance_text(first.distance, first.low, first.high)}"
     if len(alerts) > 1:
@@ -139,8 +139,8 @@ def accuracy_sentences(accuracy: Accuracy) -> list[str]:
         told.append(
             f"Estimated accuracy of the last window, if only the inputs changed: {share_text(accuracy.estimate)}.{then}"
         )
-    if accuracy.counted is not None:
-        counted, until = accuracy.counted, stamp(accuracy.counted_until)
+    if accuracy.counted is not None and accuracy.counted_until is not None:
+        counted, until = accuracy.counted, minute(accuracy.counted_until)
         told.append(
             f"Of {plural(counted.labelled, 'label')} for the day until {until}, {share_text(counted)} agree with the answers."
         )

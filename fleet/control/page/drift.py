@@ -135,7 +135,7 @@ def _row(item: Measure, bounds: Bounds) -> MeasureRow:
         distance=distance_text(newest.distance, newest.low, newest.high),
         change=item.change,
         values=count(newest.count),
-        psi=number(newest.psi),
+        psi=NONE if newest.psi is None else f"{newest.psi:.3f}",
         p=NONE if newest.p is None else f"< {_LEAST_P:g}" if newest.p < _LEAST_P else number(newest.p, 2),
         evidence=_evidence(newest.log_e, newest.is_alarm),
         seasons=", ".join(f"{words} {distance:.2f}" for words, distance in seasons if distance is not None),
@@ -162,18 +162,17 @@ def _matrix(report: Report) -> Figure | None:
     rows = [Row(item.newest.measure, {step.start + half: _level(step.severity) for step in item.steps}) for item in ranked]
     moved = [item for item in ranked if any(step.severity for step in item.steps)]
     told = (
-        f"{plural(len(moved), 'measure')} of {len(report.measures)} lay further than {report.bounds.minor:g} from the "
-        "reference in some window."
+        f"{plural(len(moved), 'measure')} of {len(report.measures)} drifted in some window, alone or by an alarm."
         if moved
-        else f"No measure of {len(report.measures)} lay further than {report.bounds.minor:g} from its reference in any window."
+        else f"No measure of {len(report.measures)} drifted in any window."
     )
     axis = time_axis(first, last)
     longest = max((len(item.steps) for item in ranked), default=1)
     period = max(report.window_s, (last - first) / max(longest, 1))
     wide, narrow = (matrix_picture(rows, axis, period, size[0], told) for size in _SIZES)
     captions = [
-        "Counts of the whole fleet, a column a window. Severity is by the lower bound of the distance in that window alone; an "
-        "alert asks for more: evidence that holds over all windows and measures together."
+        "Counts of the whole fleet, a column a window. Severity is by the lower bound of the distance in that window, and "
+        "minor at least for what has raised an alarm, which asks for evidence that holds over all windows and measures together."
     ]
     if len(report.measures) > len(ranked):
         captions.append(f"{plural(len(report.measures) - len(ranked), 'measure')} that moved less are left out.")

@@ -49,6 +49,7 @@ def _environment() -> Environment:
         count=words.count,
         counts=counts_text,
         digest=words.digest,
+        minute=words.minute,
         percent=words.percent,
         plural=words.plural,
         sentence=words.sentence,

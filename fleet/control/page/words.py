@@ -109,6 +109,12 @@ def stamp(at: float | None) -> str:
         return f"{at:g} s"
 
 
+def minute(at: float) -> str:
+    """ "2026-03-01 14:02 UTC" of seconds since 1970."""
+    told = stamp(at)
+    return f"{told[:16]} UTC" if told.endswith(" UTC") else told
+
+
 def digest(sha256: str | None) -> str:
     """The first twelve figures of a digest, enough to tell artifacts apart."""
     return NONE if sha256 is None else sha256[:12]

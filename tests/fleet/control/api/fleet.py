@@ -1,4 +1,4 @@
-"""A control plane with two devices, an artifact, a rollout, telemetry, an alert and a person of each role, asked as a client asks."""
+"""A control plane with two devices, an artifact, a rollout, telemetry, an alert and a person of each role; and its client."""
 
 from __future__ import annotations
 

@@ -90,9 +90,9 @@ def test_what_drifts_is_told_with_how_far_where_and_since_when():
     alerts = [alert(1, where), alert(2, where, measure="confidence"), alert(3, "device d")]
     told = summary(alerts, {1: "It moved."}, FAR, None, 3600)
     assert told == [
-        "Severe drift in devices with batch = 7 (20 % of all devices) since 2027-01-15 08:00:00 UTC: input x[3] moved by 0.31 "
+        "Severe drift in devices with batch = 7 (20 % of all devices) since 2027-01-15 08:00 UTC: input x[3] moved by 0.31 "
         "(0.29 to 0.33), and 1 other measure with it. It moved.",
-        "Severe drift in one device, d since 2027-01-15 08:00:00 UTC: input x[3] moved by 0.31 (0.29 to 0.33).",
+        "Severe drift in one device, d since 2027-01-15 08:00 UTC: input x[3] moved by 0.31 (0.29 to 0.33).",
     ]
 
 

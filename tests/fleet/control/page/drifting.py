@@ -15,6 +15,7 @@ from edgewright.fleet.control.tables import OUTCOMES
 from edgewright.fleet.protocol.bins import encode_bins
 
 HOUR = 3600.0
+LEAD_S = 60.0  # that hours begin behind those of the clock: so what came in one is judged at its end
 COLUMNS, CLASSES = 4, 4
 CONFIDENCE = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 REFERENCE = 20_000
@@ -54,6 +55,8 @@ class Drifting:
             told_by_people = {BATCH: "7" if name in self.batch else "6", "site": "lab"}
             set_attributes(fleet.store, name, told_by_people, "Ada")
             fleet.tell(name, self.sha256, model=model)
+
+        move(LEAD_S)
 
     def pass_hours(self, hours, shift=0.0, stuck=(), samples=300, right_less=0.0, labels=0, missing=0.0, quiet=()):
         """`hours` go by: the batch's column 3 is off by `shift`, devices `stuck` send one value in column 1.

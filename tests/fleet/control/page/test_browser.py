@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import replace
 
 import pytest
+from control.page.drifting import HOUR, LEAD_S, Drifting
 from control.page.fleet import Fleet
 from control_plane import Control
 from edgewright.fleet.control.attributes import set_attributes
@@ -76,7 +78,7 @@ def sign_in(tab, fleet, role="operator"):
 
 def test_signing_in_looking_around_and_out_again(tab, fleet):
     sign_in(tab, fleet)
-    for name in ("Devices", "Rollouts", "Telemetry", "Artifacts", "Audit", "Fleet"):
+    for name in ("Devices", "Rollouts", "Telemetry", "Drift", "Artifacts", "Audit", "Fleet"):
         tab.get_by_role("navigation").get_by_role("link", name=name, exact=True).click()
         assert tab.get_by_role("heading", level=1).inner_text().startswith(name)
         assert tab.locator("nav [aria-current=page]").inner_text() == name
@@ -187,3 +189,67 @@ def test_a_viewer_finds_no_buttons(tab, fleet):
     tab.get_by_role("heading", name="digits 4").wait_for()
     assert tab.locator("main button").count() == 0
     fleet.rollouts.act(number, "abort", "tests")
+
+
+@pytest.fixture(scope="module")
+def drifting(control, fleet):
+    """A model whose inputs change on one batch, of which an hour passed for every hour that the server's clock is told of."""
+
+    def move(seconds):
+        control.clock.ahead_s += seconds
+
+    control.clock.ahead_s = -9 * HOUR - LEAD_S
+    found = Drifting(fleet, move, devices=6, of_batch=2, model="gas", tensor="sensor")
+    found.pass_hours(3, samples=500, labels=40)
+    found.pass_hours(6, samples=500, labels=40, shift=1.5)
+    control.clock.ahead_s = 0.0
+    return found
+
+
+def test_from_a_notice_to_the_devices_that_drift(tab, fleet, drifting):
+    sign_in(tab, fleet, "viewer")
+    tab.get_by_role("link", name="Drift of gas").click()
+    tab.get_by_role("heading", level=1, name="gas").wait_for()
+    assert "Severe drift in devices with batch = 7" in tab.locator("#verdict").inner_text()
+    assert "At compile time it was" in tab.locator("#verdict").inner_text()
+    assert tab.locator("figure svg[role=img]:visible").count() >= 4
+    assert tab.locator("main button").count() == 0
+    tab.get_by_role("link", name="day", exact=True).click()
+    sync_api.expect(tab).to_have_url(re.compile("since=86400$"))
+    tab.get_by_role("link", name="devices with batch = 7").first.click()
+    assert tab.get_by_text("2 devices match.").is_visible()
+
+
+def test_acknowledging_an_alert(tab, fleet, drifting):
+    sign_in(tab, fleet)
+    tab.get_by_role("navigation").get_by_role("link", name="Drift").click()
+    tab.get_by_role("link", name="gas").click()
+    row = tab.locator(f"#alert-{drifting.drift.alerts('gas')[-1].id}")
+    row.get_by_role("button", name="Acknowledge").click()
+    sync_api.expect(row).to_contain_text("acknowledged")
+    assert row.get_by_role("button").count() == 0
+    tab.get_by_role("navigation").get_by_role("link", name="Audit").click()
+    assert tab.get_by_text("acknowledge-alert").first.is_visible()
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_drift_fits_its_screen_on_the_page_and_in_its_file(tab, fleet, drifting, width, tmp_path):
+    sign_in(tab, fleet)
+    tab.set_viewport_size({"width": width, "height": 900})
+    for path in ("/drift", "/drift/gas"):
+        tab.goto(path)
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width, path
+    with tab.expect_download() as waiting:
+        tab.get_by_role("link", name="As a file").click()
+    waiting.value.save_as(tmp_path / "drift.html")
+    # The tab of this session hears of requests to anybody else: a file asks for nothing but itself.
+    alone = tab.context.browser.new_page(viewport={"width": width, "height": 900}, java_script_enabled=False)
+    asked = []
+    alone.on("request", lambda request: asked.append(request.url))
+    alone.goto((tmp_path / "drift.html").as_uri())
+    assert alone.get_by_role("heading", level=1, name="gas").is_visible()
+    assert alone.evaluate("document.documentElement.scrollWidth") <= width
+    # Its own style is in it and holds.
+    assert alone.locator(".narrow:visible").count() == (0 if width > 700 else alone.locator(".narrow").count())
+    assert asked == [(tmp_path / "drift.html").as_uri()]
+    alone.close()

@@ -5,19 +5,21 @@ import re
 from urllib.parse import quote
 
 import pytest
+from control.page.drifting import HOUR, LEAD_S, Drifting
 from control.page.fleet import Fleet
-from control.page.reading import check_harmless
+from control.page.reading import Page, check_harmless
 from control.page.visitor import Visitor
 from control_plane import Control
 from edgewright.fleet.control.attributes import set_attributes
 from edgewright.fleet.control.database import MEMORY
 from edgewright.fleet.control.groups import set_group
 from edgewright.fleet.control.page.render import SCRIPT, STYLE, name_of
+from edgewright.fleet.control.tables import ALERTS
 from edgewright.fleet.protocol.offer import OfferedGate
 from edgewright.fleet.rollout.plan import Plan, Stage
 from edgewright.fleet.rollout.state import ACTIVE
 
-PAGES = ("/", "/devices", "/rollouts", "/telemetry", "/artifacts", "/audit")
+PAGES = ("/", "/devices", "/rollouts", "/telemetry", "/drift", "/artifacts", "/audit")
 UNKNOWN = (
     "/devices/nobody",
     "/rollouts/7",
@@ -25,6 +27,9 @@ UNKNOWN = (
     "/audit?before=x",
     "/static/style.css",
     "/rollouts/99999999999999999999",
+    "/drift/nothing",
+    "/drift/nothing/report.html",
+    "/drift/digits?since=x",
 )
 
 
@@ -60,11 +65,13 @@ def operator(control, fleet):
 
 def test_nobody_sees_anything_without_a_token(control):
     stranger = Visitor(control.url)
-    for path in (*PAGES, "/devices/nobody", "/rollouts/1", "/devices?where=site%20%3D%20lab"):
+    paths = (*PAGES, "/devices/nobody", "/rollouts/1", "/drift/digits", "/drift/digits/report.html")
+    for path in (*paths, "/devices?where=site%20%3D%20lab"):
         answer = stranger.get(path)
         assert (answer.status, answer.text) == (303, "")
     assert answer.headers["location"] == "/login?next=%2Fdevices%3Fwhere%3Dsite%2520%253D%2520lab"
     assert stranger.post("/rollouts/1/abort", {}).headers["location"] == "/login"
+    assert stranger.post("/alerts/1/acknowledge", {}).headers["location"] == "/login"
     assert stranger.post("/logout", {}).headers["location"] == "/login"
 
 
@@ -172,7 +179,17 @@ def test_a_form_has_an_end(operator):
     assert operator.post("/logout", {"csrf": "x" * 20_000}).status == 413
 
 
-@pytest.mark.parametrize("path", ["/devices?where=", "/telemetry?model=digits&where=", "/devices?after=", "/telemetry?model="])
+ASKING = (
+    "/devices?where=",
+    "/telemetry?model=digits&where=",
+    "/devices?after=",
+    "/telemetry?model=",
+    "/drift/digits?since=",
+    "/drift/digits?sha256=",
+)
+
+
+@pytest.mark.parametrize("path", ASKING)
 @pytest.mark.parametrize(
     "text",
     [
@@ -187,7 +204,7 @@ def test_a_form_has_an_end(operator):
 def test_addresses_are_only_text(fleet, viewer, path, text):
     device = fleet.device()
     answer = viewer.get(path + text)
-    assert answer.status in {200, 400}
+    assert answer.status in {200, 400, 404}
     check_harmless(answer.page)
     assert "xyxyxyxy" not in answer.text
     assert device in viewer.get("/devices").text
@@ -275,3 +292,51 @@ def test_hostile_texts_are_only_text_wherever_they_come_from(control, fleet, ope
         seen += "{{7*7}}" in answer.page.words
     assert seen >= 6
     fleet.rollouts.act(number, "abort", "tests")
+
+
+@pytest.fixture(scope="module")
+def drifting(control, fleet):
+    """A model that drifts, whose tensor is called by a hostile text."""
+
+    def move(seconds):
+        control.clock.ahead_s += seconds
+
+    control.clock.ahead_s = -6 * HOUR - LEAD_S
+    found = Drifting(fleet, move, devices=4, of_batch=1, model="drifting", tensor=HOSTILE)
+    found.pass_hours(6, samples=600, shift=1.5)
+    control.clock.ahead_s = 0.0
+    return found
+
+
+def test_hostile_texts_in_what_drifts_are_only_text(drifting, operator):
+    """A publisher names tensors; whoever may call devices names the attribute that an alert is of."""
+    number = drifting.drift.alerts(drifting.model)[-1].id
+    changed = {"scope": f"attribute {HOSTILE} = {HOSTILE}", "acknowledged_by": HOSTILE, "key": HOSTILE}
+    with drifting.fleet.database.transaction() as connection:
+        connection.execute(ALERTS.update().where(ALERTS.c.id == number).values(**changed))
+    path = f"/drift/{drifting.model}"
+    answer = operator.get(path)
+    assert answer.status == 200
+    check_harmless(answer.page)
+    file = operator.get(f"{path}/report.html")
+    assert file.headers["content-disposition"] == 'attachment; filename="drift.html"'
+    for text in (answer.text, file.text):
+        assert not re.search(r"<script>|<img|<i>|\u202e", text)
+        assert "{{7*7}}" in Page(text).words
+    assert "script" not in Page(file.text).tags
+
+
+def test_an_operator_acknowledges_an_alert_and_a_viewer_does_not(drifting, operator, viewer):
+    found = drifting.drift.alerts(drifting.model)[0]
+    path, act = f"/drift/{drifting.model}", f"/alerts/{found.id}/acknowledge"
+    answer = viewer.post(act, {"csrf": viewer.get("/").csrf})
+    assert (answer.status, "needs the role operator" in answer.page.words) == (403, True)
+    assert operator.post(act, {"csrf": "wrong"}).status == 403
+    assert operator.post(act, {"csrf": operator.get(path).csrf}, Origin="http://evil.example").status == 403
+    assert drifting.drift.alert(found.id) == found
+    answer = operator.post(act, {"csrf": operator.get(path).csrf})
+    assert (answer.status, answer.headers["location"]) == (303, path)
+    assert re.fullmatch(r"operator \d+", drifting.drift.alert(found.id).acknowledged_by)
+    assert "acknowledged" in viewer.get(path).page.words
+    for number in ("99", "0", "x", "-1"):
+        assert operator.post(f"/alerts/{number}/acknowledge", {"csrf": operator.get(path).csrf}).status in {404, 409}
