@@ -20,6 +20,7 @@ import pytest
 from edgewright.core.artifact_read import open_artifact
 from edgewright.device_profiles.host import measured_on
 from edgewright.device_profiles.loader import known, load
+from edgewright.fleet.protocol.measures import measures
 from edgewright.optimizer.compile import CompileResult
 from edgewright.runtimes import registry
 from edgewright.runtimes.bench.batches import run_all
@@ -59,6 +60,21 @@ def test_what_passes_is_released_and_can_be_run(released: tuple[CompileResult, P
     scores = run_all(executor, {"x": data["x"][:300]})["scores"]
     executor.close()
     assert float(np.mean(scores.argmax(axis=1) == data["y"][:300])) > 0.85
+
+
+def test_bins_are_of_the_shipped_file_s_own_answers(released: tuple[CompileResult, Path]) -> None:
+    manifest = open_artifact(released[0].artifacts[REMOTE]).manifest
+    found = {item.name: item for item in measures(manifest.histograms)}
+    samples = manifest.data.splits["search"]
+    kinds = {"input", "missing", "output", "confidence", "prediction"}
+    assert {item.kind for item in found.values()} == kinds
+    for name in ("confidence", "prediction"):
+        assert sum(found[name].counts) == samples
+    right = sum(found["confidence"].correct or ())
+    assert 0.85 * samples < right < samples
+    by_class = [item for item in found.values() if item.of_class is not None]
+    assert [sum(item.counts) for item in by_class] == list(found["prediction"].counts[1:-1])
+    assert sum(sum(item.correct or ()) for item in by_class) == right
 
 
 def test_the_report_fits_its_schema_and_says_what_was_tried(released: tuple[CompileResult, Path]) -> None:
