@@ -37,13 +37,14 @@ def rows(
     generator: np.random.Generator,
     shifts: Mapping[int, Mapping[int, float]] | None = None,
     start: int = 0,
+    errors: int = 0,
 ) -> np.ndarray:
     """Counts of one window by device, as `Layout.decode` gives them; `shifts` of a feature's mean, by device and feature."""
     shape = layout(histograms)
     found = np.zeros((devices, shape.columns), np.int64)
     found[:, 0], found[:, 1], found[:, 2] = start, start + 600, 1
     found[:, 3] = found[:, 4] = requests
-    found[:, shape.latency.start + 20] = requests
+    found[:, shape.latency.start + 20], found[:, shape.errors.start] = requests, errors
     found[:, [shape.latency.stop, *(at.start - 1 for at in shape.tensors)]] = [len(shape.lengths), *shape.lengths]
     for place, (item, at) in enumerate(zip(histograms, shape.tensors, strict=True)):
         edges = np.asarray(item.edges)

@@ -61,11 +61,12 @@ class World:
         feature: int = 1,
         requests: int = 500,
         devices: Iterable[int] | None = None,
+        errors: int = 0,
     ) -> None:
         """One window of each device; `shifts` of the feature's mean by device."""
         shape = layout(self.histograms)
         by_device = {number: {feature: shift} for number, shift in (shifts or {}).items()}
-        found = rows(self.histograms, len(self.devices), requests, self.generator, by_device, int(self.clock.now()))
+        found = rows(self.histograms, len(self.devices), requests, self.generator, by_device, int(self.clock.now()), errors)
         self._sequence += 1
         for number in range(len(self.devices)) if devices is None else devices:
             window = shape.window(found[number])

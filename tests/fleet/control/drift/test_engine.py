@@ -175,3 +175,15 @@ def test_counts_of_a_window_are_shown_beside_the_reference(world):
     trends = world.drift.measures(MODEL, sha256=SHA256)
     assert trends[0].measure == "input x1[0]"
     assert [round(item.distance, 1) for _, item in trends[0].points] == [0.0, 0.3]
+
+
+def test_errors_that_rise_above_those_of_the_first_day_are_a_drift_of_the_fleet(world):
+    for _ in range(6):
+        world.hour(errors=5)
+    world.hour(errors=400)
+    assert told(world) == [("errors", "fleet", "open")]
+    (alert,) = world.drift.alerts()
+    assert alert.evidence["compared"]["distance"] == pytest.approx(400 / 900 - 5 / 505, abs=0.01)
+    (found,) = [item for item in world.drift.histograms(MODEL, since_s=3700) if item.measure == "errors"]
+    assert found.counts == (12 * 500, 12 * 400)
+    assert found.reference == (6 * 12 * 500, 6 * 12 * 5)
