@@ -172,7 +172,7 @@ def _matrix(report: Report) -> Figure | None:
     wide, narrow = (matrix_picture(rows, axis, period, size[0], told) for size in _SIZES)
     captions = [
         "Counts of the whole fleet, a column a window. Severity is by the lower bound of the distance in that window, and "
-        "minor at least for what has raised an alarm, which asks for evidence that holds over all windows and measures together."
+        "minor at least for what has raised an alarm, which asks for evidence over all windows and measures together."
     ]
     if len(report.measures) > len(ranked):
         captions.append(f"{plural(len(report.measures) - len(ranked), 'measure')} that moved less are left out.")
