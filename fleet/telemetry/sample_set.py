@@ -55,7 +55,9 @@ def data_set(samples: Iterable[Labelled]) -> tuple[dict[str, NDArray[Any]], tupl
             continue
         kept.append((sample, about, found))
     if not kept:
-        raise DataError("there are no such samples with inputs; `edgewright labels list` shows what devices sent, `labels push` labels it.")
+        raise DataError(
+            "there are no such samples with inputs; `edgewright labels list` shows what devices sent, `labels push` labels it."
+        )
     arrays = {name.removeprefix(_INPUT): np.concatenate([one[name] for _, _, one in kept]) for name in kept[0][2]}
     taken = sorted(arrays.keys() & {LABELS, *COLUMNS})
     if taken:

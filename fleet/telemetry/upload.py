@@ -66,7 +66,7 @@ class Uploader:
         return taken
 
     def _waiting(self) -> Iterator[Path]:
-        """Files that may leave, oldest day first; days that have none left are removed, but today's, into which workers write."""
+        """Files that may leave, oldest day first; days that have none left are removed, but today's: workers write into it."""
         today = time.strftime("%Y-%m-%d", time.gmtime())
         for day in sorted(path for path in self._folder.glob("*") if path.is_dir() and not path.is_symlink()):
             if day.name < today:
