@@ -68,9 +68,8 @@ class MlflowTracker:
             self._client.log_metric(run, name, value)
         if step == "train":
             self._client.log_artifact(run, str(files["source"]), "source")
-            kept["source"] = files["source"].name
         if step == "publish":
-            kept["version"] = self._registered(lease, run, kept["source"], details)
+            kept["version"] = self._registered(lease, run, details)
         if step in ("publish", "sign"):
             alias = CANARY if step == "publish" else FLEET
             self._client.set_registered_model_alias(lease.model, alias, kept["version"])
@@ -92,7 +91,7 @@ class MlflowTracker:
         self._keep(folder, made)
         return made
 
-    def _registered(self, lease: Lease, run: str, source: str, details: Mapping[str, Any]) -> str:
+    def _registered(self, lease: Lease, run: str, details: Mapping[str, Any]) -> str:
         """The version of the registered model that the published artifacts were compiled from."""
         from mlflow.exceptions import MlflowException
 
@@ -100,7 +99,7 @@ class MlflowTracker:
             self._client.create_registered_model(lease.model)
         except MlflowException:  # it is there already
             self._client.get_registered_model(lease.model)
-        uri = f"{self._client.get_run(run).info.artifact_uri}/source/{source}"
+        uri = f"{self._client.get_run(run).info.artifact_uri}/source"
         tags = {"edgewright.version": str(details["version"]), "edgewright.retraining": str(lease.number)}
         return str(self._client.create_model_version(lease.model, uri, run, tags=tags).version)
 
