@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --disable-pip-version-check -q -c constraints.txt
 
-.PHONY: demo demo-fleet test check bench wheels clean
+.PHONY: demo demo-fleet demo-loop test check bench wheels clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python docs/demo.py
@@ -12,6 +12,10 @@ demo: $(VENV)/.demo
 # A control plane and ten devices on this machine; `make demo-fleet KEEP=--keep` leaves the page open.
 demo-fleet: $(VENV)/.fleet
 	$(BIN)/python docs/demo_fleet.py $(KEEP)
+
+# The loop that closes: ten devices, a world that changes, an alert, a retraining, a canary.
+demo-loop: $(VENV)/.loop
+	$(BIN)/python docs/demo_loop.py
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
@@ -39,6 +43,10 @@ $(VENV)/.demo: $(VENV)/.python pyproject.toml constraints.txt CMakeLists.txt $(w
 
 $(VENV)/.fleet: $(VENV)/.python pyproject.toml constraints.txt CMakeLists.txt $(wildcard cpp_bindings/*.cpp cpp_bindings/*.hpp)
 	$(PIP) -e '.[compiler,agent,publish,server]'
+	touch $@
+
+$(VENV)/.loop: $(VENV)/.python pyproject.toml constraints.txt CMakeLists.txt $(wildcard cpp_bindings/*.cpp cpp_bindings/*.hpp)
+	$(PIP) -e '.[compiler,torch,agent,publish,server]'
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.demo

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from demo_fleet_models import MODEL, PROFILE, Version, write_versions
-from demo_fleet_traffic import Traffic
+from demo_fleet_traffic import Traffic, unknown_digits
 from edgewright.cli.main import group
 from edgewright.cli.remote import Remote
 from rich.console import Console
@@ -121,12 +121,12 @@ def edgewright(*arguments: str) -> str:
     return said.getvalue()
 
 
-def until(look: Callable[[], Found | None], what: str, patience_s: float) -> Found:
+def until(look: Callable[[], Found | None], what: str, patience_s: float, logs: Path = OUT / "logs") -> Found:
     """What `look` finds first; raises TimeoutError when it takes too long."""
     end = time.monotonic() + patience_s
     while (found := look()) is None:
         if time.monotonic() > end:
-            raise TimeoutError(f"{patience_s:.0f} s passed before {what}; look into {OUT}/logs.")
+            raise TimeoutError(f"{patience_s:.0f} s passed before {what}; look into {logs}.")
         time.sleep(0.25)
     return found
 
@@ -184,7 +184,7 @@ def start(
         stack.enter_context(process(logs / f"device-{number:02}.log", "agent", *given, *seconds, *called))
         sockets.append(folder / "run" / f"{MODEL}.sock")
     until(lambda: len(remote.call("GET", "devices")["devices"]) == DEVICES or None, "all devices enrolled", patience_s)
-    traffic = Traffic(sockets)
+    traffic = Traffic(sockets, unknown_digits())
     traffic.begin()
     stack.callback(traffic.end)
     return Fleet(remote, traffic, patience_s, say), traffic, url, token
