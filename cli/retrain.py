@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("edgewright.retrain")
 
 _EXIT_CODES = {"refused": 2, "failed": 1, "lost": 1}
-_LONGEST_WAIT_S = 300.0  # between two tries while the server or the disk refuses
+_LONGEST_WAIT_S = 120.0  # between two tries while the server or the disk refuses
 
 
 class _WithWorker(click.Group):
@@ -121,7 +121,7 @@ def _worked(worker: Any, once: bool, wait_s: float) -> Ended | None:
         if ended is not None:
             log.info("retraining %d is %s: %s", ended.number, ended.state, ended.why)
             continue
-        time.sleep(min(_LONGEST_WAIT_S, wait_s * 2 ** min(failures, 6)))
+        time.sleep(min(_LONGEST_WAIT_S, wait_s * 2 ** min(failures, 3)))
 
 
 def _tell(ended: Ended, as_json: bool) -> None:
