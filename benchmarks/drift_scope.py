@@ -125,7 +125,7 @@ def judged(fleet: Fleet, tests: Tests, stand: Stand, rows: np.ndarray, hour: int
 def first_named(fleet: Fleet, kind: str, fault: str) -> tuple[str, int, int]:
     """What is named first of the broken feature, after how many hours, and how many findings were false."""
     tests = tests_of(fleet)
-    stand, named, after, false = Stand(tests.start(), tests.start(0), ()), "", 0, 0
+    stand, false = Stand(tests.start(), tests.start(0), ()), 0
     broken = tests.watched[BROKEN].name
     for hour in range(QUIET + HOURS):
         is_on = hour >= QUIET
@@ -133,9 +133,9 @@ def first_named(fleet: Fleet, kind: str, fault: str) -> tuple[str, int, int]:
         stand = found.stand
         false += sum(not is_on or kind == "nothing" or item.measure != broken for item in found.findings)
         told = [item for item in found.findings if item.measure == broken]
-        if is_on and told and kind != "nothing" and not named:
-            named, after = _names(told), hour - QUIET + 1
-    return named, after, false
+        if is_on and told and kind != "nothing":
+            return _names(told), hour - QUIET + 1, false
+    return "", 0, false
 
 
 def _names(found: list[Finding]) -> str:
