@@ -289,7 +289,7 @@ def draw(found: dict[str, Any], file: Path) -> None:
             )
         axis.axhline(ALPHA, color="gray", lw=0.8)
         axis.set(title=f"One window: the {kind} changes", xlabel="change, in standard deviations", ylabel="power at 5 %")
-        axis.set_xlim(right=1.7 * max(row["move"] for row in found["power"] if row["kind"] == kind))
+        axis.set_xlim(right=2.1 * max(row["move"] for row in found["power"] if row["kind"] == kind))
         axis.legend(fontsize=8, loc="center right")
     for requests in (200, 2000, 20_000):
         rows = [row for row in found["delay"] if row["requests"] == requests]
