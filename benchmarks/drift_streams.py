@@ -161,17 +161,14 @@ def describe(stream: Stream, said: list[Said], found: Summary) -> list[str]:
     return lines
 
 
-def peers(stream: Stream) -> Mapping[str, list[int]]:
-    """The windows in which each peer gives an alarm."""
+def peers(stream: Stream, python: str | None) -> Mapping[str, list[int]]:
+    """The windows in which each peer gives an alarm; Evidently only where a Python is given that has it."""
     from benchmarks.drift_peers import adwin_errors, adwin_features, evidently_drift
 
-    whole, some = evidently_drift(stream)
-    return {
-        "ADWIN, errors": adwin_errors(stream),
-        "ADWIN, features": adwin_features(stream),
-        "Evidently, data set": whole,
-        "Evidently, a column": some,
-    }
+    found = {"ADWIN, errors": adwin_errors(stream), "ADWIN, features": adwin_features(stream)}
+    if python is not None:
+        found["Evidently, data set"], found["Evidently, a column"] = evidently_drift(stream, python)
+    return found
 
 
 def describe_peer(stream: Stream, name: str, alarms: list[int]) -> str:
@@ -218,6 +215,7 @@ def main() -> int:
     parser.add_argument("--late", type=int, default=2, help="windows until they are")
     parser.add_argument("--out", type=Path, help="a folder for a table of each stream's windows")
     parser.add_argument("--no-peers", action="store_true", help="leave out River and Evidently")
+    parser.add_argument("--evidently", metavar="PYTHON", help="a Python that has Evidently, which needs an older pandas")
     options = parser.parse_args()
     options.cache.mkdir(parents=True, exist_ok=True)
     makers = all_streams(options.cache)
@@ -227,7 +225,7 @@ def main() -> int:
         said = judged(stream, options.labels, options.late)
         found = summary(stream, said)
         print("\n".join(describe(stream, said, found)), flush=True)
-        by_peers = {} if options.no_peers else peers(stream)
+        by_peers = {} if options.no_peers else peers(stream, options.evidently)
         for peer, alarms in by_peers.items():
             print(describe_peer(stream, peer, alarms), flush=True)
         if options.out is not None:

@@ -35,8 +35,8 @@ LOGS = OUT / "logs"
 DEVICES, CANARIES = 10, 4
 A_SECOND = 4.0  # requests to each device
 POLL_S, TRIAL_S, WINDOW_S, DRIFT_WINDOW_S = 2, 3, 2, 10
-SAMPLED = 0.3  # share of the requests whose pictures devices send
-LABELS = 300  # that a person gives
+SAMPLED = 0.4  # share of the requests whose pictures devices send
+LABELS = 400  # that a person gives
 CALM_WINDOWS = 3  # of drift, judged before the world changes
 OLD_GATE = "top1 >= -3pt"
 POLICY = "on: drift severe for 2 windows; at most once a day; approve: canary by machine, fleet by person"
@@ -48,6 +48,8 @@ source = "digits.onnx"
 data = "old.npz"
 accept = "accept.npz"
 train = "distill{{epochs=40,teacher-weight=0.1}}"
+held-out = 0.3
+search = 0.15
 replay = 2
 old = "{OLD_GATE}"
 

@@ -15,8 +15,8 @@ from demo_fleet_models import BRIGHTEST, Floats, digits
 from numpy.typing import NDArray
 
 SIDE = 8
-TAUGHT, JUDGED, SEEN = 800, 420, 300  # digits to train on, to judge by, and that cameras see until a new version runs
-_BLACK, _LIGHT, _GRAIN = 7.0, 0.35, 1.2  # of dirty lenses: what black becomes, the share of light that is left, deviation
+TAUGHT, JUDGED, SEEN = 600, 420, 500  # digits to train on, to judge by, and that cameras see until a new version runs
+_BLACK, _LIGHT, _GRAIN = 7.0, 0.35, 0.9  # of dirty lenses: what black becomes, the share of light that is left, deviation
 Labels = NDArray[np.int64]
 
 
