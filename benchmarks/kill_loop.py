@@ -93,11 +93,18 @@ class Worker:
     command: list[str]
     log: Path
     process: subprocess.Popen[bytes] | None = None
+    before: int = 0
 
     def start(self) -> None:
         """Start it."""
         with self.log.open("ab") as log:
+            self.before = log.tell()
             self.process = subprocess.Popen(self.command, stdout=log, stderr=log)
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether it has said something since it was started, which takes seconds."""
+        return self.log.stat().st_size > self.before
 
     def kill(self) -> None:
         """End it as a power cut would, but for the disk."""
@@ -169,7 +176,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--devices", type=int, default=6)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--longest", type=float, default=25.0, help="seconds between two kills at most")
+    parser.add_argument("--longest", type=float, default=25.0, help="seconds of work between two kills at most")
     options = parser.parse_args()
     draw, trail, wrong = random.Random(options.seed), Trail(), []
     with tempfile.TemporaryDirectory() as name, files_of(Path(name) / "repo") as address:
@@ -227,17 +234,21 @@ def main() -> int:
         )  # fmt: skip
         worker.start()
         killed: collections.Counter[str] = collections.Counter()
-        turns, begun, next_kill = 0, time.perf_counter(), time.monotonic() + draw.uniform(1.0, options.longest)
+        turns, begun, next_kill = 0, time.perf_counter(), None
+        now: list[dict[str, Any]] = []
         while True:
-            time.sleep(0.5)
-            if sum(killed.values()) < options.kills and time.monotonic() >= next_kill:
+            time.sleep(0.2)
+            is_idle = all(item["state"] not in ("waiting", "running") for item in now)
+            if next_kill is None and now and (worker.is_at_work or is_idle):
+                next_kill = time.monotonic() + draw.uniform(0.0, options.longest)
+            if sum(killed.values()) < options.kills and next_kill is not None and time.monotonic() >= next_kill:
                 which: Any = draw.choice((server, worker))
                 which.kill()
                 killed["server" if which is server else "worker"] += 1
                 found = looked_at(control, trail)
                 wrong += [] if found is None else [f"kill {sum(killed.values())}: {found}"]
                 which.start()
-                next_kill = time.monotonic() + draw.uniform(1.0, options.longest)
+                next_kill = None
             with contextlib.suppress(EdgewrightError):  # while no server runs
                 now = remote.call("GET", "retrainings")["retrainings"]
                 if all(item["state"] in ("done", "refused", "failed", "stopped") for item in now) and len(now) == turns:
