@@ -20,26 +20,42 @@ _WINDOW, _QUIET, _SEVERITY_WINDOWS = 100, 4, 3
 _KEPT = (_HALF, 256, 96, 48, 24, 12)  # bytes that arrive, by severity
 _KNOWN = (0.6, 0.15, 0.1, 0.07, 0.05, 0.03)  # how often, where the model was released
 _MORE = np.array([1, 1.5, 2.2, 3.3, 5, 7.5])
+_ALWAYS = 0.2  # share of bytes that are overwritten
 _OVERWRITTEN = (0, 0.05, 0.1, 0.2, 0.3, 0.4)  # share of the bytes, by severity
 
 
-def magika_known(cache: Path) -> Stream:
-    """Of some files only the first bytes arrive, of ever more files and ever fewer."""
+def magika_mix(cache: Path) -> Stream:
+    """Files of which a fifth of the bytes is overwritten, here and in the reference; ever more of them are text."""
+    answers, files = _magika(cache)
+    draw = np.random.default_rng(0)
+    order = draw.permutation(len(files["y"]))
+    x, y = _overwritten(files["x"][order], _ALWAYS, draw), files["y"][order]
+    is_text = ~(files["x"][order] == 0).any(axis=1)
+    held = len(y) // 2
+    windows = []
+    for step in [0] * _QUIET + [step for step in range(1, len(_KEPT)) for _ in range(_SEVERITY_WINDOWS)]:
+        weights = np.where(is_text[held:], 2.0**step, 1.0)
+        chosen = held + draw.choice(len(y) - held, 2 * _WINDOW, replace=False, p=weights / weights.sum())
+        windows.append(piece(answers, x[chosen], y[chosen], f"text times {2**step}"))
+    return Stream("magika, more text", "covariate", piece(answers, x[:held], y[:held]), tuple(windows), _QUIET)
+
+
+def magika_cut(cache: Path) -> Stream:
+    """Of some files only the first bytes arrive, of ever more files and ever fewer: magika was taught whole ones."""
 
     def cut(x: NDArray[np.int32], step: int, draw: np.random.Generator) -> NDArray[np.int32]:
         shares = np.array(_KNOWN) * _MORE ** (step / 2.5)
         kept = draw.choice(_KEPT, len(x), p=shares / shares.sum())
         return np.stack([_first(row, int(bytes_kept)) for row, bytes_kept in zip(x, kept, strict=True)])
 
-    return _stream("magika, cut files", "covariate", cache, cut)
+    return _stream("magika, cut files", "unseen", cache, cut)
 
 
 def magika_unseen(cache: Path) -> Stream:
     """Released on whole files; then bytes are overwritten at random, ever more of them."""
 
     def overwrite(x: NDArray[np.int32], step: int, draw: np.random.Generator) -> NDArray[np.int32]:
-        is_hit = (draw.random(x.shape) < _OVERWRITTEN[step]) & (x < _PADDING)
-        return np.where(is_hit, draw.integers(0, _PADDING, x.shape), x).astype(np.int32)
+        return _overwritten(x, _OVERWRITTEN[step], draw)
 
     return _stream("magika, overwritten bytes", "unseen", cache, overwrite)
 
@@ -62,6 +78,12 @@ def _stream(
         windows.append(piece(answers, change(x[chosen], step, draw), y[chosen], f"severity {step}"))
     reference = piece(answers, change(x[:held], 0, draw), y[:held])
     return Stream(name, kind, reference, tuple(windows), _QUIET)
+
+
+def _overwritten(x: NDArray[np.int32], share: float, draw: np.random.Generator) -> NDArray[np.int32]:
+    """Rows with a share of their bytes replaced by any."""
+    is_hit = (draw.random(x.shape) < share) & (x < _PADDING)
+    return np.where(is_hit, draw.integers(0, _PADDING, x.shape), x).astype(np.int32)
 
 
 def _first(row: NDArray[np.int32], kept: int) -> NDArray[np.int32]:

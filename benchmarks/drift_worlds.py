@@ -114,6 +114,7 @@ def all_streams(cache: Path) -> dict[str, Callable[[], Stream]]:
         "mnist-known": lambda: drift_images.mnist_known(cache),
         "mnist-unseen": lambda: drift_images.mnist_unseen(cache),
         "cifar-unseen": lambda: drift_images.cifar_unseen(cache),
-        "magika-known": lambda: drift_files.magika_known(cache),
+        "magika-mix": lambda: drift_files.magika_mix(cache),
+        "magika-cut": lambda: drift_files.magika_cut(cache),
         "magika-unseen": lambda: drift_files.magika_unseen(cache),
     }
