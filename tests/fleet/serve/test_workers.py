@@ -26,7 +26,8 @@ from edgewright.fleet.serve.generation import Generation
 from edgewright.fleet.serve.orders import Orders
 from edgewright.fleet.serve.sockets import listen_unix
 from edgewright.fleet.serve.supervisor import Settings, Supervisor
-from edgewright.fleet.telemetry import live, sample_file, samples
+from edgewright.fleet.telemetry import live, sample_file
+from edgewright.fleet.telemetry.sampling import FOLDER as SAMPLES
 from tiny_artifact import answer
 
 Build = Callable[..., Path]
@@ -133,7 +134,7 @@ def test_hard_examples_are_kept_where_somebody_agreed_and_a_shadow_disagrees(sho
         for x in (sure, unsure):
             asked.infer({"x": x})
     supervisor.close()
-    (kept,) = (short / samples.FOLDER).rglob("*.npz")
+    (kept,) = (short / SAMPLES).rglob("*.npz")
     arrays, about = sample_file.unpack(kept.read_bytes())
     assert about["consent"] == "a tester"
     assert any(np.array_equal(array, unsure) for array in arrays.values())
@@ -148,7 +149,7 @@ def test_samples_that_cannot_be_kept_cost_no_answer(short: Path, build: Build, s
     with client(supervisor) as asked:
         assert asked.infer({"x": np.zeros((1, 4), np.float32)})
     supervisor.close()
-    assert not list((short / samples.FOLDER).rglob("*.npz"))
+    assert not list((short / SAMPLES).rglob("*.npz"))
 
 
 def test_another_file_than_the_one_that_was_verified_is_refused(supervisor: Supervisor, build: Build, short: Path) -> None:
