@@ -1,8 +1,10 @@
-"""Shares and times as people write them: 5%, 10m."""
+"""Shares and times as people write them: 5%, 10m, 2026-11-26T08:00:00Z."""
 
 from __future__ import annotations
 
+import math
 import re
+from datetime import datetime, timezone
 
 from ..core.errors import UsageError
 
@@ -26,3 +28,19 @@ def share(text: str, option: str) -> float:
     if not 0 < value <= 1:
         raise UsageError(f"{option} {text[:40]!r} is no share; give a percentage above 0% and up to 100%, for example 5%.")
     return value
+
+
+def moment(text: str, what: str) -> float:
+    """Seconds since 1970 of a number of them, or of a date and time (UTC where it names no zone); raises UsageError."""
+    try:
+        found = float(text)
+    except ValueError:
+        try:
+            read = datetime.fromisoformat(text.replace("Z", "+00:00"))
+        except ValueError:
+            found = math.nan
+        else:
+            found = (read if read.tzinfo is not None else read.replace(tzinfo=timezone.utc)).timestamp()
+    if not math.isfinite(found):
+        raise UsageError(f"{what} {text[:40]!r} is no time; give seconds since 1970, or for example 2026-11-26T08:00:00Z.")
+    return found

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timezone
 from typing import Any
 
 import click
 
 from ..core.canonical import dumps
-from ..core.errors import UsageError
+from .amounts import moment
 from .remote import Remote, remote
 from .table import stamp
 
@@ -24,8 +23,8 @@ def explain(server: Remote, as_json: bool, device: str, at: str | None, model: s
 
     Example: edgewright explain 5f0c2a --at 2026-11-26T08:00:00Z
     """
-    moment = None if at is None else repr(_moment(at))
-    found = server.call("GET", "explain", query={"device": device, "at": moment, "model": model})
+    when = None if at is None else repr(moment(at, "--at"))
+    found = server.call("GET", "explain", query={"device": device, "at": when, "model": model})
     if as_json:
         click.echo(dumps(found))
         return
@@ -115,18 +114,3 @@ def _steps(steps: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
                     yield "judged", f"{verdict['gate']} on {judged['part']} data, {judged['profile']}: {verdict['status']}"
         elif step["step"] == "approve":
             yield "approved", f"by {step['by']} {stamp(step['at'])}"
-
-
-def _moment(text: str) -> float:
-    """Seconds since 1970; raises UsageError."""
-    try:
-        return float(text)
-    except ValueError:
-        pass
-    try:
-        found = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError:
-        raise UsageError(
-            f"--at {text[:40]!r} is no time; give seconds since 1970, or for example 2026-11-26T08:00:00Z."
-        ) from None
-    return (found if found.tzinfo is not None else found.replace(tzinfo=timezone.utc)).timestamp()

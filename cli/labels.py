@@ -15,6 +15,7 @@ import click
 from ..core.canonical import dumps
 from ..core.errors import UsageError
 from ..core.files import write_atomic
+from .amounts import moment
 from .remote import Remote, remote
 from .table import since, table
 
@@ -180,16 +181,4 @@ def _answer(row: dict[str, str], named: Callable[[str], Any]) -> dict[str, Any]:
     told: dict[str, Any] = {name: int(text) for name, text in classes.items()}
     if row.get("sha256"):
         told["sha256"] = row["sha256"]
-    return {"device": row["device"], "at": _time(row["at"]), **told}
-
-
-def _time(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        pass
-    try:
-        found = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError:
-        raise UsageError(f"{text[:40]!r} is no time; give seconds since 1970, or 2026-11-26T08:00:00Z.") from None
-    return (found if found.tzinfo else found.replace(tzinfo=timezone.utc)).timestamp()
+    return {"device": row["device"], "at": moment(row["at"], "the time"), **told}

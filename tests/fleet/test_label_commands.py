@@ -106,7 +106,7 @@ def test_answers_are_pushed_with_times_as_people_write_them(asked, device, tmp_p
         (f"sample,label\n{'0' * 64},cat\n", "row 1: the label 'cat' is neither a number nor one of --classes"),
         (f"sample,label\n{'0' * 64},1,2\n", "row 1 .* as many values"),
         (f"sample,label\n{'0' * 64}\n", "row 1 .* as many values"),
-        ("device,at,predicted,label\nd,noon,1,1\n", "row 1: 'noon' is no time"),
+        ("device,at,predicted,label\nd,noon,1,1\n", "row 1: the time 'noon' is no time"),
         ("device,at,predicted,label\nd,1,one,1\n", "row 1: 'one' is neither a class number"),
         ("device,at,predicted,label\nd,1,1,1\n", "row 1: no device 'd' has enrolled"),
         ('sample,label\n"a,1\n', "is no CSV"),
