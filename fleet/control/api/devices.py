@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
-from ....core.errors import UsageError
 from ...protocol.assignment import Wanted
 from ...protocol.enrolment import Token
 from ...protocol.offer import check_model
@@ -16,7 +13,7 @@ from ...rollout.query import parse
 from ..attributes import Described, described, set_attributes
 from ..people import Person
 from . import models
-from .guard import GuardedRoute, Refusal, least, who
+from .guard import GuardedRoute, Refusal, least, refusing, who
 from .parts import Parts
 
 _DAY_S = 86400.0
@@ -69,7 +66,7 @@ def router(parts: Parts) -> APIRouter:
         """Assign a model to a device; again, to let it try once more what failed."""
         _known(parts, device)
         check_model(model)
-        with _conflicts():
+        with refusing(409, "state"):
             parts.store.assign(device, Wanted(model, wanted.sha256, deadline_s=wanted.deadline_s), person.name)
         made = parts.store.assignment_of(device).models.get(model)
         if made is None:
@@ -93,15 +90,6 @@ def router(parts: Parts) -> APIRouter:
         return models.Token(token=str(Token(secret, parts.root_sha256)), days=wanted.days)
 
     return routes
-
-
-@contextmanager
-def _conflicts() -> Iterator[None]:
-    """What the store refuses of a device that is there is because of its state."""
-    try:
-        yield
-    except UsageError as error:
-        raise Refusal(409, "state", str(error)) from error
 
 
 def _known(parts: Parts, device: str) -> Described:

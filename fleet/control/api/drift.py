@@ -6,14 +6,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
-from ....core.errors import UsageError
 from ..drift.store import Drift
 from ..drift.views import ACKNOWLEDGED, OPEN
 from ..drift_report.gather import MAX_SINCE_S, alert_of, models_of, report_of
 from ..drift_report.records import Alert, Alerts, Models, Report, State
 from ..people import Person
 from . import models
-from .guard import GuardedRoute, Refusal, least, who
+from .guard import GuardedRoute, Refusal, least, refusing, who
 from .parts import Parts
 
 _Who = Annotated[Person, Depends(who)]
@@ -50,13 +49,9 @@ def router(parts: Parts) -> APIRouter:
     @routes.post("/alerts/{alert}/acknowledge", openapi_extra=least("operator"))
     def acknowledge(alert: models.AlertId, person: _Who) -> Alert:
         """Say that somebody has seen an alert."""
-        try:
+        with refusing(404, "unknown"):
             drift.alert(alert)
-        except UsageError as error:
-            raise Refusal(404, "unknown", str(error)) from error
-        try:
+        with refusing(409, "state"):
             return alert_of(drift.acknowledge(alert, person.name))
-        except UsageError as error:
-            raise Refusal(409, "state", str(error)) from error
 
     return routes

@@ -7,7 +7,8 @@ was shown.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from fastapi import HTTPException, Request, Response
@@ -15,6 +16,7 @@ from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Message
 
+from ....core.errors import UsageError
 from ..people import ROLES, Person
 from .parts import Parts
 
@@ -29,6 +31,15 @@ class Refusal(HTTPException):
     def __init__(self, status: int, code: str, sentence: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(status, sentence, headers)
         self.code = code
+
+
+@contextmanager
+def refusing(status: int, code: str) -> Iterator[None]:
+    """What is refused within as a UsageError is because of what is there, not of what was sent: (409, "state"), for example."""
+    try:
+        yield
+    except UsageError as error:
+        raise Refusal(status, code, str(error)) from error
 
 
 def least(role: str, most_bytes: int = MAX_BODY_BYTES) -> dict[str, Any]:

@@ -6,13 +6,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
-from ....core.errors import UsageError
 from ...rollout.query import parse
 from ..attributes import described
 from ..groups import groups, remove_group, set_group
 from ..people import Person
 from . import models
-from .guard import GuardedRoute, Refusal, least, who
+from .guard import GuardedRoute, Refusal, least, refusing, who
 from .parts import Parts
 
 _Who = Annotated[Person, Depends(who)]
@@ -31,10 +30,8 @@ def people_router(parts: Parts) -> APIRouter:
     @routes.post("/people", openapi_extra=least("admin"))
     def make(wanted: models.NewPerson, person: _Who) -> models.Secret:
         """Make a token for somebody; a name is free again when its token was revoked or has run out."""
-        try:
+        with refusing(409, "state"):
             secret = parts.people.make(wanted.name, wanted.role, wanted.days, person.name)
-        except UsageError as error:
-            raise Refusal(409, "state", str(error)) from error
         return models.Secret(name=wanted.name, role=wanted.role, token=secret)
 
     @routes.delete("/people/{name}", openapi_extra=least("admin"))

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
-from ....core.errors import UsageError
 from ..people import Person
 from ..retrain.records import Retraining
 from ..retrain.store import Retrainings
 from . import models, trainings
-from .guard import GuardedRoute, Refusal, least, who
+from .guard import GuardedRoute, Refusal, least, refusing, who
 from .parts import Parts
 
 _Who = Annotated[Person, Depends(who)]
@@ -56,14 +53,14 @@ def router(parts: Parts) -> APIRouter:
     @routes.post("/retrainings", openapi_extra=least("operator"))
     def open_one(wanted: trainings.NewRetraining, person: _Who) -> trainings.Retraining:
         """Ask for a retraining by hand; a model has one at a time."""
-        with _conflicts():
+        with refusing(409, "state"):
             number = store.open(wanted.model, wanted.why, person.name)
         return _shown(_known(store, number))
 
     @routes.post("/retrainings/lease", openapi_extra=least("operator"))
     def lease(wanted: trainings.NewLease, person: _Who) -> trainings.Lease:
         """Take up the oldest retraining that waits, or whose worker is silent."""
-        with _conflicts():
+        with refusing(409, "state"):
             found = store.lease(wanted.worker, tuple(wanted.models), wanted.lease_s, person.name)
         if found is None:
             return trainings.Lease(retraining=None, deployed=[], until=None, policy=None)
@@ -81,7 +78,7 @@ def router(parts: Parts) -> APIRouter:
     def beat(retraining: trainings.RetrainingId, said: trainings.Beat) -> trainings.Retraining:
         """Hold a lease for longer."""
         _known(store, retraining)
-        with _conflicts():
+        with refusing(409, "state"):
             store.beat(retraining, said.worker, said.lease_s)
         return _shown(_known(store, retraining))
 
@@ -89,40 +86,31 @@ def router(parts: Parts) -> APIRouter:
     def step(retraining: trainings.RetrainingId, said: trainings.NewStep, person: _Who) -> trainings.Retraining:
         """Note that a step was done; the same again changes nothing."""
         _known(store, retraining)
-        with _conflicts():
+        with refusing(409, "state"):
             return _shown(store.note(retraining, said.worker, said.step, said.details, person.name))
 
     @routes.post("/retrainings/{retraining}/end", openapi_extra=least("operator"))
     def end(retraining: trainings.RetrainingId, said: trainings.End, person: _Who) -> trainings.Retraining:
         """Let a retraining end without a new version: a gate refused it, or it could not be done."""
         _known(store, retraining)
-        with _conflicts():
+        with refusing(409, "state"):
             return _shown(store.end(retraining, said.worker, said.state, said.why, said.details, person.name))
 
     @routes.post("/retrainings/{retraining}/approve", openapi_extra=least("operator"))
     def approve(retraining: trainings.RetrainingId, person: _Who) -> trainings.Retraining:
         """Let what passed its gates be published as a canary."""
         _known(store, retraining)
-        with _conflicts():
+        with refusing(409, "state"):
             return _shown(store.approve(retraining, person.name))
 
     @routes.post("/retrainings/{retraining}/cancel", openapi_extra=least("operator"))
     def cancel(retraining: trainings.RetrainingId, person: _Who) -> trainings.Retraining:
         """End a retraining that has not ended."""
         _known(store, retraining)
-        with _conflicts():
+        with refusing(409, "state"):
             return _shown(store.cancel(retraining, person.name))
 
     return routes
-
-
-@contextmanager
-def _conflicts() -> Iterator[None]:
-    """What the store refuses is because of the state of a retraining that is there."""
-    try:
-        yield
-    except UsageError as error:
-        raise Refusal(409, "state", str(error)) from error
 
 
 def _known(store: Retrainings, number: int) -> Retraining:

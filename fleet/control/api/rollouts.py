@@ -7,12 +7,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
-from ....core.errors import UsageError
 from ...rollout.state import verbs_of
 from ..people import Person
 from ..rollouts.records import Rollout
 from . import models, plans
-from .guard import GuardedRoute, Refusal, least, who
+from .guard import GuardedRoute, Refusal, least, refusing, who
 from .parts import Parts
 
 _SHOWN = 100  # devices of a kind that are named
@@ -33,10 +32,8 @@ def router(parts: Parts) -> APIRouter:
     def create(wanted: plans.NewRollout, person: _Who) -> plans.RolloutNow:
         """Begin to follow a plan; a model has one rollout at a time."""
         plan = wanted.plan()
-        try:
+        with refusing(409, "state"):
             number = parts.rollouts.create(plan, person.name)
-        except UsageError as error:
-            raise Refusal(409, "state", str(error)) from error
         return _now(parts, number)
 
     @routes.post("/rollouts/preview", openapi_extra=least("viewer"))
@@ -54,10 +51,8 @@ def router(parts: Parts) -> APIRouter:
     def act(rollout: models.RolloutId, verb: models.Verb, person: _Who) -> plans.RolloutNow:
         """Approve the next stage, pause, resume, abort, or promote without proof."""
         _known(parts, rollout)
-        try:
+        with refusing(409, "state"):
             parts.rollouts.act(rollout, verb, person.name)
-        except UsageError as error:
-            raise Refusal(409, "state", str(error)) from error
         return _now(parts, rollout)
 
     return routes
