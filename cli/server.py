@@ -145,7 +145,7 @@ def restore(folder: Path | None, database: str | None, file: Path, as_json: bool
 @click.option("--older", "days", type=click.FloatRange(0.001), required=True, metavar="DAYS", help="What is older is removed.")
 @_JSON
 def prune(folder: Path | None, database: str | None, days: float, as_json: bool) -> None:
-    """Remove old windows of telemetry, reports, and samples without a label; sums, what devices run and the audit log stay.
+    """Remove old windows of telemetry and of drift, reports, and samples without a label; sums and the audit log stay.
 
     Example: edgewright server prune --older 90 --data control/
     """
@@ -153,7 +153,8 @@ def prune(folder: Path | None, database: str | None, days: float, as_json: bool)
 
     with _opened(folder, database, must_be=True) as opened:
         counts = asdict(remove(opened, days * _DAY_S, _ACTOR))
-    click.echo(dumps(counts) if as_json else ", ".join(f"{count:,} {what}" for what, count in counts.items()) + " removed")
+    told = ", ".join(f"{count:,} {what.replace('_', ' ')}" for what, count in counts.items())
+    click.echo(dumps(counts) if as_json else f"{told} removed")
 
 
 @server.command()

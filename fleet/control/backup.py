@@ -21,7 +21,7 @@ from sqlalchemy import Column, ColumnElement, Connection, Table, delete, func, i
 from ...core.errors import EdgewrightError, StoreError, UsageError
 from .audit import Verified, record, verify
 from .database import FILE, Database
-from .tables import ALERTS, METADATA, REPORTS, RETRAININGS, REVISION, ROLLOUTS, SAMPLES, WINDOWS
+from .tables import ALERTS, DRIFT_WINDOWS, METADATA, REPORTS, RETRAININGS, REVISION, ROLLOUTS, SAMPLES, WINDOWS
 
 _PAGE = 1000  # rows that are copied at once
 _MANY = 5000  # rows that are removed in one transaction: devices wait for it
@@ -34,6 +34,7 @@ class Pruned:
     windows: int
     reports: int
     samples: int
+    drift_windows: int
 
 
 def backup(database: Database, file: Path) -> None:
@@ -80,7 +81,7 @@ def restore(file: Path, database: Database, actor: str = "command line") -> Veri
 
 
 def prune(database: Database, older_than_s: float, actor: str) -> Pruned:
-    """Remove windows of telemetry, reports, and samples without a label that came more than so many seconds ago.
+    """Remove windows of telemetry and of drift, reports, and samples without a label older than so many seconds.
 
     Raises UsageError for no such time. What was learned from them stays: tallies, the states of devices, and how far each
     device's counts have come.
@@ -91,18 +92,18 @@ def prune(database: Database, older_than_s: float, actor: str) -> Pruned:
     # Numbers of reports go on from the last, which therefore stays.
     with database.transaction() as connection:
         last = connection.execute(select(func.max(REPORTS.c.place))).scalar() or 0
-        old = {table: _count(connection, table, before, last) for table in (WINDOWS, REPORTS, SAMPLES)}
+        old = {table: _count(connection, table, before, last) for table in (WINDOWS, REPORTS, SAMPLES, DRIFT_WINDOWS)}
         told = {"before": before, **{table.name: count for table, count in old.items()}}
         record(connection, database, actor, "prune", "telemetry, reports and samples", told)
     for table in old:
         while _prune(database, table, before, last):
             pass
-    return Pruned(old[WINDOWS], old[REPORTS], old[SAMPLES])
+    return Pruned(old[WINDOWS], old[REPORTS], old[SAMPLES], old[DRIFT_WINDOWS])
 
 
 def _prune(database: Database, table: Table, before: float, last: int) -> bool:
     """Remove the oldest rows; whether there may be more."""
-    at: Column[float] = table.c.received_at
+    at = _time_of(table)
     with database.transaction() as connection:
         old = select(at).where(at < before, *_kept(table, last)).order_by(at).offset(_MANY).limit(1)
         limit = connection.execute(old).scalar()
@@ -112,8 +113,14 @@ def _prune(database: Database, table: Table, before: float, last: int) -> bool:
 
 
 def _count(connection: Connection, table: Table, before: float | None = None, last: int = 0) -> int:
-    which = [] if before is None else [table.c.received_at < before, *_kept(table, last)]
+    which = [] if before is None else [_time_of(table) < before, *_kept(table, last)]
     return int(connection.execute(select(func.count()).select_from(table).where(*which)).scalar_one())
+
+
+def _time_of(table: Table) -> Column[float]:
+    """By what rows are old."""
+    found: Column[float] = table.c.start if table is DRIFT_WINDOWS else table.c.received_at
+    return found
 
 
 def _kept(table: Table, last: int) -> list[ColumnElement[bool]]:

@@ -158,4 +158,4 @@ def test_what_is_old_is_pruned(tmp_path):
     data = ("--data", tmp_path / "control")
     edgewright("server", "token", "--name", "me", "--role", "viewer", *data)
     removed = json.loads(edgewright("server", "prune", "--older", "1", "--json", *data))
-    assert removed == {"reports": 0, "samples": 0, "windows": 0}
+    assert removed == {"drift_windows": 0, "reports": 0, "samples": 0, "windows": 0}

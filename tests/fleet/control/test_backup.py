@@ -15,7 +15,7 @@ from edgewright.fleet.control.database import FILE, Database
 from edgewright.fleet.control.labels import SampleLabel, push
 from edgewright.fleet.control.people import People, Person
 from edgewright.fleet.control.store import Store
-from edgewright.fleet.control.tables import ALERTS, REPORTS, RETRAININGS
+from edgewright.fleet.control.tables import ALERTS, DRIFT_WINDOWS, REPORTS, RETRAININGS
 from edgewright.fleet.protocol.window import Window
 from sqlalchemy import func, insert, select
 
@@ -173,7 +173,7 @@ def test_what_is_pruned_is_old_and_what_was_learned_from_it_stays(database, cloc
     tell(store, name, 2)
     send(store, name, window(120), first=3)
     told, tallies = store.devices(), everything(database)["tallies"]
-    assert prune(database, 5 * DAY_S, "boss") == Pruned(windows=2, reports=1, samples=0)
+    assert prune(database, 5 * DAY_S, "boss") == Pruned(windows=2, reports=1, samples=0, drift_windows=0)
     assert store.windows(name) == [window(120)]
     assert [row[3] for row in everything(database)["reports"]] == [2]
     assert (store.devices(), everything(database)["tallies"]) == (told, tallies)
@@ -185,7 +185,7 @@ def test_what_is_pruned_is_old_and_what_was_learned_from_it_stays(database, cloc
     # What was removed is not new when it comes again.
     assert send(store, name, window(0), window(60)) == 3
     assert store.windows(name) == [window(120)]
-    assert prune(database, 5 * DAY_S, "boss") == Pruned(windows=0, reports=0, samples=0)
+    assert prune(database, 5 * DAY_S, "boss") == Pruned(windows=0, reports=0, samples=0, drift_windows=0)
 
 
 def test_samples_that_nobody_labelled_are_pruned_and_the_others_stay(database, clock, monkeypatch):
@@ -198,6 +198,18 @@ def test_samples_that_nobody_labelled_are_pruned_and_the_others_stay(database, c
     assert prune(database, 5 * DAY_S, "boss").samples == 3
     assert {row[0] for row in everything(database)["samples"]} == {*old[:4], young}
     assert prune(database, 5 * DAY_S, "boss").samples == 0
+
+
+def test_old_windows_of_drift_are_pruned(database, clock):
+    fill(database, 1)
+    made = {"model": MODEL, "sha256": "ab" * 32, "scope": "fleet", "seconds": 3600, "judged": "{}"}
+    young, old = int(clock.now()), int(clock.now() - 10 * DAY_S)
+    with database.transaction() as connection:
+        rows = [{**made, "start": start, "data": window(0).encode()} for start in (old, old + 3600, young)]
+        connection.execute(insert(DRIFT_WINDOWS), rows)
+    assert prune(database, 5 * DAY_S, "boss") == Pruned(windows=0, reports=0, samples=0, drift_windows=2)
+    with database.reading() as connection:
+        assert connection.execute(select(DRIFT_WINDOWS.c.start)).scalars().all() == [young]
 
 
 def test_reports_are_numbered_on_when_all_were_old(database, clock):
