@@ -36,9 +36,10 @@ def fired(database: Database) -> list[int]:
 def seen(database: Database, model: str, policy: Policy) -> Seen:
     """What the policy is held against now: alerts of what runs, since what a newer version replaced needs no teaching."""
     drift = SeenDrift(database)
+    alerts = drift.alerts(model)
     with database.reading() as connection:
-        running = {item.sha256 for item in deployed(connection, model)}
-    drifts = [item for alert in drift.alerts(model) if alert.sha256 in running for item in _drifts(alert)]
+        running = {item.sha256 for item in deployed(connection, model)} if alerts else set()
+    drifts = [item for alert in alerts if alert.sha256 in running for item in _drifts(alert)]
     view = None
     if any(item.kind != "drift" for item in policy.conditions):
         view = drift.accuracy(model, _BACK_S + PERIODS["hour"] * max(item.windows for item in policy.conditions))
