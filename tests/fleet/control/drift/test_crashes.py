@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 
+from control.dying import Died, dying_at
 from drift_world import World
 from edgewright.fleet.control.database import MEMORY, Database
 from edgewright.fleet.control.drift.alerts import ENGINE
@@ -12,38 +12,8 @@ from edgewright.fleet.control.tables import ALERTS, AUDIT, DRIFT_STATES, DRIFT_W
 from edgewright.fleet.drift.settings import Settings
 from fleets import quantile_bins
 from simulated import SimulatedClock
-from sqlalchemy import event
 
 HOURS = (None, 0.8, None)  # shifts of everybody; the alert closes after one quiet hour
-
-
-class Died(Exception):
-    """The process is gone."""
-
-
-@contextlib.contextmanager
-def dying_at(database: Database, moment: int) -> Iterator[None]:
-    """At the `moment`th statement or commit that writes the process dies; what was not committed is lost."""
-    seen = 0
-
-    def count(*_: object) -> None:
-        nonlocal seen
-        seen += 1
-        if seen == moment:
-            raise Died
-
-    def statement(connection: object, cursor: object, text: str, *_: object) -> None:
-        if text.lstrip().upper().startswith(("INSERT", "UPDATE", "DELETE")):
-            count()
-
-    engine = database._engine
-    for name, hook in (("before_cursor_execute", statement), ("commit", count)):
-        event.listen(engine, name, hook)
-    try:
-        yield
-    finally:
-        for name, hook in (("before_cursor_execute", statement), ("commit", count)):
-            event.remove(engine, name, hook)
 
 
 def story(moment: int) -> tuple[list[object], bool]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from control.dying import Died, dying_at
 from edgewright.core.errors import EdgewrightError
 from edgewright.fleet.control.audit import entries
 from edgewright.fleet.control.database import MEMORY, Database
@@ -15,37 +16,8 @@ from edgewright.fleet.rollout.plan import Stage
 from rollout_world import PLAN, Fleet
 from simulated import SimulatedClock
 from simulated_repository import SimulatedRepository
-from sqlalchemy import event
 
 TWO_STAGES = replace(PLAN, stages=(Stage(count=3), Stage()), when_undecided="promote")
-
-
-class Died(Exception):
-    """The process is gone."""
-
-
-@contextlib.contextmanager
-def dying_at(database: Database, moment: int) -> Iterator[list[int]]:
-    """At the `moment`th statement or commit that writes the process dies; what was not committed is lost."""
-    seen = [0]
-
-    def count(*_: object) -> None:
-        seen[0] += 1
-        if seen[0] == moment:
-            raise Died
-
-    def statement(connection: object, cursor: object, text: str, *_: object) -> None:
-        if text.lstrip().upper().startswith(("INSERT", "UPDATE", "DELETE")):
-            count()
-
-    engine = database._engine
-    for name, hook in (("before_cursor_execute", statement), ("commit", count)):
-        event.listen(engine, name, hook)
-    try:
-        yield seen
-    finally:
-        for name, hook in (("before_cursor_execute", statement), ("commit", count)):
-            event.remove(engine, name, hook)
 
 
 def story(fleet: Fleet, is_bad: bool) -> Iterator[None]:
