@@ -95,11 +95,15 @@ class Tests:
         found = [group.fleet.log_e(state) for group, state in zip(self.groups, standing.states, strict=True)]
         return np.concatenate(found)
 
-    def bounds(self, standing: Standing, scopes: int = 1) -> Floats:
-        """What the logarithm of each measure's wealth must reach for an alarm [measures], with so many scopes tested."""
+    def bounds(self, standing: Standing, devices: int | None = None) -> Floats:
+        """What the logarithm of each measure's wealth must reach for an alarm [measures], of the fleet or of each of `devices`.
+
+        `devices` are all that were ever heard.
+        """
+        scopes = 1 if devices is None else _scopes(devices)
         return np.array(
             [
-                level(self.alpha, self.count, scopes=max(1, scopes), restarts=standing.restarts.get(item.name, 0)).bound
+                level(self.alpha, self.count, scopes=scopes, restarts=standing.restarts.get(item.name, 0)).bound
                 for item in self.watched
             ]
         )
@@ -175,6 +179,15 @@ def make_tests(bins: Sequence[Watched], service: Sequence[Watched], settings: Se
         devices = drift_test(reference, band, delta=device_delta, nominal=nominal, sets=FEW_SETS, strengths=FEW_STRENGTHS)
         groups.append(Group(watched, reference, fleet, devices))
     return Tests(tuple(groups), alpha, count)
+
+
+def _scopes(devices: int) -> int:
+    """Into how many parts alpha is split where there are so many devices, and more may join.
+
+    The i-th is first tested when there are i of them or more, so that all false alarms together are as likely as the sum over i
+    of 1 / (2 i (1 + ln i)^2), which is at most 1; split evenly among those that there are, the sum would grow without end.
+    """
+    return math.ceil(2 * max(1, devices) * (1 + math.log(max(1, devices))) ** 2)
 
 
 def design_effects(totals: Counts, samples: Counts, least: float) -> Floats:

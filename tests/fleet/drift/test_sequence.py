@@ -89,6 +89,16 @@ def test_a_test_that_starts_anew_needs_more_and_its_neighbours_stay():
     assert (now[[0, 2]] == before[[0, 2]]).all()
 
 
+def test_devices_that_join_one_after_another_spend_no_more_than_alpha():
+    """Each alarms falsely with a chance of exp(-bound) at most, when it was the newest; the fleet's own bound spends all."""
+    tests = made()
+    stand = start(tests)
+    whole = tests.bounds(stand.fleet)
+    spent = sum(np.exp(whole - tests.bounds(stand.devices, count)) for count in range(1, 3001))
+    assert (spent <= 1).all()
+    assert (tests.bounds(stand.devices, 3000) > tests.bounds(stand.devices, 2999)).all()
+
+
 def test_severity_is_by_the_lower_bound_and_by_reach():
     settings = Settings()
     assert [settings.severity(low, 1.0) for low in (0.04, 0.05, 0.1, 0.2)] == [None, "minor", "moderate", "severe"]
