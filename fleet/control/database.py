@@ -119,10 +119,8 @@ class Database:
         if devices is None:
             connection.execute(update(DEVICES).values(changed=number))
             return
-        names = sorted(devices)
-        for at in range(0, len(names), _MANY):
-            which = DEVICES.c.device.in_(names[at : at + _MANY])
-            connection.execute(update(DEVICES).where(which).values(changed=number))
+        for names in in_parts(sorted(devices)):
+            connection.execute(update(DEVICES).where(DEVICES.c.device.in_(names)).values(changed=number))
 
     @property
     def touched(self) -> int:
@@ -159,8 +157,13 @@ class Database:
         return StoreError(f"the control plane's database {self.place} cannot be used ({cause}); look at {self._help}.")
 
 
+def in_parts(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    """As many of these at once as a statement may hold; databases bound them."""
+    return (values[at : at + _MANY] for at in range(0, len(values), _MANY))
+
+
 _READS = "edgewright_reads"
-_MANY = 500  # names of a statement; databases bound them
+_MANY = 500  # names of a statement
 
 
 def _in_folder(folder: Path) -> Engine:

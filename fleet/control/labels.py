@@ -23,14 +23,13 @@ from ..protocol.bins import decode_bins
 from ..protocol.measures import measures
 from ..protocol.sample import RANDOM
 from .audit import record
-from .database import Database
+from .database import Database, in_parts
 from .tables import ARTIFACTS, DEVICES, OUTCOMES, PUSHES, SAMPLES, WINDOWS
 
 MAX_CLASS = 2**31 - 1
 HOUR_S = 3600
 _MAX_TIME = 2.0**40
 _CLASS = re.compile(r"0|[1-9][0-9]{0,9}", re.ASCII)
-_MANY = 500
 
 Outcomes = Counter[tuple[str, str, int, int, int]]  # SHA-256, device, hour, predicted, label
 
@@ -98,10 +97,9 @@ def _label(
 ) -> tuple[int, Outcomes]:
     """Label samples: how many have another label than before, and what of it counts."""
     columns = [column for column in SAMPLES.c if column.name != "data"]
-    names = list(dict.fromkeys(row.sample for row in rows))
     known: dict[str, Row[Any]] = {}
-    for at in range(0, len(names), _MANY):
-        which = SAMPLES.c.model == model, SAMPLES.c.id.in_(names[at : at + _MANY])
+    for some in in_parts(sorted({row.sample for row in rows})):
+        which = SAMPLES.c.model == model, SAMPLES.c.id.in_(some)
         known |= {row.id: row for row in connection.execute(select(*columns).where(*which))}
     wanted: dict[str, str] = {}
     counted: Outcomes = Counter()
@@ -153,7 +151,9 @@ def _check_class(number: int, what: str, value: int, classes: int | None) -> Non
 def _count(connection: Connection, model: str, rows: Sequence[Outcome], classes: dict[str, int]) -> Outcomes:
     """Counts of rows that name what was answered themselves."""
     devices = {row.device for row in rows}
-    known = set(connection.execute(select(DEVICES.c.device)).scalars()) if devices else set()
+    known = set()
+    for some in in_parts(sorted(devices)):
+        known |= set(connection.execute(select(DEVICES.c.device).where(DEVICES.c.device.in_(some))).scalars())
     ran = _ran(connection, model, {row.device for row in rows if row.sha256 is None})
     counted: Outcomes = Counter()
     for number, row in enumerate(rows, start=1):
@@ -172,10 +172,9 @@ def _count(connection: Connection, model: str, rows: Sequence[Outcome], classes:
 def _ran(connection: Connection, model: str, devices: set[str]) -> dict[str, list[tuple[int, int, str]]]:
     """By device, when it counted requests of which artifact, the newest first; by the device's clock."""
     found: dict[str, list[tuple[int, int, str]]] = {}
-    names = sorted(devices)
-    for at in range(0, len(names), _MANY):
+    for some in in_parts(sorted(devices)):
         query = select(WINDOWS.c.device, WINDOWS.c.start, WINDOWS.c.end, WINDOWS.c.sha256).where(
-            WINDOWS.c.device.in_(names[at : at + _MANY]), WINDOWS.c.model == model
+            WINDOWS.c.device.in_(some), WINDOWS.c.model == model
         )
         for row in connection.execute(query.order_by(WINDOWS.c.start.desc())):
             found.setdefault(row.device, []).append((row.start, row.end, row.sha256))

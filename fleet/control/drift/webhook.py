@@ -56,9 +56,8 @@ class Webhook:
                 )
                 .order_by(ALERTS.c.id)
             ).all()
-            versions: dict[str, int] = {
-                row.sha256: row.version for row in connection.execute(select(ARTIFACTS.c.sha256, ARTIFACTS.c.version))
-            }
+            known = select(ARTIFACTS.c.sha256, ARTIFACTS.c.version).where(ARTIFACTS.c.sha256.in_({row.sha256 for row in rows}))
+            versions: dict[str, int] = {row.sha256: row.version for row in connection.execute(known)}
         for row in rows:
             alert = to_alert(row)
             why = self._post(alert, versions.get(alert.sha256))

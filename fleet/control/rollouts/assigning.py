@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, func, select, update
 
 from ....core.canonical import dumps
 from ...protocol.assignment import MAX_MODELS, Wanted
-from ..database import Database
+from ..database import Database, in_parts
 from ..tables import ASSIGNMENTS, DEVICES, MEMBERS, STATES
 from .records import Rollout
 from .shelf import names_of
 
-MOST_AT_ONCE = 1000  # devices that one transaction assigns; also names of one statement
+MOST_AT_ONCE = 1000  # devices that one transaction assigns
 MINUTE_S = 60.0
 
 
@@ -140,14 +140,9 @@ def _write(connection: Connection, database: Database, values: Sequence[dict[str
     made = database.upsert(ASSIGNMENTS)
     columns = [name for name in values[0] if name not in ("device", "model")]
     made = made.on_conflict_do_update(index_elements=["device", "model"], set_={name: made.excluded[name] for name in columns})
-    for part in _parts(values):
+    for part in in_parts(values):
         connection.execute(made, part)
     database.touch(connection, [value["device"] for value in values])
-
-
-def _parts(values: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    for at in range(0, len(values), MOST_AT_ONCE):
-        yield list(values[at : at + MOST_AT_ONCE])
 
 
 def _update_member(rollout: Rollout, *columns: str) -> Any:

@@ -9,7 +9,7 @@ silent    said nothing of the version within `silent_s`; whatever it says later 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from ...protocol.window import Window
 from ...rollout.guard import Bins, value_of
 from ...rollout.judge import Word
 from ...rollout.plan import Plan
+from ..database import in_parts
 from ..tables import ASSIGNMENTS, MEMBERS, REPORTS, STATES, TALLIES
 from .records import Rollout
 from .shelf import bins_of
@@ -27,7 +28,6 @@ from .shelf import bins_of
 # States in which the version that runs is not on trial.
 _SETTLED = ("Idle", "ArtifactCommit_Leave", "Cleanup")
 _ROLLING_BACK = ("ArtifactRollback", "ArtifactRollbackReboot", "ArtifactVerifyRollbackReboot")
-_MOST = 500  # names of a statement
 
 
 @dataclass(frozen=True)
@@ -217,7 +217,7 @@ def _failures(connection: Connection, rollout: Rollout, rows: Sequence[Row[Any]]
     """
     members = {row.device: (json.loads(row.wanted)["sha256"], row.assigned_at) for row in rows}
     found: dict[str, str] = {}
-    for names in _parts(list(members)):
+    for names in in_parts(list(members)):
         told = connection.execute(
             select(REPORTS.c.device, REPORTS.c.target, REPORTS.c.result, REPORTS.c.why, REPORTS.c.received_at)
             .where(
@@ -277,15 +277,11 @@ def _settled(connection: Connection, rollout: Rollout) -> int:
 
 def _tallies(connection: Connection, model: str, devices: Sequence[str]) -> dict[tuple[str, str], Window]:
     found = {}
-    for names in _parts(devices):
+    for names in in_parts(devices):
         which = TALLIES.c.model == model, TALLIES.c.device.in_(names)
         for row in connection.execute(select(TALLIES.c.device, TALLIES.c.sha256, TALLIES.c.data).where(*which)):
             found[row.device, row.sha256] = Window.decode(row.data)
     return found
-
-
-def _parts(names: Sequence[str]) -> Iterable[Sequence[str]]:
-    return (names[at : at + _MOST] for at in range(0, len(names), _MOST))
 
 
 def _time(seconds: float) -> str:
