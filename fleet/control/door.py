@@ -24,11 +24,11 @@ class Door:
         path = scope.get("raw_path", scope["path"].encode()).decode("ascii", "replace").partition("?")[0]
         if self._polls.is_behind:
             await self._keeper.catch_up()
+        before = self._polls.revision  # what is learnt while the signature is verified counts as news
         try:
             return authenticate(self._polls, self._clock, method, path, query, headers, body)
         except NotSigned:
-            # Another process may have enrolled the device, or taken its new key, a moment ago.
-            before = self._polls.revision
+            # The device may have been enrolled, or its new key taken, a moment ago.
             await self._keeper.look_for_stranger()
             if self._polls.revision == before:
                 raise

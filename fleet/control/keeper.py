@@ -16,6 +16,7 @@ log = logging.getLogger("edgewright.control")
 _LOOK_S = 1.0  # between two looks for what other processes changed
 _FLUSH_S = 30.0  # between two writings of when devices asked last
 _WAIT_S = 0.25  # that a request waits at most for what this process changed
+_NEWCOMER_S = 5.0  # and where it is refused otherwise: this process may have enrolled its device just now
 _STRANGER_S = 0.1  # between two looks for devices that are not known
 
 
@@ -44,12 +45,22 @@ class Keeper:
             await self._in_thread(self._flush)
             self._threads.shutdown()
 
-    async def catch_up(self) -> None:
-        """Wait until what this process changed is known, or for a moment where that takes longer."""
-        await asyncio.wait([self._look_once()], timeout=_WAIT_S)
+    async def catch_up(self, wait_s: float = _WAIT_S) -> None:
+        """Wait until what this process changed is known, at most so long, and for two looks: one may have begun before it."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + wait_s
+        for _ in range(2):
+            if self._polls.is_behind:
+                await asyncio.wait([self._look_once()], timeout=until - loop.time())
 
     async def look_for_stranger(self) -> None:
-        """Look for a device that is not known: another process may have enrolled it just now. Many strangers share a look."""
+        """Look for a device that is not known: it may have enrolled just now, here or in another process.
+
+        Many strangers share a look.
+        """
+        if self._polls.is_behind:
+            await self.catch_up(_NEWCOMER_S)
+            return
         loop = asyncio.get_running_loop()
         if self._looking is None and loop.time() - self._stranger_at < _STRANGER_S:
             return
