@@ -15,6 +15,7 @@ from ..core.errors import EdgewrightError, StoreError, UsageError, unknown
 
 _COMMANDS = {
     "compile": ("compile", "Compile a trained model to gated, measured artifacts."),
+    "check": ("check", "Check declarations (edgewright.toml) without compiling."),
     "recipes": ("recipes", "List the named recipes and their pipelines."),
     "opt": ("opt", "Run a pipeline of passes on a model."),
     "profiles": ("profiles", "List, show, validate and detect device profiles."),

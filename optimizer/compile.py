@@ -11,18 +11,18 @@ from typing import Any
 
 from ..core.artifact import SUFFIX
 from ..core.artifact_write import write_artifact
-from ..core.errors import StoreError, UsageError
+from ..core.errors import StoreError
 from ..core.files import moved_in, try_writing, write_atomic
 from ..core.manifest import DataRecord, SourceRecord
 from ..core.progress import Progress, Silent
 from ..core.store import StepStore
-from ..device_profiles.loader import load
 from ..device_profiles.profile import DeviceProfile
 from ..runtimes import registry
 from . import prepare
 from .arguments import recipe_of
 from .bins import answer_bins
 from .companions import gather
+from .declared import profiles_of
 from .evaluate import Evaluator
 from .gates.ledger import Ledger
 from .ingest.ingest import Ingested
@@ -96,7 +96,7 @@ def compile(
 def compile_recipe(recipe: Recipe, progress: Progress) -> CompileResult:
     """Carry out a recipe; see `compile`."""
     start = time.perf_counter()
-    profiles = _profiles(recipe)
+    profiles = profiles_of(recipe)
     variants = variants_of(recipe)
     _check_out(recipe.out)
     if recipe.keras_steps:
@@ -203,18 +203,6 @@ def _title(source: Any) -> str:
     if isinstance(source, str):
         return source.rpartition(":")[2] if ":" in source else Path(source).stem
     return type(source).__name__.lower()
-
-
-def _profiles(recipe: Recipe) -> list[DeviceProfile]:
-    """The profiles, each once, each with a runtime to try; raises ProfileError, UsageError."""
-    profiles = [load(name) for name in recipe.profiles]
-    for index, profile in enumerate(profiles):
-        if profile.name in {other.name for other in profiles[:index]}:
-            raise UsageError(f"the profile {profile.name!r} is given twice, and an artifact has one; name it once.")
-        if not set(profile.runtimes) & set(recipe.runtimes):
-            asked, known = " or ".join(recipe.runtimes), ", ".join(profile.runtimes)
-            raise UsageError(f"the profile {profile.name!r} does not run {asked}; ask for one of {known}.")
-    return profiles
 
 
 def _check_out(out: Path) -> None:
