@@ -1,95 +1,102 @@
-"""`edgewright bench`: how fast a model file is here, and how much memory it takes."""
+"""`edgewright bench`: how fast model files are here, and how much memory they take."""
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
-from typing import Any
 
 import click
 
 from ..core.canonical import dumps
+from ..core.errors import UsageError
+from ..core.files import write_atomic
+from ..device_profiles import loader
 from ..runtimes.bench.batches import example_inputs
-from ..runtimes.bench.compare import RatioResult, compare
-from ..runtimes.bench.latency import measure
-from ..runtimes.bench.measurement import Measurement
-from ..runtimes.bench.memory import peak_memory_bytes
-from ..runtimes.bench.opening import ModelFile, load_model, naming, open_model, runtime_version
+from ..runtimes.bench.compare import compare
+from ..runtimes.bench.here import Case, bench_here, executing
+from ..runtimes.bench.opening import ENDINGS, naming, open_model
+from ..runtimes.bench.record import BenchReport, BenchResult, spread_of
+from .bench_group import BenchGroup, DefaultCommand
+from .bench_table import told
 
-_WIDTH = 14
+_MAX_COUNT = 1024
 
 
-@click.command()
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--threads", type=click.IntRange(1, 1024), help="Threads within an operator; an artifact brings its own, else 1.")
-@click.option("--against", type=click.Path(path_type=Path), help="A second file, timed in turns with the first.")
-@click.option("--rounds", type=click.IntRange(5, 10_000), default=50, show_default=True, help="Rounds of the comparison.")
+@click.group(cls=BenchGroup)
+def bench() -> None:
+    """Measure model files and artifacts; compare two of them."""
+
+
+@bench.command("measure", cls=DefaultCommand)
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
+@click.option("--threads", help="Threads within an operator, one number or several: 1,2,4; an artifact brings its own, else 1.")
+@click.option("--batch", default="1", show_default=True, help="Samples of one run, one number or several: 1,8.")
+@click.option("--profile", help="Device whose CPU this may be (a name or a .toml); an artifact's own by default.")
+@click.option("--against", type=click.Path(path_type=Path), help="Another file, timed in turns with each.")
+@click.option("--rounds", type=click.IntRange(5, 10_000), default=50, show_default=True, help="Rounds of --against.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the random inputs.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def bench(file: Path, threads: int | None, against: Path | None, rounds: int, seed: int, as_json: bool) -> None:
-    """Measure the latency and memory of FILE (.ewa, .onnx, .tflite, .xml) on this machine, on random inputs.
+@click.option("--json", "json_to", is_flag=False, flag_value="-", metavar="[FILE]", help="Write JSON there, or print it.")
+def measure(
+    files: tuple[Path, ...],
+    threads: str | None,
+    batch: str,
+    profile: str | None,
+    against: Path | None,
+    rounds: int,
+    seed: int,
+    json_to: str | None,
+) -> None:
+    """Measure the latency and memory of each FILE (.ewa, .onnx, .tflite, .xml) on this machine, on random inputs.
 
     Warm-up, five windows of at least fifty runs; with --against also the ratio of the two, timed in turns, with its interval.
 
     Example: edgewright bench dist/model-x86-64-avx2.ewa --against float.onnx --threads 1
     """
-    model = open_model(file)
-    other = open_model(against) if against is not None else None
-    used = threads or model.threads
-    with naming(file):
-        measured = _measure(model, used, seed)
-    ratio = None
-    if other is not None and against is not None:
-        with naming(against):
-            ratio = _compare(model, other, used, rounds, seed)
-    if as_json:
-        answer: dict[str, Any] = {"file": str(file), "measurement": measured.to_json()}
-        if ratio is not None:
-            answer["against"] = {"file": str(against), **ratio.to_json()}
-        click.echo(dumps(answer))
+    target = json_target(json_to)
+    several = counts(threads, "--threads") if threads is not None else (None,)
+    device = loader.load(profile) if profile is not None else None
+    results = []
+    for file in files:
+        for thread_count in several:
+            for size in counts(batch, "--batch"):
+                case = Case(file, thread_count, size)
+                result = bench_here(case, profile=device, seed=seed)
+                results.append(_compared(result, against, rounds, seed) if against is not None else result)
+    report = BenchReport(tuple(results), spread_of(results))
+    if json_to == "-":
+        click.echo(dumps(report.to_json()))
         return
-    click.echo("\n".join(f"{name:<{_WIDTH}}{value}" for name, value in _rows(file, measured, against, ratio)))
+    if target is not None:
+        write_atomic(target, dumps(report.to_json()) + b"\n")
+    click.echo(told(report))
 
 
-def _measure(model: ModelFile, threads: int, seed: int) -> Measurement:
-    executor = load_model(model, threads)
-    try:
-        inputs = example_inputs(executor, seed)
-        growth = peak_memory_bytes(model.runtime, model.files, model.entry, threads, inputs)
-        version = runtime_version(model.runtime)
-        return measure(executor, inputs, runtime=model.runtime, version=version, threads=threads, rss_growth_bytes=growth)
-    finally:
-        executor.close()
+def counts(text: str, option: str) -> tuple[int, ...]:
+    """Numbers from 1 to 1024 separated by commas, each once; raises UsageError."""
+    found = [item.strip() for item in text.split(",")]
+    fit = all(item.isascii() and item.isdigit() and len(item) <= 4 and 1 <= int(item) <= _MAX_COUNT for item in found)
+    if not fit or len({int(item) for item in found}) != len(found):
+        raise UsageError(
+            f"'{option}' {text[:40]!r} is no list of numbers from 1 to {_MAX_COUNT}, each once; give for example 1,2,4."
+        )
+    return tuple(int(item) for item in found)
 
 
-def _compare(model: ModelFile, other: ModelFile, threads: int, rounds: int, seed: int) -> RatioResult:
-    mine = load_model(model, threads)
-    try:
-        its = load_model(other, threads)
-        try:
-            inputs, others = example_inputs(mine, seed), example_inputs(its, seed)
-            return compare(mine, its, inputs, rounds, reference_inputs=others, seed=seed)
-        finally:
-            its.close()
-    finally:
-        mine.close()
+def json_target(json_to: str | None) -> Path | None:
+    """Where --json writes, None for nowhere or the terminal; raises UsageError for what would overwrite a model."""
+    if json_to is None or json_to == "-":
+        return None
+    path = Path(json_to)
+    if path.suffix in {".ewa", *ENDINGS}:
+        raise UsageError(f"--json {json_to} names a model file; give --json a .json file, or put it last to print.")
+    return path
 
 
-def _rows(file: Path, found: Measurement, against: Path | None, ratio: RatioResult | None) -> list[tuple[str, str]]:
-    upper = "" if found.p90_upper_ms is None else f", p90 at most {found.p90_upper_ms:.3f} (99 % bound)"
-    rows = [
-        ("file", str(file)),
-        ("runtime", f"{found.runtime} {found.runtime_version}, {found.threads} thread{'s' if found.threads > 1 else ''}"),
-        ("cpu", f"{found.cpu} ({' '.join(found.cpu_flags)})"),
-        ("latency", f"{found.median_ms:.3f} ms (median of {len(found.window_ms)} windows, spread {found.spread:.1%})"),
-        ("percentiles", f"p50 {found.p50_ms:.3f}, p90 {found.p90_ms:.3f}, p99 {found.p99_ms:.3f} ms{upper}"),
-        ("runs", f"{found.runs} after {found.warm_up_runs} to warm up"),
-    ]
-    if found.rss_growth_bytes is not None:
-        rows.append(("memory", f"{found.rss_growth_bytes / 1e6:.1f} MB more in a fresh process"))
-    if ratio is not None:
-        rows.append(("ratio", f"{ratio.ratio:.3f} of {against} (95 % bounds {ratio.low:.3f} and {ratio.high:.3f})"))
-    if found.is_shortened:
-        rows.append(("note", "a run is so slow that the windows have fewer than fifty"))
-    if found.is_disturbed or (ratio is not None and ratio.is_disturbed):
-        rows.append(("note", f"the machine was disturbed: a fixed kernel changed by {found.drift:+.1%}; measure again"))
-    return rows
+def _compared(result: BenchResult, against: Path, rounds: int, seed: int) -> BenchResult:
+    mine = open_model(Path(result.file))
+    with naming(against):
+        other = open_model(against)
+        with executing(mine, result.threads) as ours, executing(other, result.threads) as its:
+            inputs, others = example_inputs(ours, seed, result.batch), example_inputs(its, seed, result.batch)
+            ratio = compare(ours, its, inputs, rounds, reference_inputs=others, seed=seed)
+    return dataclasses.replace(result, against={"file": str(against), **ratio.to_json()})

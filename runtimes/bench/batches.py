@@ -39,12 +39,15 @@ def run_all(
     return {output: np.concatenate(values) for output, values in parts.items()}
 
 
-def example_inputs(executor: Executor, seed: int = 0) -> dict[str, NDArray[Any]]:
-    """One batch of random inputs: normal floats, integers 0 or 1 (valid as indices, masks and tokens), free sizes 1."""
+def example_inputs(executor: Executor, seed: int = 0, batch: int = 1) -> dict[str, NDArray[Any]]:
+    """One batch of random inputs: normal floats, integers 0 or 1 (valid as indices, masks and tokens).
+
+    A free first axis gets `batch`, other free sizes 1.
+    """
     generator = np.random.default_rng(seed)
     made: dict[str, NDArray[Any]] = {}
     for spec in executor.inputs:
-        shape = tuple(1 if size is None else size for size in spec.shape)
+        shape = tuple((1 if axis else batch) if size is None else size for axis, size in enumerate(spec.shape))
         if np.dtype(spec.dtype).kind == "f":
             made[spec.name] = generator.standard_normal(shape).astype(spec.dtype)
         else:

@@ -9,6 +9,8 @@ from typing import Any
 
 from ...core.errors import DataError
 
+_ALWAYS = frozenset({"rss_growth_bytes"})
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -18,6 +20,12 @@ class Measurement:
     are over all runs, `p90_upper_ms` is the 99 % confidence upper bound of p90. `drift` is the change of a fixed kernel from
     before to after, `is_disturbed` says that it exceeds 3 %. `is_shortened` says that slow runs left windows of fewer than
     fifty. `rss_growth_bytes` is what loading and running added to the memory of a fresh process, or None.
+
+    What comes after it is None where it was not measured, as in a compile. `throughput` is samples a second, one batch after
+    the other: the median over the windows `window_throughput`. `window_p90_ms` and `window_p99_ms` are the windows' own
+    quantiles. `cold_starts_ms` holds, for each fresh process, the time from its start to its first answer, `first_runs_ms` that
+    of the first inference alone, `rss_growths_bytes` the growth of its memory; `cold_start_ms`, `first_ms` and
+    `rss_growth_bytes` are their medians. `process_peak_bytes` is the most that such a process held, libraries included.
     """
 
     median_ms: float
@@ -38,12 +46,23 @@ class Measurement:
     cpu: str
     cpu_flags: tuple[str, ...]
     rss_growth_bytes: int | None = None
+    throughput: float | None = None
+    window_p90_ms: tuple[float, ...] | None = None
+    window_p99_ms: tuple[float, ...] | None = None
+    window_throughput: tuple[float, ...] | None = None
+    cold_start_ms: float | None = None
+    cold_starts_ms: tuple[float, ...] | None = None
+    first_ms: float | None = None
+    first_runs_ms: tuple[float, ...] | None = None
+    rss_growths_bytes: tuple[int, ...] | None = None
+    process_peak_bytes: int | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """JSON object with a member a field."""
+        """JSON object with a member a field; what was not measured and is optional is left out."""
         return {
             field.name: list(value) if isinstance(value := getattr(self, field.name), tuple) else value
             for field in dataclasses.fields(self)
+            if field.name in _ALWAYS or field.default is dataclasses.MISSING or getattr(self, field.name) is not None
         }
 
     @staticmethod
@@ -67,6 +86,8 @@ def _fits(kind: str, item: Any) -> bool:
         return isinstance(item, int | float) and not isinstance(item, bool)
     if kind.startswith("tuple[float"):
         return isinstance(item, tuple) and all(isinstance(part, int | float) for part in item)
+    if kind.startswith("tuple[int"):
+        return isinstance(item, tuple) and all(isinstance(part, int) and not isinstance(part, bool) for part in item)
     if kind.startswith("tuple[str"):
         return isinstance(item, tuple) and all(isinstance(part, str) for part in item)
     wanted: type = {"int": int, "bool": bool, "str": str}[kind.split(" ", maxsplit=1)[0]]

@@ -12,6 +12,7 @@ from typing import cast
 from ...core.artifact_read import open_artifact
 from ...core.errors import RuntimeFailure, UsageError, unknown
 from ...core.executor import Executor
+from ...core.manifest import TargetRecord
 
 ENDINGS: Mapping[str, str] = {".onnx": "onnxruntime", ".xml": "openvino", ".tflite": "litert"}
 _PACKAGES: Mapping[str, tuple[str, ...]] = {
@@ -29,12 +30,17 @@ _MODULES: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A lowered model: the runtime that it is for, its files by name, the one to load, and the threads it was judged with."""
+    """A lowered model: the runtime that it is for, its files by name, the one to load, and the threads it was judged with.
+
+    `name` is the model's own in an artifact, else the file's stem; `target` is what an artifact was compiled for.
+    """
 
     runtime: str
     files: Mapping[str, bytes]
     entry: str
     threads: int = 1
+    name: str = ""
+    target: TargetRecord | None = None
 
 
 def open_model(path: Path) -> ModelFile:
@@ -45,7 +51,14 @@ def open_model(path: Path) -> ModelFile:
     if path.suffix == ".ewa":
         artifact = open_artifact(path)
         manifest = artifact.manifest
-        return ModelFile(manifest.runtime.name, artifact.files, manifest.entry, manifest.target.threads)
+        return ModelFile(
+            manifest.runtime.name,
+            artifact.files,
+            manifest.entry,
+            manifest.target.threads,
+            manifest.name,
+            manifest.target,
+        )
     if path.suffix not in ENDINGS:
         raise UsageError(f"{path}: {unknown('kind of model file', path.suffix, ('.ewa', *ENDINGS))}")
     names = [path, path.with_suffix(".bin")] if path.suffix == ".xml" else [path]
@@ -53,7 +66,7 @@ def open_model(path: Path) -> ModelFile:
         files = {file.name: file.read_bytes() for file in names}
     except OSError as error:
         raise RuntimeFailure(f"cannot read {error.filename or path}: {error.strerror or error}; check the path.") from error
-    return ModelFile(ENDINGS[path.suffix], files, path.name)
+    return ModelFile(ENDINGS[path.suffix], files, path.name, name=path.stem)
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ from edgewright.runtimes.bench.latency import Budget, measure, warm_up
 from edgewright.runtimes.bench.measurement import Measurement
 from edgewright.runtimes.bench.memory import peak_memory_bytes
 from edgewright.runtimes.bench.opening import load_model, open_model, runtime_version
+from edgewright.runtimes.bench.record import BenchReport
 from edgewright.runtimes.bench.resident import peak_bytes, reset_peak
 from hypothesis import given
 from hypothesis import strategies as st
@@ -267,13 +268,15 @@ def test_a_file_is_opened_by_its_ending(model_file, tmp_path):
 
 @pytest.mark.parametrize("runtime", registry.NAMES)
 def test_the_command_takes_every_runtime_s_file(runtime, tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr("edgewright.cli.bench.measure", lambda *args, **rest: measure(*args, **rest, budget=QUICK))
+    monkeypatch.setattr(
+        "edgewright.runtimes.bench.here.measure", lambda *args, **rest: measure(*args, **{**rest, "budget": QUICK})
+    )
     made = lowered(runtime=runtime)
     for name, data in made.files.items():
         (tmp_path / name).write_bytes(data)
     result = CliRunner().invoke(bench, [str(tmp_path / made.entry), "--json", "--threads", "2"])
     assert result.exit_code == 0, result.output
-    measured = Measurement.from_json(json.loads(result.output)["measurement"])
+    measured = BenchReport.from_json(json.loads(result.output)).results[0].measurement
     assert (measured.runtime, measured.threads) == (runtime, 2)
     assert capfd.readouterr().err == ""
 
@@ -288,11 +291,13 @@ def test_files_that_cannot_be_opened(tmp_path):
 
 
 def test_the_command_prints_json_and_a_table(model_file, monkeypatch):
-    monkeypatch.setattr("edgewright.cli.bench.measure", lambda *args, **rest: measure(*args, **rest, budget=QUICK))
+    monkeypatch.setattr(
+        "edgewright.runtimes.bench.here.measure", lambda *args, **rest: measure(*args, **{**rest, "budget": QUICK})
+    )
     result = CliRunner().invoke(bench, [str(model_file), "--against", str(model_file), "--rounds", "5", "--json"])
-    answer = json.loads(result.output)
-    assert Measurement.from_json(answer["measurement"]).rss_growth_bytes > 0
-    assert answer["against"]["low"] <= answer["against"]["high"]
+    answer = BenchReport.from_json(json.loads(result.output)).results[0]
+    assert answer.measurement.rss_growth_bytes > 0
+    assert answer.against["low"] <= answer.against["high"]
     shown = CliRunner().invoke(bench, [str(model_file)]).output
     assert {"file", "runtime", "latency", "memory"} <= {line.split()[0] for line in shown.splitlines()}
     assert "Example: edgewright bench" in CliRunner().invoke(bench, ["--help"]).output
