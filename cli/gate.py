@@ -47,11 +47,10 @@ def gate(
     from ..calibration.dataset import Split
     from ..calibration.opening import open_dataset
     from ..calibration.preprocess import Preprocessing
-    from ..optimizer.compile import EXIT_CODES
     from ..optimizer.exam import prepare_exam
     from ..optimizer.gates.defaults import default_gate
     from ..optimizer.gates.text import check_columns, parse_gates
-    from ..optimizer.gates.verdict import overall
+    from ..optimizer.gates.verdict import exit_code, overall
     from ..optimizer.prepare import check_data
     from .progress import RichProgress
 
@@ -81,7 +80,7 @@ def gate(
         click.echo(json.dumps({"status": status, "verdicts": [item.to_json() for item in verdicts]}, indent=1))
     else:
         _print(verdicts, status)
-    return EXIT_CODES[status]
+    return exit_code([status])
 
 
 def _answers(path: Path, data: Any, threads: int, progress: Any) -> dict[str, Any]:

@@ -21,6 +21,7 @@ _COMMANDS = {
     "profiles": ("profiles", "List, show, validate and detect device profiles."),
     "bench": ("bench", "Measure the latency and memory of a model file or artifact."),
     "gate": ("gate", "Judge a candidate against a reference on a data set."),
+    "ci": ("ci", "Tell a CI what was found: Markdown, JUnit XML, one comment."),
     "inspect": ("inspect", "Show what is in an artifact."),
     "verify": ("verify", "Check an artifact: digests, structure, test vectors."),
     "run": ("run", "Run an artifact on inputs from a file."),

@@ -25,6 +25,7 @@ from .companions import gather
 from .declared import profiles_of
 from .evaluate import Evaluator
 from .gates.ledger import Ledger
+from .gates.verdict import exit_code
 from .ingest.ingest import Ingested
 from .ingest.keras_step import check_keras_step
 from .outcome import Found, Target
@@ -35,8 +36,6 @@ from .report.write import write_report
 from .summary import report_of
 from .variants import variants_of
 from .work import Work
-
-EXIT_CODES = {"passed": 0, "failed": 2, "undecided": 3}
 
 
 @dataclass(frozen=True, repr=False)
@@ -160,8 +159,7 @@ def _write(recipe: Recipe, ingested: Ingested, work: Work, found: Found, start: 
             write_artifact(made / artifact_name(recipe, target.profile), content)
         write_atomic(made / "measurements.json", work.measurements.to_bytes())
         report_path, page_path = (recipe.out / path.name for path in write_report(report, made))
-    statuses = {target.decision.status for target in targets}
-    code = next((EXIT_CODES[status] for status in ("failed", "undecided") if status in statuses), 0)
+    code = exit_code(target.decision.status for target in targets)
     return CompileResult(report, artifacts, report_path, page_path, code)
 
 

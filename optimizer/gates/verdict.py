@@ -12,6 +12,7 @@ from ...core.errors import GateError
 Status = Literal["passed", "failed", "undecided", "reported"]
 MeasuredOn = Literal["target", "emulated", "reference"]
 _STATUSES = ("passed", "failed", "undecided", "reported")
+_EXIT_CODES = {"failed": 2, "undecided": 3}
 
 
 @dataclass(frozen=True)
@@ -68,3 +69,9 @@ def overall(verdicts: Iterable[Verdict]) -> Status:
         if status in statuses:
             return cast(Status, status)
     return "undecided"
+
+
+def exit_code(statuses: Iterable[str]) -> int:
+    """What a command ends with that judged: 2 where anything failed, else 3 where anything is undecided, else 0."""
+    found = set(statuses)
+    return next((code for status, code in _EXIT_CODES.items() if status in found), 0)
