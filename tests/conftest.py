@@ -21,8 +21,9 @@ import pytest
 from hypothesis import settings
 from onnx import TensorProto, helper, numpy_helper
 
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
+# Half of the usual examples: the whole suite has ten minutes. A property that needs more says so.
+settings.register_profile("suite", deadline=None, max_examples=50)
+settings.load_profile("suite")
 
 
 def _features(x: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -42,11 +42,11 @@ def test_a_version_that_takes_twice_as_long_is_slow_on_a_slow_device_too() -> No
         assert value_of("slow", window(200, ms=drawn), window(200, ms=[2.5 * ms for ms in drawn])) > 0.9
 
 
-@pytest.mark.parametrize("requests", [20, 50, 400])
-def test_an_equally_fast_version_is_slow_in_a_tenth_of_its_requests_at_most(requests: int) -> None:
+@pytest.mark.parametrize(("requests", "times"), [(20, 1500), (50, 1500), (400, 300)])
+def test_an_equally_fast_version_is_slow_in_a_tenth_of_its_requests_at_most(requests: int, times: int) -> None:
     generator = np.random.default_rng(requests)
     found = []
-    for _ in range(1500):
+    for _ in range(times):
         spread = generator.uniform(0.01, 1.0)
         old, new = (list(generator.lognormal(1, spread, requests)) for _ in range(2))
         found.append(value_of("slow", window(requests, ms=old), window(requests, ms=new)))
