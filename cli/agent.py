@@ -130,6 +130,7 @@ def agent(
     )
     with assembled(setup) as found:
         if not once:
+            click.echo(_greeting(folder, models))
             found.run()
             return
         found.run_once()
@@ -140,6 +141,16 @@ def agent(
     for row in rows:
         version = "nothing" if row["running"] is None else f"version {row['version']} ({row['running'][:12]})"
         click.echo(f"{row['model']}: runs {version}{'' if not row['why'] else '; ' + row['why']}")
+
+
+def _greeting(folder: Path, models: tuple[str, ...]) -> str:
+    """Who this is, and whom it follows: afterwards a quiet agent is one that is well."""
+    from ..fleet.agent.identity import load_identity
+    from ..fleet.disk import RealDisk
+
+    identity = load_identity(RealDisk(folder))
+    who = f"following {', '.join(models)}" if identity is None else f"device {identity.device} of {identity.server}"
+    return f"{who}; data in {folder}; it says only what goes wrong (--verbose: all); Ctrl-C ends it"
 
 
 def _rows(found: Agent) -> list[dict[str, Any]]:

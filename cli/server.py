@@ -79,7 +79,8 @@ def server(
     setup = Setup(folder, repository, root, database, host, port, tls_cert, tls_key, poll_s, alert_webhook, drift_window_s)
     before = signal.signal(signal.SIGTERM, _interrupted)
     try:
-        serve(setup, lambda url: click.echo(f"serving devices and people at {url}; data in {folder}; Ctrl-C ends it"))
+        told = f"devices ask every {poll_s:g} s (--poll); data in {folder}; Ctrl-C ends it"
+        serve(setup, lambda url: click.echo(f"serving devices and people at {url}; {told}"))
     finally:
         signal.signal(signal.SIGTERM, before)
 

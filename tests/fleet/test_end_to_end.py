@@ -5,8 +5,12 @@ from __future__ import annotations
 import functools
 import http.server
 import json
+import signal
+import subprocess
+import sys
 import tarfile
 import threading
+import time
 
 import pytest
 from commands import Asked, edgewright
@@ -91,6 +95,21 @@ def test_another_root_is_not_believed(tmp_path, repository):
     edgewright("repo", "init", tmp_path / "other")
     data = ("--data", tmp_path / "device", "--model", "tiny", "--repo", repository)
     assert agent(*data, "--root", root_of(tmp_path / "other")) == {}
+
+
+def test_who_starts_an_agent_is_told_whom_it_follows_and_how_it_ends(tmp_path, repository):
+    command = [sys.executable, "-m", "edgewright.cli.main", "agent", "--data", str(tmp_path / "device"), "--model", "tiny"]
+    command += ["--repo", str(repository), "--root", str(root_of(repository)), "--poll", "0.1"]
+    until = time.monotonic() + 120
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout.readline().startswith("following tiny; data in ")
+            while not (tmp_path / "device" / "run" / "tiny.sock").exists() and time.monotonic() < until:
+                time.sleep(0.05)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize(
