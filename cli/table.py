@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 WIDTH = 100
 _GAP = 2
 _LEAST = 8  # columns that a cell keeps when others need the room
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Lines with the cells one below the other; where they do not fit the widest columns are cut, with `…` for the rest."""
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], numbers: Collection[int] = ()) -> str:
+    """Lines with the cells one below the other; where they do not fit the widest columns are cut, with `…` for the rest.
+
+    The columns of `numbers` stand to the right.
+    """
     cells = [[_plain(cell) for cell in row] for row in (head, *rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     room = WIDTH - _GAP * (len(widths) - 1)
@@ -20,7 +23,11 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = []
     for row in cells:
         fitted = [cell if len(cell) <= width else f"{cell[: width - 1]}…" for cell, width in zip(row, widths, strict=True)]
-        lines.append((" " * _GAP).join(f"{cell:<{width}}" for cell, width in zip(fitted, widths, strict=True)).rstrip())
+        placed = [
+            f"{cell:>{width}}" if index in numbers else f"{cell:<{width}}"
+            for index, (cell, width) in enumerate(zip(fitted, widths, strict=True))
+        ]
+        lines.append((" " * _GAP).join(placed).rstrip())
     return "\n".join(lines)
 
 

@@ -25,15 +25,16 @@ ISA: Mapping[str, frozenset[str]] = {
 }
 ARCHITECTURES = tuple(ISA)
 
-# Lower and upper bound of each number, inclusive.
+# Lower and upper bound of each whole number, inclusive.
 _NUMBERS = {
     "cores": (1, 1024),
     "threads": (1, 1024),
     "ram_bytes": (1 << 20, 1 << 44),
     "channel_align": (1, 256),
 }
+_AMOUNTS = {"price_per_hour": 1e6, "power_w": 1e5}
 REQUIRED = ("kind", "arch", "isa", "cores", "threads", "ram_bytes", "runtimes")
-OPTIONAL = ("channel_align", "cpu_model")
+OPTIONAL = ("channel_align", "cpu_model", "price_per_hour", "power_w")
 _MAX_TEXT = 1000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -58,6 +59,13 @@ def number(name: str, value: Any, where: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
         raise ProfileError(f"{where}: {name} must be a whole number from {low} to {high}, not {str(value)[:40]!r}.")
     return value
+
+
+def amount(name: str, value: Any, where: str) -> float:
+    """A number from 0 to its bound; raises ProfileError."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= _AMOUNTS[name]:
+        raise ProfileError(f"{where}: {name} must be a number from 0 to {_AMOUNTS[name]:g}, not {str(value)[:40]!r}.")
+    return float(value)
 
 
 def one_of(name: str, value: Any, known: tuple[str, ...], where: str) -> str:

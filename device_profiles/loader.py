@@ -93,6 +93,8 @@ def to_toml(profile: DeviceProfile) -> str:
         "ram_bytes": str(profile.ram_bytes),
         "runtimes": f"[{', '.join(_quoted(item) for item in profile.runtimes)}]",
         "channel_align": str(profile.channel_align),
+        "price_per_hour": repr(profile.price_per_hour),
+        "power_w": repr(profile.power_w),
     }
     for key, value in values.items():
         if key in profile.sources:
@@ -137,4 +139,5 @@ def _profile(name: str, title: str, values: dict[str, Any], sources: dict[str, s
         channel_align=facts.number("channel_align", values.get("channel_align", 8), where),
         sources=sources,
         cpu_model=facts.text(values["cpu_model"], "cpu_model", where) if "cpu_model" in values else "",
+        **{name: facts.amount(name, values[name], where) for name in ("price_per_hour", "power_w") if name in values},
     )

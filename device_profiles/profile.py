@@ -14,7 +14,9 @@ class DeviceProfile:
     """A device. `isa` holds instruction-set extensions in Linux' names (avx2, avx512_vnni, avx_vnni, asimddp, i8mm, ...).
 
     `threads` is what a runtime is given there. `cpu_model` names the one CPU that the profile stands for ("Cortex-A72"), or
-    is empty when the profile stands for every CPU with that instruction set. `sources` has the source of each fact.
+    is empty when the profile stands for every CPU with that instruction set. `price_per_hour` is what an hour of the device
+    costs without electricity, in the user's currency, `power_w` the watts that it draws while it works; None where nobody has
+    said. `sources` has the source of each fact.
     """
 
     name: str
@@ -29,6 +31,8 @@ class DeviceProfile:
     channel_align: int = 8
     sources: Mapping[str, str] = field(default_factory=dict)
     cpu_model: str = ""
+    price_per_hour: float | None = None
+    power_w: float | None = None
 
     @property
     def has_saturating_products(self) -> bool:

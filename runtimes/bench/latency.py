@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ...core.errors import RuntimeFailure
 from ...core.executor import Executor
+from ...core.progress import Progress, Silent
 from ...device_profiles.detect import host_cpu
 from ...device_profiles.facts import ISA
 from .clock import fixed_kernel_ms, run_ms
@@ -21,7 +22,10 @@ from .measurement import Measurement
 
 @dataclass(frozen=True)
 class Budget:
-    """How long measuring may take: windows, runs a window, seconds of warm-up at most, seconds of all windows aimed at."""
+    """How long measuring may take: windows, runs a window, seconds of warm-up at most, seconds of all windows aimed at.
+
+    A window has at least `runs` (`least_runs` where they would not fit); its runs take `window_s` together, or are `most_runs`.
+    """
 
     windows: int = 5
     runs: int = 50
@@ -29,39 +33,49 @@ class Budget:
     total_s: float = 30.0
     least_runs: int = 5
     window_s: float = 0.05
+    most_runs: int = 5000
 
 
 _STEADY_RUNS, _STEADY = 10, 0.02
 _DISTURBED = 0.03
-_MAX_RUNS = 5000
 
 
 def measure(
     executor: Executor,
-    inputs: Mapping[str, NDArray[Any]],
+    inputs: Mapping[str, NDArray[Any]] | Sequence[Mapping[str, NDArray[Any]]],
     *,
     runtime: str,
     version: str,
     threads: int,
     budget: Budget | None = None,
     rss_growth_bytes: int | None = None,
+    batch: int | None = None,
+    progress: Progress | None = None,
 ) -> Measurement:
-    """Latency of `executor` on `inputs` (one batch), by the rules of docs/architecture.md.
+    """Latency of `executor` on `inputs`: one batch, or several, of which each window takes the next; rules: docs/bench.md.
 
     Warm up until the last ten runs vary by less than 2 % or 5 s passed; then five windows of at least fifty runs and 50 ms
     each. A model so slow that fifty runs would not fit the budget gets fewer, at least five, and the result says so.
+    With `batch`, the samples of a run, throughput and the windows' own quantiles are told too.
     Raises RuntimeFailure when a run fails or a budget has no windows.
     """
     plan = budget or Budget()
     if plan.windows < 1 or plan.runs < 1 or plan.least_runs < 1:
         raise RuntimeFailure("measuring needs at least one window of one run; give a larger budget.")
+    several = [inputs] if isinstance(inputs, Mapping) else list(inputs)
     before = fixed_kernel_ms()
-    warm = warm_up(executor, inputs, plan.warm_up_s)
-    typical_s = median(warm[-_STEADY_RUNS:]) / 1e3
-    runs = max(min(plan.runs, int(plan.total_s / plan.windows / max(typical_s, 1e-9))), min(plan.least_runs, plan.runs))
-    windows = [_window(executor, inputs, runs, plan.window_s) for _ in range(plan.windows)]
+    with (progress or Silent()).task("measuring", plan.windows + 1) as advance:
+        warm = warm_up(executor, several[0], plan.warm_up_s)
+        advance(1)
+        typical_s = median(warm[-_STEADY_RUNS:]) / 1e3
+        runs = max(min(plan.runs, int(plan.total_s / plan.windows / max(typical_s, 1e-9))), min(plan.least_runs, plan.runs))
+        windows = []
+        for index in range(plan.windows):
+            windows.append(_window(executor, several[index % len(several)], runs, plan))
+            advance(1)
     after = fixed_kernel_ms()
-    return _summary(windows, len(warm), runs < plan.runs, after / before - 1, runtime, version, threads, rss_growth_bytes)
+    found = _summary(windows, len(warm), runs < plan.runs, after / before - 1, runtime, version, threads, rss_growth_bytes)
+    return found if batch is None else _with_throughput(found, windows, batch)
 
 
 def warm_up(executor: Executor, inputs: Mapping[str, NDArray[Any]], seconds: float) -> list[float]:
@@ -76,12 +90,27 @@ def warm_up(executor: Executor, inputs: Mapping[str, NDArray[Any]], seconds: flo
     return times
 
 
-def _window(executor: Executor, inputs: Mapping[str, NDArray[Any]], runs: int, seconds: float) -> list[float]:
+def _window(executor: Executor, inputs: Mapping[str, NDArray[Any]], runs: int, plan: Budget) -> list[float]:
     times: list[float] = []
-    end = time.perf_counter() + seconds
-    while len(times) < runs or (time.perf_counter() < end and len(times) < _MAX_RUNS):
+    spent_ms = 0.0
+    while len(times) < runs or (spent_ms < plan.window_s * 1e3 and len(times) < plan.most_runs):
         times.append(run_ms(executor, inputs))
+        spent_ms += times[-1]
     return times
+
+
+def _with_throughput(found: Measurement, windows: list[list[float]], batch: int) -> Measurement:
+    """With samples a second (all of a window's samples over the sum of its runs' times), and the windows' quantiles."""
+    rates = tuple(1e3 * batch * len(window) / sum(window) for window in windows)
+    p90, p99 = (tuple(float(np.quantile(window, share)) for window in windows) for share in (0.9, 0.99))
+    return replace(
+        found,
+        throughput=median(rates),
+        window_throughput=rates,
+        window_runs=tuple(map(len, windows)),
+        window_p90_ms=p90,
+        window_p99_ms=p99,
+    )
 
 
 def _summary(

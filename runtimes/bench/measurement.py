@@ -23,9 +23,10 @@ class Measurement:
 
     What comes after it is None where it was not measured, as in a compile. `throughput` is samples a second, one batch after
     the other: the median over the windows `window_throughput`. `window_p90_ms` and `window_p99_ms` are the windows' own
-    quantiles. `cold_starts_ms` holds, for each fresh process, the time from its start to its first answer, `first_runs_ms` that
-    of the first inference alone, `rss_growths_bytes` the growth of its memory; `cold_start_ms`, `first_ms` and
-    `rss_growth_bytes` are their medians. `process_peak_bytes` is the most that such a process held, libraries included.
+    quantiles, `window_runs` their runs. `cold_starts_ms` holds, for each fresh process, the time from its start to its first
+    answer, `first_runs_ms` that of the first inference alone, `rss_growths_bytes` the growth of its memory; `cold_start_ms`,
+    `first_ms` and `rss_growth_bytes` are their medians. `process_peak_bytes` is the most that such a process held, libraries
+    included.
     """
 
     median_ms: float
@@ -50,6 +51,7 @@ class Measurement:
     window_p90_ms: tuple[float, ...] | None = None
     window_p99_ms: tuple[float, ...] | None = None
     window_throughput: tuple[float, ...] | None = None
+    window_runs: tuple[int, ...] | None = None
     cold_start_ms: float | None = None
     cold_starts_ms: tuple[float, ...] | None = None
     first_ms: float | None = None

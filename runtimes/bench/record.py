@@ -38,8 +38,8 @@ class Figure:
 class BenchResult:
     """One file measured once: where, with which threads and batch, and what came of it.
 
-    `name` is the model's (an artifact's own, else the file's stem), `sha256` and `bytes` are the file's, with the weights beside
-    it for an .xml. `measured_on` is what the latency is worth for the profile `profile`, None where it is worth nothing or none
+    `name` is the model's (an artifact's own, else the file's stem), `sha256` and `bytes` are the file's, with the weights of an
+    .xml. `measured_on` is what the latency is worth for the profile `profile`, None where it is worth nothing or none
     is named. `place` is "here", a device's name, or "emulated"; an emulation has no `measurement`. `accuracy` goes by metric.
     `operators`, `cost`, `rules`, `against` and `health` are JSON objects as docs/schema/bench-1.json has them, or None.
     """

@@ -8,8 +8,6 @@ import types
 import numpy as np
 import onnx
 import pytest
-from click.testing import CliRunner
-from edgewright.cli.bench import bench
 from edgewright.core.errors import DataError, EdgewrightError, RuntimeFailure, UsageError
 from edgewright.core.executor import TensorSpec
 from edgewright.device_profiles.loader import load
@@ -22,7 +20,6 @@ from edgewright.runtimes.bench.latency import Budget, measure, warm_up
 from edgewright.runtimes.bench.measurement import Measurement
 from edgewright.runtimes.bench.memory import peak_memory_bytes
 from edgewright.runtimes.bench.opening import load_model, open_model, runtime_version
-from edgewright.runtimes.bench.record import BenchReport
 from edgewright.runtimes.bench.resident import peak_bytes, reset_peak
 from hypothesis import given
 from hypothesis import strategies as st
@@ -75,6 +72,38 @@ def test_a_slow_model_gets_fewer_runs_and_says_so(executor):
 def test_a_budget_without_windows_is_refused(executor):
     with pytest.raises(RuntimeFailure, match="at least one window"):
         measure(executor, example_inputs(executor), runtime="x", version="1", threads=1, budget=Budget(windows=0))
+
+
+def test_throughput_is_all_samples_of_a_window_over_the_sum_of_its_runs(executor):
+    found = measure(executor, example_inputs(executor), runtime="x", version="1", threads=1, budget=QUICK, batch=4)
+    assert found.window_runs == (10,) * 5
+    assert found.throughput == sorted(found.window_throughput)[2]
+    for rate, p90, p99 in zip(found.window_throughput, found.window_p90_ms, found.window_p99_ms, strict=True):
+        assert rate >= 4e3 / p99 / 10
+        assert p90 <= p99
+    assert Measurement.from_json(json.loads(json.dumps(found.to_json()))) == found
+
+
+def test_each_window_takes_the_next_input(executor):
+    seen = []
+
+    class Watching:
+        inputs, outputs = executor.inputs, executor.outputs
+
+        def run(self, given):
+            seen.append(float(given["x"][0, 0]))
+            return executor.run(given)
+
+    budget = Budget(windows=3, runs=2, least_runs=2, warm_up_s=0.0, window_s=0.0)
+    inputs = [{"x": np.full((1, 32), value, np.float32)} for value in (1, 2, 3)]
+    measure(Watching(), inputs, runtime="x", version="1", threads=1, budget=budget)
+    assert seen == [1, 1, 1, 2, 2, 3, 3]
+
+
+def test_what_an_older_version_measured_is_read(measured):
+    value = measured.to_json()
+    assert "throughput" not in value
+    assert Measurement.from_json({name: item for name, item in value.items() if name != "rss_growth_bytes"}) == measured
 
 
 def test_warm_up_runs_at_least_once(executor):
@@ -213,6 +242,8 @@ def test_example_inputs_follow_types_and_seed():
     assert first["i"].dtype == np.int64
     assert first["f"].dtype == np.float16
     assert all(np.array_equal(first[name], second[name]) for name in first)
+    free = types.SimpleNamespace(inputs=(TensorSpec("x", "float32", (None, None, 3)),))
+    assert example_inputs(free, 1, batch=8)["x"].shape == (8, 1, 3)
 
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
@@ -266,21 +297,6 @@ def test_a_file_is_opened_by_its_ending(model_file, tmp_path):
     assert load_model(opened, 1).outputs[0].name == "y"
 
 
-@pytest.mark.parametrize("runtime", registry.NAMES)
-def test_the_command_takes_every_runtime_s_file(runtime, tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr(
-        "edgewright.runtimes.bench.here.measure", lambda *args, **rest: measure(*args, **{**rest, "budget": QUICK})
-    )
-    made = lowered(runtime=runtime)
-    for name, data in made.files.items():
-        (tmp_path / name).write_bytes(data)
-    result = CliRunner().invoke(bench, [str(tmp_path / made.entry), "--json", "--threads", "2"])
-    assert result.exit_code == 0, result.output
-    measured = BenchReport.from_json(json.loads(result.output)).results[0].measurement
-    assert (measured.runtime, measured.threads) == (runtime, 2)
-    assert capfd.readouterr().err == ""
-
-
 def test_files_that_cannot_be_opened(tmp_path):
     with pytest.raises(UsageError, match="kind of model file"):
         open_model(tmp_path / "model.pth")
@@ -288,16 +304,3 @@ def test_files_that_cannot_be_opened(tmp_path):
         open_model(tmp_path / "none.onnx")
     with pytest.raises(EdgewrightError):
         open_model(tmp_path / "none.ewa")
-
-
-def test_the_command_prints_json_and_a_table(model_file, monkeypatch):
-    monkeypatch.setattr(
-        "edgewright.runtimes.bench.here.measure", lambda *args, **rest: measure(*args, **{**rest, "budget": QUICK})
-    )
-    result = CliRunner().invoke(bench, [str(model_file), "--against", str(model_file), "--rounds", "5", "--json"])
-    answer = BenchReport.from_json(json.loads(result.output)).results[0]
-    assert answer.measurement.rss_growth_bytes > 0
-    assert answer.against["low"] <= answer.against["high"]
-    shown = CliRunner().invoke(bench, [str(model_file)]).output
-    assert {"file", "runtime", "latency", "memory"} <= {line.split()[0] for line in shown.splitlines()}
-    assert "Example: edgewright bench" in CliRunner().invoke(bench, ["--help"]).output
