@@ -24,10 +24,10 @@ _ALWAYS = 0.2  # share of bytes that are overwritten
 _OVERWRITTEN = (0, 0.05, 0.1, 0.2, 0.3, 0.4)  # share of the bytes, by severity
 
 
-def magika_mix(cache: Path) -> Stream:
+def magika_mix(cache: Path, seed: int = 0) -> Stream:
     """Files of which a fifth of the bytes is overwritten, here and in the reference; ever more of them are text."""
     answers, files = _magika(cache)
-    draw = np.random.default_rng(0)
+    draw = np.random.default_rng(seed)
     order = draw.permutation(len(files["y"]))
     x, y = _overwritten(files["x"][order], _ALWAYS, draw), files["y"][order]
     is_text = ~(files["x"][order] == 0).any(axis=1)
@@ -40,7 +40,7 @@ def magika_mix(cache: Path) -> Stream:
     return Stream("magika, more text", "covariate", piece(answers, x[:held], y[:held]), tuple(windows), _QUIET)
 
 
-def magika_cut(cache: Path) -> Stream:
+def magika_cut(cache: Path, seed: int = 0) -> Stream:
     """Of some files only the first bytes arrive, of ever more files and ever fewer: magika was taught whole ones."""
 
     def cut(x: NDArray[np.int32], step: int, draw: np.random.Generator) -> NDArray[np.int32]:
@@ -48,23 +48,27 @@ def magika_cut(cache: Path) -> Stream:
         kept = draw.choice(_KEPT, len(x), p=shares / shares.sum())
         return np.stack([_first(row, int(bytes_kept)) for row, bytes_kept in zip(x, kept, strict=True)])
 
-    return _stream("magika, cut files", "unseen", cache, cut)
+    return _stream("magika, cut files", "unseen", cache, cut, seed)
 
 
-def magika_unseen(cache: Path) -> Stream:
+def magika_unseen(cache: Path, seed: int = 0) -> Stream:
     """Released on whole files; then bytes are overwritten at random, ever more of them."""
 
     def overwrite(x: NDArray[np.int32], step: int, draw: np.random.Generator) -> NDArray[np.int32]:
         return _overwritten(x, _OVERWRITTEN[step], draw)
 
-    return _stream("magika, overwritten bytes", "unseen", cache, overwrite)
+    return _stream("magika, overwritten bytes", "unseen", cache, overwrite, seed)
 
 
 def _stream(
-    name: str, kind: Any, cache: Path, change: Callable[[NDArray[np.int32], int, np.random.Generator], NDArray[np.int32]]
+    name: str,
+    kind: Any,
+    cache: Path,
+    change: Callable[[NDArray[np.int32], int, np.random.Generator], NDArray[np.int32]],
+    seed: int,
 ) -> Stream:
     answers, files = _magika(cache)
-    draw = np.random.default_rng(0)
+    draw = np.random.default_rng(seed)
     order = draw.permutation(len(files["y"]))
     x, y = files["x"][order], files["y"][order]
     steps = [0] * _QUIET + [step for step in range(1, len(_KEPT)) for _ in range(_SEVERITY_WINDOWS)]

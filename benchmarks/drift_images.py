@@ -19,6 +19,7 @@ from benchmarks.references.training import Schedule, cross_entropy, train
 
 QUIET, EACH = 12, 6  # windows before the change, and windows of each severity after it
 _WINDOW = 500
+_SEEDS = 1000  # apart, so that no two streams draw alike
 _TAUGHT = 20000  # digits that are corrupted to teach
 # How often a released model's data have which severity; a stream that stays within them multiplies by a rising power of _MORE.
 _KNOWN = (0.5, 0.2, 0.12, 0.08, 0.06, 0.04)
@@ -31,47 +32,52 @@ def shares(step: int) -> NDArray[np.float64]:
     return np.asarray(found / found.sum())
 
 
-def mnist_known(cache: Path) -> Stream:
+def mnist_known(cache: Path, seed: int = 0) -> Stream:
     """LeNet-5 taught all corruptions, of which the worse ones come more and more often."""
     known = lenet5.load(cache)
     module, x, y = known.module, known.train["x"][:_TAUGHT], known.train["y"][:_TAUGHT]
     train(module, x, y, Schedule(epochs=3, batch=128, peak=2e-3), cross_entropy(), _corrupted, cache / "lenet5-mixed.pt")
     reference, stream = known.search, known.accept
-    draw = np.random.default_rng(1)
+    draw = np.random.default_rng(_SEEDS * seed + 1)
     released = piece(_torch(module), mixed(reference["x"], shares(0), draw), reference["y"])
-    windows = _windows(stream["x"], stream["y"], _torch(module), lambda some, step: mixed(some, shares(step), draw))
+    windows = _windows(stream["x"], stream["y"], _torch(module), lambda some, step: mixed(some, shares(step), draw), seed)
     return Stream("MNIST, known corruptions", "covariate", released, windows, QUIET)
 
 
-def mnist_unseen(cache: Path) -> Stream:
+def mnist_unseen(cache: Path, seed: int = 0) -> Stream:
     """LeNet-5 trained (benchmarks.references) and released on clean digits; noise that it never saw rises."""
     known = lenet5.load(cache)
     answers, reference, stream = _torch(known.module), known.search, known.accept
-    draw = np.random.default_rng(1)
-    windows = _windows(stream["x"], stream["y"], answers, lambda some, step: noise(some, step, draw))
+    draw = np.random.default_rng(_SEEDS * seed + 1)
+    windows = _windows(stream["x"], stream["y"], answers, lambda some, step: noise(some, step, draw), seed)
     return Stream("MNIST, noise", "unseen", piece(answers, reference["x"], reference["y"]), windows, QUIET)
 
 
-def cifar_unseen(cache: Path) -> Stream:
+def cifar_unseen(cache: Path, seed: int = 0) -> Stream:
     """MLPerf Tiny's ResNet-8 as it is, released on 2,000 test images; noise of a tenth of MNIST's strength rises."""
     with np.load(DATA / "cifar10" / "test.npz") as archive:
         y = archive["labels"].astype(np.int64)
     x = np.stack(list(cifar10(len(y), 32))).astype(np.float32)
-    answers, draw = _litert(DATA / "cifar10" / "pretrainedResnet.tflite"), np.random.default_rng(1)
+    answers = _litert(DATA / "cifar10" / "pretrainedResnet.tflite")
+    draw = np.random.default_rng(_SEEDS * seed + 1)
 
     def noisy(some: NDArray[Any], step: int) -> NDArray[Any]:
         return np.clip(some + draw.normal(0, 8 * step, some.shape), 0, 255).astype(np.float32)
 
-    windows = _windows(x[2000:], y[2000:], answers, noisy)
+    windows = _windows(x[2000:], y[2000:], answers, noisy, seed)
     return Stream("CIFAR-10, noise", "unseen", piece(answers, x[:2000], y[:2000]), windows, QUIET)
 
 
 def _windows(
-    x: NDArray[Any], y: NDArray[Any], answers: Callable[[Any], Any], change: Callable[[NDArray[Any], int], NDArray[Any]]
+    x: NDArray[Any],
+    y: NDArray[Any],
+    answers: Callable[[Any], Any],
+    change: Callable[[NDArray[Any], int], NDArray[Any]],
+    seed: int,
 ) -> tuple[Piece, ...]:
     """Windows without a change, then of each severity; every image comes once before any comes again."""
     steps = [0] * QUIET + [severity for severity in range(1, SEVERITIES) for _ in range(EACH)]
-    draw, rest, made = np.random.default_rng(0), np.empty(0, np.int64), []
+    draw, rest, made = np.random.default_rng(_SEEDS * seed), np.empty(0, np.int64), []
     for step in steps:
         if len(rest) < _WINDOW:
             rest = np.concatenate([rest, draw.permutation(len(y))])

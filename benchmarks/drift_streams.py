@@ -7,22 +7,27 @@ ADWIN on errors (told every label at once) and on features, and Evidently. "Cova
 accuracy assumes; the mean error of the estimate must stay within two points there.
 
     python -m benchmarks.drift_streams --cache DIR                       # trains LeNet-5 first, some minutes
-    python -m benchmarks.drift_streams --cache DIR --streams elec2 gas --out DIR --no-peers
+    python -m benchmarks.drift_streams --cache DIR --streams elec2 gas --seeds 0 1 2 --out DIR --no-peers
+
+With `--out` what is done is kept there, a stream and seed at a time, and a later run goes on behind it.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from edgewright.calibration.dataset import Split
 from edgewright.calibration.opening import open_dataset
 from edgewright.core.executor import TensorSpec
+from edgewright.core.files import write_atomic
 from edgewright.core.manifest import HistogramBins
 from edgewright.fleet.drift.accuracy import contradicted
 from edgewright.fleet.drift.compare import Others
@@ -35,7 +40,7 @@ from edgewright.fleet.drift.verdict import Judged
 from edgewright.fleet.drift.watched import watched_measures
 from edgewright.fleet.protocol.window import LATENCY_BINS, Window
 from edgewright.fleet.telemetry.binning import Binning
-from edgewright.optimizer.bins import answer_bins, input_bins
+from edgewright.optimizer.bins import answer_bins, input_bins, input_places, with_surplus
 
 from benchmarks.drift_worlds import Piece, Stream, all_streams
 
@@ -69,8 +74,9 @@ def bins_of(reference: Piece) -> list[HistogramBins]:
     """As at compile time."""
     data = open_dataset({"x": reference.x})
     specs = (TensorSpec("y", "float32", (1, reference.scores.shape[1])),)
-    inputs = input_bins(Split("search", data, tuple(range(len(reference.y)))))
-    return [*inputs, *answer_bins({"y": reference.scores}, specs, reference.y, "y")]
+    split, given = Split("search", data, tuple(range(len(reference.y)))), {"y": reference.scores}
+    inputs, answers = input_bins(split), answer_bins(given, specs, reference.y, "y")
+    return with_surplus(inputs, input_places(split, inputs), answers, given, reference.y, "y")
 
 
 def window_of(binning: Binning, some: Piece, number: int) -> Window:
@@ -107,7 +113,9 @@ def judged(stream: Stream, labels: int, late: int) -> list[Said]:
         chosen = draw.choice(len(some.y), min(labels, len(some.y)), replace=False)
         known.append((of_fleet.accuracy, int(some.right[chosen].sum()), len(chosen)))
         there = [(told, right, count) for told, right, count in known[: max(0, number + 1 - late)] if told is not None]
-        said.append(Said(of_fleet, alerts, contradicted(there)))
+        doubt = "" if of_fleet.accuracy is None else of_fleet.accuracy.doubt
+        withdrawn = contradicted(there, deff=stream.labels_deff) or doubt or None
+        said.append(Said(of_fleet, alerts, withdrawn))
     return said
 
 
@@ -206,14 +214,29 @@ def _accuracy(stream: Stream, said: list[Said], number: int) -> str:
     return f"{true:.1f} % right, estimated {100 * told.accuracy:.1f} % ({100 * told.low:.1f} to {100 * told.high:.1f})"
 
 
+def one(stream: Stream, name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Judge a stream and print what is found; the lines, and whether what must hold does."""
+    said = judged(stream, options.labels, options.late)
+    found = summary(stream, said)
+    lines = describe(stream, said, found)
+    by_peers = {} if options.no_peers else peers(stream, options.evidently)
+    lines += [describe_peer(stream, peer, alarms) for peer, alarms in by_peers.items()]
+    print("\n".join(lines), flush=True)
+    if options.out is not None:
+        write(options.out, name, stream, said, by_peers)
+    is_well = found.early == 0 and (stream.kind != "covariate" or found.error_of_all <= MOST_ERROR)
+    return {"lines": lines, "is_well": is_well}
+
+
 def main() -> int:
     """Run the streams; 0 when the estimate's error keeps its bound on every covariate stream and no alarm comes early."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cache", type=Path, required=True, help="keeps trained models and slow answers")
     parser.add_argument("--streams", nargs="*", help="which; all by default")
+    parser.add_argument("--seeds", nargs="*", type=int, default=[0], help="of the streams' draws; a run of each")
     parser.add_argument("--labels", type=int, default=100, help="that are known of each window")
     parser.add_argument("--late", type=int, default=2, help="windows until they are")
-    parser.add_argument("--out", type=Path, help="a folder for a table of each stream's windows")
+    parser.add_argument("--out", type=Path, help="a folder for a table of each stream's windows, and for what was told of it")
     parser.add_argument("--no-peers", action="store_true", help="leave out River and Evidently")
     parser.add_argument("--evidently", metavar="PYTHON", help="a Python that has Evidently, which needs an older pandas")
     options = parser.parse_args()
@@ -221,16 +244,16 @@ def main() -> int:
     makers = all_streams(options.cache)
     is_well = True
     for name in options.streams or makers:
-        stream = makers[name]()
-        said = judged(stream, options.labels, options.late)
-        found = summary(stream, said)
-        print("\n".join(describe(stream, said, found)), flush=True)
-        by_peers = {} if options.no_peers else peers(stream, options.evidently)
-        for peer, alarms in by_peers.items():
-            print(describe_peer(stream, peer, alarms), flush=True)
-        if options.out is not None:
-            write(options.out, name, stream, said, by_peers)
-        is_well &= found.early == 0 and (stream.kind != "covariate" or found.error_of_all <= MOST_ERROR)
+        for seed in options.seeds:
+            kept = None if options.out is None else options.out / f"{name}-{seed}{'' if options.no_peers else '-peers'}.json"
+            if kept is not None and kept.exists():
+                done = json.loads(kept.read_text("utf-8"))
+                print("\n".join(done["lines"]), flush=True)
+            else:
+                done = one(makers[name](seed), f"{name}-{seed}", options)
+                if kept is not None:
+                    write_atomic(kept, json.dumps(done).encode())
+            is_well &= done["is_well"]
     return 0 if is_well else 1
 
 

@@ -39,7 +39,7 @@ def drift() -> None:
 def report(server: Remote, as_json: bool, model: str, since: str, sha256: str | None, file: Path | None) -> None:
     """Say what drifts, how far, since when and where, and what accuracy is likely.
 
-    It exits with 2 while an alert is open, or labels refute the estimate of accuracy.
+    It exits with 2 while an alert is open, or the estimate of accuracy is withdrawn.
 
     \b
     Example: edgewright drift report --model digits --since 7d
@@ -115,7 +115,7 @@ def _told(report: Report) -> str:
         named = f"version {report.artifact.version}" if report.artifact.version else f"unknown {report.artifact.sha256[:8]}"
         head += f", {named}" + (f", {report.artifact.profile}" if report.artifact.profile else "")
     is_withdrawn = report.accuracy is not None and report.accuracy.withdrawn is not None
-    verdict = report.severity or ("labels refute the estimate of accuracy" if is_withdrawn else "no drift found")
+    verdict = report.severity or ("the estimate of accuracy is withdrawn" if is_withdrawn else "no drift found")
     lines = [f"{head}: {verdict}"]
     if report.artifact is not None and report.artifact.why_not:
         lines += textwrap.wrap(f"not judged: {report.artifact.why_not}", WIDTH)

@@ -193,7 +193,8 @@ class HistogramBins(_Record):
 
     `statistic` says what is counted of the tensor (core/statistic.py). `counts` are the compile-time reference, first what lies
     below e0 and last what lies above en: len(edges) + 1 of them. `correct` says of how many of each the class was right, on
-    labelled data; of confidence only.
+    labelled data; of confidence only. `surplus`, of what is counted once a sample, is for each of `counts` by how many more of
+    them the class was right than their confidence promised (stats/confidence_shift.py).
     """
 
     tensor: str
@@ -202,6 +203,7 @@ class HistogramBins(_Record):
     counts: tuple[int, ...]
     statistic: str = VALUES
     correct: tuple[int, ...] | None = None
+    surplus: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         """Check that edges rise and that counts fit them; raises ArtifactError."""
@@ -213,6 +215,10 @@ class HistogramBins(_Record):
             raise ArtifactError(f"the bins of {self.tensor!r} need two or more finite edges that rise.")
         if len(self.counts) != len(self.edges) + 1 or min(self.counts) < 0:
             raise ArtifactError(f"the bins of {self.tensor!r} need one count more than edges, none of them negative.")
+        if self.surplus is not None:
+            object.__setattr__(self, "surplus", tuple(float(item) for item in self.surplus))
+            if len(self.surplus) != len(self.counts) or not all(map(math.isfinite, self.surplus)):
+                raise ArtifactError(f"the bins of {self.tensor!r} need a finite surplus for each count, or none.")
         if self.correct is None:
             return
         object.__setattr__(self, "correct", tuple(int(count) for count in self.correct))
@@ -223,9 +229,9 @@ class HistogramBins(_Record):
             raise ArtifactError(f"the bins of {self.tensor!r} are right more often than they count, or are none of confidence.")
 
     def to_json(self) -> dict[str, Any]:
-        """JSON object with the fields; `statistic` and `correct` where they say something."""
+        """JSON object with the fields; `statistic`, `correct` and `surplus` where they say something."""
         value = super().to_json()
-        silent = {"statistic": VALUES, "correct": None}
+        silent = {"statistic": VALUES, "correct": None, "surplus": None}
         return {name: item for name, item in value.items() if name not in silent or item != silent[name]}
 
     @staticmethod
@@ -238,6 +244,7 @@ class HistogramBins(_Record):
             value.counts("counts"),
             value.text("statistic") if value.has("statistic") else VALUES,
             value.counts("correct") if value.has("correct") else None,
+            value.numbers("surplus") if value.has("surplus") else None,
         )
 
 

@@ -8,7 +8,8 @@ drifts by nothing.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from ..calibration.statistic import Table, channel_axis, table
 from ..core.executor import TensorSpec
 from ..core.manifest import BinKind, HistogramBins
 from ..core.statistic import CHANNEL_MEAN, CHANNEL_STD, CLASS, COLUMN, MEAN, MISSING, STD, VALUES, Statistic
+from ..stats.label_free import unexplained
 from .evaluate import Outputs
 from .gates.defaults import default_gate
 
@@ -77,6 +79,66 @@ def answer_bins(outputs: Outputs, specs: Sequence[TensorSpec], labels: NDArray[A
             made = _pooled(spec.name, "output", values, draw)
         found += made if len(found) + len(made) <= _MOST_OF_OUTPUTS else made[:1]
     return found[:_MOST_OF_OUTPUTS]
+
+
+def input_places(split: Split, bins: Sequence[HistogramBins]) -> dict[int, NDArray[np.int32]]:
+    """In which bin each sample of `split` lies [n], for those of `input_bins` that count once a sample, by place there."""
+    found: dict[int, list[NDArray[np.int32]]] = {}
+    for batch in split.batches(64):
+        for tensor in {item.tensor for item in bins}:
+            mine = [
+                (at, item, Statistic.parse(item.statistic, item.kind)) for at, item in enumerate(bins) if item.tensor == tensor
+            ]
+            mine = [(at, item, statistic) for at, item, statistic in mine if statistic.name not in (VALUES, MISSING)]
+            if not mine:
+                continue
+            rows = table(batch.inputs[tensor], [statistic for _, _, statistic in mine])
+            for (at, item, _), values in zip(mine, rows.T, strict=True):
+                found.setdefault(at, []).append(_places(values, item.edges))
+    return {at: np.concatenate(parts) for at, parts in found.items()}
+
+
+def with_surplus(
+    inputs: Sequence[HistogramBins],
+    places: Mapping[int, NDArray[np.int32]],
+    answers: Sequence[HistogramBins],
+    outputs: Outputs,
+    labels: NDArray[Any] | None,
+    judged: str,
+) -> list[HistogramBins]:
+    """The bins of inputs and answers, with by how many more samples of each bin were right than their confidence promised.
+
+    `places` are those of `input_places`; `outputs` and `labels` are of the same samples, and of the output that is `judged`.
+    Without bins of confidence that say how many were right, all stays as it is.
+    """
+    whole = next((item for item in answers if item.correct is not None and item.statistic == VALUES), None)
+    scores = outputs.get(judged)
+    told = None if labels is None or scores is None else _class_numbers(labels, scores.shape[1])
+    if whole is None or whole.tensor != judged or scores is None or told is None:
+        return [*inputs, *answers]
+    predicted, confidence = scores.argmax(axis=1), Confidence(scores).of(scores)
+    more = unexplained(_places(confidence, whole.edges), predicted == told, len(whole.counts))
+    found = [_surplus(item, places[at], more) if at in places else item for at, item in enumerate(inputs)]
+    is_class = [item.kind == "prediction" and item.tensor == judged for item in answers]
+    return found + [
+        _surplus(item, _places(predicted.astype(np.float64), item.edges), more) if of_classes else item
+        for item, of_classes in zip(answers, is_class, strict=True)
+    ]
+
+
+def _surplus(item: HistogramBins, place: NDArray[np.int32], more: Floats) -> HistogramBins:
+    """With the surplus of samples in its bins; counts may be of a part of them, and so is then the surplus."""
+    size = len(item.counts)
+    seen = np.bincount(place, minlength=size)
+    scale = np.asarray(item.counts) / np.maximum(seen, 1)
+    return replace(item, surplus=tuple(np.round(np.bincount(place, more, size) * scale, 3).tolist()))
+
+
+def _places(values: Floats, edges: Sequence[float]) -> NDArray[np.int32]:
+    """In which of the bins values [n] are counted, as `_counts` counts; those that are not finite in the first."""
+    at = np.asarray(edges)
+    place = np.searchsorted(at, values, side="right") - (values == at[-1])
+    return np.where(np.isfinite(values), place, 0).astype(np.int32)
 
 
 def _statistics_of(spec: TensorSpec) -> list[Statistic]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from ..device_profiles.profile import DeviceProfile
 from ..runtimes import registry
 from . import prepare
 from .arguments import recipe_of
-from .bins import answer_bins
+from .bins import answer_bins, input_places, with_surplus
 from .companions import gather
 from .declared import profiles_of
 from .evaluate import Evaluator
@@ -28,6 +28,7 @@ from .gates.ledger import Ledger
 from .gates.verdict import exit_code
 from .ingest.ingest import Ingested
 from .ingest.keras_step import check_keras_step
+from .judging import open_emulator
 from .outcome import Found, Target
 from .package import Origin, content_of
 from .recipe import Recipe
@@ -86,7 +87,7 @@ def compile(
       beside the plain model; budget (of their training, "10m"), teacher and student (models)
     - keras_steps (texts such as "tfmot{kind=pqat}": TFMOT's own training of a Keras file, judged beside the rest)
     - loss, optimizer, augment (the user's own code for training, as "module:function")
-    - store (".edgewright"), ledger, measurements (paths)
+    - store (".edgewright"), ledger, measurements (paths); emulate (an arm64 root of `edgewright emulation prepare`)
     """
     named = {"data": data, "profiles": profiles, "gates": gates, "out": out}
     return compile_recipe(recipe_of(model, {**named, **options}), progress or Silent())
@@ -98,6 +99,7 @@ def compile_recipe(recipe: Recipe, progress: Progress) -> CompileResult:
     profiles = profiles_of(recipe)
     variants = variants_of(recipe)
     _check_out(recipe.out)
+    emulator = open_emulator(recipe.emulate, profiles, recipe.runtimes)
     if recipe.keras_steps:
         check_keras_step(recipe.model)
     store = StepStore(recipe.store)
@@ -106,16 +108,20 @@ def compile_recipe(recipe: Recipe, progress: Progress) -> CompileResult:
     raw = prepare.open_data(recipe)
     prepare.check_gates(recipe, raw)
     ingested = prepare.ingest_model(recipe, raw, progress)
-    base, pipeline = prepare.prepare_model(ingested)
+    with progress.task("prepare"):
+        base, pipeline = prepare.prepare_model(ingested)
     data = prepare.bind_data(recipe, raw, base)
     company = gather(recipe, variants, ingested, prepare.first_samples(data), progress)
+    # What is told of it later needs no weights, and those of the base are another copy.
+    ingested = replace(ingested, model=base)
     evaluator = Evaluator(store, recipe.threads or 1, progress)
     try:
-        work = Work(recipe, store, evaluator, progress, base, pipeline, variants, company)
+        work = Work(recipe, store, evaluator, progress, base, pipeline, variants, company, emulator)
         found = work.run(data, profiles, ledger)
     finally:
         evaluator.close()
-    return _write(recipe, ingested, work, found, start)
+    with progress.task("artifact"):
+        return _write(recipe, ingested, work, found, start)
 
 
 def _write(recipe: Recipe, ingested: Ingested, work: Work, found: Found, start: float) -> CompileResult:
@@ -150,11 +156,13 @@ def _write(recipe: Recipe, ingested: Ingested, work: Work, found: Found, start: 
     )
     set_aside = [artifact_name(recipe, target.profile) for target in targets if target.decision.chosen is None]
     search = shared.search
+    places = input_places(search.split, shared.bins) if released and search.labels is not None else {}
     with moved_in(recipe.out, set_aside) as made:
         for target in released:
             figures, chosen = _figures(target), target.decision.chosen
             answers = [] if chosen is None else answer_bins(chosen.outputs, work.base.outputs, search.labels, search.output)
-            bins = (*shared.bins, *answers)
+            given = {} if chosen is None else chosen.outputs
+            bins = with_surplus(shared.bins, places, answers, given, search.labels, search.output)
             content = content_of(origin, target.profile, target.decision, target.threads, search.split, bins, figures)
             write_artifact(made / artifact_name(recipe, target.profile), content)
         write_atomic(made / "measurements.json", work.measurements.to_bytes())

@@ -3,7 +3,8 @@
 The assumption, without which the number means nothing: among requests of the same confidence (and predicted class) the share of
 right answers is what it was on the labelled reference. That holds where only the inputs' mix changes (covariate shift) and
 fails where the meaning of the inputs changes (concept drift), which no statistic without labels can see. So the estimate stands
-until labels contradict it. Counts [bins] add up over devices and windows before they are estimated from. Source:
+until labels contradict it. Where the reference knows better than confidence alone, `confidence_shift` says so, and the estimate
+follows it. Counts [bins] add up over devices and windows before they are estimated from. Source:
 confidence-based performance estimation by bins (Garg, Balakrishnan, Lipton, Neyshabur and Sedghi, Leveraging unlabeled data to
 predict out-of-distribution performance, ICLR 2022, on its limits).
 """
@@ -11,30 +12,42 @@ predict out-of-distribution performance, ICLR 2022, on its limits).
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
-from scipy.stats import beta, binom
+from scipy.stats import beta, binom, norm
 
 from ..core.errors import DataError
+from .confidence_shift import Shift
 
 Floats = NDArray[np.float64]
 
 # How many reference samples the curve through all bins counts as beside a bin's own; it decides where a bin has none.
 PRIOR = 5.0
 _STEPS, _RIDGE = 30, 0.1
+_FOLDS = 5
+# What labels bet on: that the accuracy lies so far below, or above, what the estimate holds possible.
+_GAPS = (0.01, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3, 0.45)
+_LEAST = 1e-3  # and that it is no closer to 0 or 1 than this
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Estimated share of right answers among `samples` requests, and the bounds of its 1 - alpha interval."""
+    """Estimated share of right answers among `samples` requests, and the bounds of its 1 - alpha interval.
+
+    `least` and `most` bound, at half of alpha, the accuracy that is to be expected of such requests: without the chance of
+    which of these few are right. They are what labels can contradict.
+    """
 
     accuracy: float
     low: float
     high: float
     samples: int
+    least: float
+    most: float
 
 
 @dataclass(frozen=True)
@@ -47,13 +60,23 @@ class ClassEstimate:
 
 
 def estimate(
-    counts: ArrayLike, ref_counts: ArrayLike, ref_correct: ArrayLike, alpha: float = 0.05, *, deff: float = 1.0
+    counts: ArrayLike,
+    ref_counts: ArrayLike,
+    ref_correct: ArrayLike,
+    alpha: float = 0.05,
+    *,
+    deff: float = 1.0,
+    moved: Shift | None = None,
 ) -> Estimate | None:
     """Estimate of the accuracy of the requests whose confidence `counts` [bins] counts; None without requests or reference.
 
     `ref_counts` [bins] are the reference's samples, `ref_correct` [bins] how many of them were right. The interval holds the
     error of the reference's share in each bin (Jeffreys) and the chance of which requests are right, of which `deff` are worth
-    one; it is that of the Beta distribution of the same mean and variance. Raises DataError for counts that do not fit.
+    one; it is that of the Beta distribution of the same mean and variance.
+
+    With `moved` its bias is added. What is true may then lie anywhere between no correction and twice as much, so the interval
+    is wider by that much as a standard error at level alpha; of requests that the reference does not cover, all or none may be
+    right. Raises DataError for counts that do not fit.
     """
     now, then, right = _checked(counts, ref_counts, ref_correct)
     _check_level(alpha)
@@ -62,13 +85,47 @@ def estimate(
         return None
     rate = _rates(then, right)
     weight, likely = now / total, (right + PRIOR * rate + 0.5) / (then + PRIOR + 1)
-    mean, centre = float(weight @ rate), float(weight @ likely)
-    doubt = weight**2 / (then + PRIOR + 2) + weight * deff / total
-    variance = float(doubt @ (likely * (1 - likely)))
+    bias, allowed, bare = 0.0, 0.0, 0.0
+    if moved is not None:
+        bias, bare = moved.bias, moved.uncovered
+        allowed = moved.error**2 + (moved.bias / float(norm.isf(alpha / 2))) ** 2
+    mean = min(max(float(weight @ rate) + bias, 0.0), 1.0)
+    centre = min(max(float(weight @ likely) + bias, _LEAST), 1 - _LEAST)
+    chance = likely * (1 - likely)
+    of_reference = float((weight**2 / (then + PRIOR + 2)) @ chance) + allowed
+    of_requests = float(weight @ chance) * deff / total
+    low, high = _interval(mean, centre, of_reference + of_requests, alpha, bare)
+    return Estimate(mean, low, high, int(total), *_interval(mean, centre, of_reference, alpha / 2, bare))
+
+
+def variance_of(ref_counts: ArrayLike, ref_correct: ArrayLike) -> float:
+    """Variance of how one sample of the reference came out, given its bin; 0 without any."""
+    _, then, right = _checked(ref_counts, ref_counts, ref_correct)
+    rate = _rates(then, right)
+    return float(then @ (rate * (1 - rate)) / max(float(then.sum()), 1.0))
+
+
+def unexplained(place: ArrayLike, right: ArrayLike, bins: int) -> Floats:
+    """Of each labelled sample [n]: 1 if it was `right`, 0 if not, less the share of right answers in its bin `place` [n].
+
+    That share is learnt without the sample's own fifth of all, so that none explains itself.
+    """
+    at, hits = np.asarray(place, dtype=np.int64), np.asarray(right, dtype=np.float64)
+    fold, found = np.arange(len(at)) % _FOLDS, np.zeros(len(at))
+    for number in range(_FOLDS):
+        own = fold == number
+        then, was_right = (np.bincount(at[~own], given, bins) for given in (np.ones(int((~own).sum())), hits[~own]))
+        found[own] = hits[own] - _rates(then, was_right)[at[own]]
+    return found
+
+
+def _interval(mean: float, centre: float, variance: float, alpha: float, bare: float) -> tuple[float, float]:
+    """Bounds around `mean`, of which a share `bare` of all requests may be right or wrong, whatever the rest is."""
     # A Beta distribution's variance is below centre (1 - centre); the bound keeps its parameters positive.
-    scale = centre * (1 - centre) / min(variance, 0.99 * centre * (1 - centre)) - 1
+    most = 0.99 * centre * (1 - centre)
+    scale = centre * (1 - centre) / min(max(variance, 1e-12), most) - 1
     low, high = (float(beta.ppf(part, centre * scale, (1 - centre) * scale)) for part in (alpha / 2, 1 - alpha / 2))
-    return Estimate(mean, min(low, mean), max(high, mean), int(total))
+    return (1 - bare) * min(low, mean), (1 - bare) * max(high, mean) + bare
 
 
 def confusion(counts: ArrayLike, ref_counts: ArrayLike, ref_correct: ArrayLike, mistakes: ArrayLike | None = None) -> Floats:
@@ -121,19 +178,31 @@ def contradiction(found: Estimate, right: int, labelled: int, alpha: float = 0.0
     return bool(labelled > 0 and (too_few or too_many))
 
 
-def contradiction_log_e(found: Estimate, right: int, labelled: int) -> float:
-    """Logarithm of an e-value against "the accuracy lies in the estimate's interval"; those of several windows add up.
+def contradiction_log_e(windows: Iterable[tuple[float, float, int, int]], deff: float = 1.0) -> float:
+    """Logarithm of an e-value against "in every window the accuracy lay between its bounds", after the last window.
 
-    Their sum may be looked at after every window: the estimate is refuted at level alpha when it reaches ln(1 / alpha). The
-    likelihood of all accuracies alike (Beta(1, 1)) over the largest one inside the interval. Source: Wasserman, Ramdas and
-    Balakrishnan, Universal inference, PNAS 117 (2020) 16880-16890.
+    Each window comes as its lower and upper bound, how many of its labelled answers were right, and how many were labelled,
+    drawn at random; `deff` of them are worth one. It may be looked at after every window: while the bounds hold, the chance
+    that it ever reaches ln(1 / alpha) is at most alpha. The money is spread over bets that the accuracy lies one of several
+    gaps below, or above, its bounds, each from one of the windows on: the t-th brings in 1 / (t (t + 1)) of it. A bet wins the
+    ratio of likelihoods to the nearer bound's, which no accuracy between the bounds makes larger than 1 on average. Source:
+    Ramdas, Grünwald, Vovk and Shafer, Game-theoretic statistics and safe anytime-valid inference, Statistical Science 38 (2023)
+    576-601.
     """
-    _check_labels(right, labelled)
-    if labelled == 0:
-        return 0.0
-    nearest = min(max(right / labelled, found.low), found.high)
-    likelihood = float(binom.logpmf(right, labelled, nearest))
-    return -math.log(labelled + 1) - likelihood
+    if not deff >= 1:
+        raise DataError("a design effect is 1 for independent answers and more for clusters; give 1 or more.")
+    gaps = np.array(_GAPS)
+    wealth, time = np.full(2 * len(gaps), -np.inf), 0
+    for low, high, right, labelled in windows:
+        _check_labels(right, labelled)
+        if not labelled:
+            continue
+        time += 1
+        near = np.repeat(np.clip([low, high], _LEAST, 1 - _LEAST), len(gaps))
+        bet = np.concatenate([np.maximum(near[0] - gaps, _LEAST), np.minimum(near[-1] + gaps, 1 - _LEAST)])
+        won = right * np.log(bet / near) + (labelled - right) * np.log((1 - bet) / (1 - near))
+        wealth = won / deff + np.logaddexp(wealth, -math.log(time * (time + 1)))
+    return float(np.logaddexp.reduce(wealth)) - math.log(len(wealth))
 
 
 def _rates(then: Floats, right: Floats) -> Floats:

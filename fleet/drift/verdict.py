@@ -48,13 +48,18 @@ class Compared:
 class Estimated:
     """The accuracy that the counts of confidence make likely, with its interval, while inputs shift and the rest holds.
 
-    It supposes calibrated confidence and that the same inputs have the same labels as before (covariate shift).
+    It supposes calibrated confidence and that the same inputs have the same labels as before (covariate shift). `least` and
+    `most` bound what is expected of such requests, without the chance of which of these are right; None in old windows.
+    `doubt` says why the counts themselves make the estimate not to be believed, or is empty.
     """
 
     accuracy: float
     low: float
     high: float
     count: int
+    least: float | None = None
+    most: float | None = None
+    doubt: str = ""
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> Estimated:

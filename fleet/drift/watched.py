@@ -20,7 +20,8 @@ class Watched:
     """A measure with its reference: counts [below, each bin, above], one more than `edges`.
 
     `tensor` is its place in a window's tensors, None for latency (in milliseconds) and errors (requests that were answered,
-    and those that were not). `correct` are the reference's samples by bin that were right, where that is known.
+    and those that were not). `correct` are the reference's samples by bin that were right, and `surplus` by how
+    many more these were than their confidence promised, where that is known.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Watched:
     reference: tuple[int, ...]
     tensor: int | None = None
     correct: tuple[int, ...] | None = None
+    surplus: tuple[float, ...] | None = None
 
     def of_window(self, window: Window) -> tuple[int, ...]:
         """The measure's counts in a window."""
@@ -52,7 +54,7 @@ def watched_measures(histograms: Sequence[HistogramBins], first: Window | None) 
     a device. A measure without counts in its reference is none.
     """
     found = [
-        Watched(item.name, item.kind, item.edges, item.counts, item.index, item.correct)
+        Watched(item.name, item.kind, item.edges, item.counts, item.index, item.correct, item.surplus)
         for item in measures(histograms)
         if any(item.counts) and item.of_class is None
     ]

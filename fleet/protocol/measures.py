@@ -18,9 +18,9 @@ _WORDS = {CHANNEL_MEAN: "mean of ", CHANNEL_STD: "deviation of ", MEAN: "mean of
 class Measure:
     """A histogram that is watched, by a `name` that no other of the artifact has.
 
-    `index` is its place among a window's tensors; `edges`, `counts` and `correct` are the artifact's (HistogramBins). Of kind
-    `missing`, what lies below the second edge are samples of which nothing is missing. `of_class` is the predicted class whose
-    confidence is counted, None for all classes together.
+    `index` is its place among a window's tensors; `edges`, `counts`, `correct` and `surplus` are the artifact's
+    (HistogramBins). Of kind `missing`, what lies below the second edge are samples of which nothing is missing. `of_class` is
+    the predicted class whose confidence is counted, None for all classes together.
     """
 
     index: int
@@ -30,6 +30,7 @@ class Measure:
     counts: tuple[int, ...]
     correct: tuple[int, ...] | None = None
     of_class: int | None = None
+    surplus: tuple[float, ...] | None = None
 
 
 def measures(histograms: Sequence[HistogramBins]) -> tuple[Measure, ...]:
@@ -51,7 +52,7 @@ def measures(histograms: Sequence[HistogramBins]) -> tuple[Measure, ...]:
         name = name if given[name] == 1 else f"{name} ({given[name]})"
         kind: MeasureKind = "missing" if statistic.name == MISSING else item.kind
         of_class = statistic.place if statistic.name == CLASS else None
-        found.append(Measure(index, name, kind, item.edges, item.counts, item.correct, of_class))
+        found.append(Measure(index, name, kind, item.edges, item.counts, item.correct, of_class, item.surplus))
     return tuple(found)
 
 

@@ -11,7 +11,7 @@ from edgewright.calibration.opening import open_dataset
 from edgewright.core.executor import TensorSpec
 from edgewright.core.manifest import HistogramBins
 from edgewright.fleet.protocol.window import MAX_TENSORS
-from edgewright.optimizer.bins import answer_bins, input_bins
+from edgewright.optimizer.bins import answer_bins, input_bins, input_places, with_surplus
 
 N = 400
 DRAW = np.random.default_rng(3)
@@ -129,3 +129,28 @@ def test_other_answers_are_counted_by_column_or_together(shape: Any, labels: Any
 
 def test_more_classes_than_can_be_told_apart_have_confidence_alone() -> None:
     assert counted(of_answers(DRAW.normal(size=(64, 1025)).astype(np.float32))) == ["output values", "confidence values"]
+
+
+def test_bins_say_where_confidence_promises_too_much() -> None:
+    """Where the first feature is high the model is as sure as elsewhere and wrong; the second has nothing to do with it."""
+    draw = np.random.default_rng(5)
+    x = draw.normal(size=(2000, 2)).astype(np.float32)
+    labels = draw.integers(0, 2, 2000)
+    answered = np.where((x[:, 0] > 0.5) & (draw.random(2000) < 0.6), 1 - labels, labels)
+    sure = draw.uniform(0.6, 1.0, 2000)
+    scores = np.where(np.eye(2, dtype=bool)[answered], sure[:, None], 1 - sure[:, None]).astype(np.float32)
+    split = Split("search", open_dataset({"x": x}), tuple(range(2000)))
+    inputs, answers = input_bins(split), of_answers(scores, labels)
+    places = input_places(split, inputs)
+    found = with_surplus(inputs, places, answers, {"y": scores}, labels, "y")
+    first, second = (item for item in found if item.statistic in ("column 0", "column 1") and item.kind == "input")
+    assert first.surplus is not None
+    assert second.surplus is not None
+    high = [at for at, edge in enumerate(first.edges, 1) if edge > 0.6]
+    assert sum(first.surplus[at] for at in high) < -100
+    assert sum(first.surplus) == pytest.approx(0, abs=10)
+    assert max(map(abs, second.surplus)) < 25
+    assert [int(count) for count in np.bincount(places[0], minlength=len(first.counts))] == list(first.counts)
+    assert next(item for item in found if item.kind == "prediction").surplus is not None
+    assert all(item.surplus is None for item in found if item.kind == "confidence" or item.statistic.startswith("missing"))
+    assert with_surplus(inputs, places, answers, {"y": scores}, None, "y") == [*inputs, *answers]

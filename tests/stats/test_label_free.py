@@ -7,7 +7,17 @@ import math
 import numpy as np
 import pytest
 from edgewright.core.errors import DataError
-from edgewright.stats.label_free import Estimate, classes, confusion, contradiction, contradiction_log_e, estimate
+from edgewright.stats.confidence_shift import Shift
+from edgewright.stats.label_free import (
+    Estimate,
+    classes,
+    confusion,
+    contradiction,
+    contradiction_log_e,
+    estimate,
+    unexplained,
+    variance_of,
+)
 
 BINS = np.linspace(0.5, 1, 11)
 
@@ -80,17 +90,52 @@ def test_concept_drift_is_not_seen_until_labels_refute_it() -> None:
 
 def test_labels_may_be_looked_at_window_after_window() -> None:
     generator = np.random.default_rng(3)
-    found = Estimate(0.9, 0.88, 0.92, 1000)
-    bound, runs = math.log(1 / 0.05), 400
+    bound, runs, last = math.log(1 / 0.05), 40, 12
 
-    def refuted(accuracy: float) -> float:
-        right = generator.binomial(30, accuracy, (runs, 60))
-        steps = np.array([contradiction_log_e(found, hits, 30) for hits in range(31)])[right]
-        return float(np.mean(np.cumsum(steps, axis=1).max(axis=1) >= bound))
+    def refuted(accuracy: float, alike: int = 1, deff: float = 1.0) -> float:
+        right = alike * generator.binomial(30 // alike, accuracy, (runs, last))
+        windows = [[(0.88, 0.92, int(hits), 30) for hits in row] for row in right]
+        return float(
+            np.mean([any(contradiction_log_e(row[:end], deff) >= bound for end in range(3, last + 1, 3)) for row in windows])
+        )
 
     assert refuted(0.92) <= 0.05
-    assert refuted(0.70) >= 0.99
-    assert contradiction_log_e(found, 0, 0) == 0.0
+    assert refuted(0.88) <= 0.05
+    assert refuted(0.88, alike=10, deff=10.0) <= 0.05
+    assert refuted(0.88, alike=10) > 0.2  # what the design effect is there for
+    assert refuted(0.75) >= 0.95
+    assert contradiction_log_e([(0.88, 0.92, 0, 0)]) < -100
+
+
+def test_what_labels_can_contradict_leaves_out_the_chance_of_which_requests_are_right() -> None:
+    few, many = (estimate([size, size], [400, 400], [200, 390]) for size in (10, 10_000))
+    assert few is not None
+    assert many is not None
+    assert (few.least, few.most) == (many.least, many.most)
+    assert few.low < few.least < few.accuracy < few.most < few.high
+
+
+def test_a_shift_moves_the_estimate_and_widens_its_interval_by_as_much_again() -> None:
+    plain, moved, bare = (
+        estimate([500, 500], [4000, 4000], [3000, 3900], moved=shift)
+        for shift in (None, Shift(-0.08, 0.0, 0.0), Shift(0.0, 0.0, 0.3))
+    )
+    assert plain is not None
+    assert moved is not None
+    assert bare is not None
+    assert moved.accuracy == pytest.approx(plain.accuracy - 0.08)
+    assert moved.low < plain.accuracy - 0.16 + 0.01
+    assert moved.high > plain.accuracy - 0.01
+    assert bare.low == pytest.approx(0.7 * plain.low)
+    assert bare.high == pytest.approx(0.7 * plain.high + 0.3)
+
+
+def test_no_sample_explains_itself() -> None:
+    generator = np.random.default_rng(5)
+    place, right = np.arange(600) % 300, generator.random(600) < 0.5  # two samples a bin
+    more = unexplained(place, right, 300)
+    assert abs(np.mean(more[right])) == pytest.approx(0.5, abs=0.06)
+    assert variance_of([100, 100], [50, 100]) == pytest.approx(0.14, abs=0.03)
 
 
 def test_precision_recall_and_confusion_of_two_classes() -> None:
@@ -125,7 +170,7 @@ def test_of_more_classes_the_truth_of_wrong_answers_comes_from_the_reference() -
         lambda: estimate([1, 2], [3, 4], [4, 4]),
         lambda: estimate([1, 2], [3, 4], [3, 4], alpha=0.0),
         lambda: confusion([1, 2], [3, 4], [3, 4]),
-        lambda: contradiction(Estimate(0.9, 0.8, 1.0, 5), 6, 5),
+        lambda: contradiction(Estimate(0.9, 0.8, 1.0, 5, 0.8, 1.0), 6, 5),
     ],
 )
 def test_what_cannot_be_is_told_in_a_sentence(wrong: object) -> None:

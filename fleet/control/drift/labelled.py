@@ -28,7 +28,8 @@ def accuracy_view(connection: Connection, model: str, sha256: str, points: Seque
         AccuracyPoint(item.start, item.seconds, item.judged.accuracy, *by_window.get(item.start, (0, 0))) for item in points
     )
     told = [(item.estimate, item.right, item.labelled) for item in found if item.estimate is not None]
-    return AccuracyView(sha256, found, contradicted(told))
+    newest = told[-1][0] if told else None
+    return AccuracyView(sha256, found, contradicted(told) or (newest.doubt if newest else "") or None)
 
 
 def _labelled(connection: Connection, model: str, sha256: str, since: int) -> dict[int, tuple[int, int]]:

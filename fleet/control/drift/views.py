@@ -96,7 +96,7 @@ class AccuracyPoint:
 
 @dataclass(frozen=True)
 class AccuracyView:
-    """Accuracy of one artifact over time; `withdrawn` says why the estimate does not hold, where labels contradict it.
+    """Accuracy of one artifact over time; `withdrawn` says why the estimate does not hold: labels contradict it, or counts.
 
     The estimate supposes covariate shift and calibrated confidence: that labels of the same inputs changed (concept drift)
     cannot be seen in it.

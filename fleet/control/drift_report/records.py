@@ -107,12 +107,13 @@ class Alerts(BaseModel):
 
 
 class Estimate(_Record):
-    """Accuracy estimated from the confidence of `count` answers."""
+    """Accuracy estimated from the confidence of `count` answers; `doubt` says why the counts make it not to be believed."""
 
     accuracy: float
     low: float
     high: float
     count: int
+    doubt: str = ""
 
 
 class Counted(_Record):
@@ -135,7 +136,7 @@ class AccuracyStep(_Record):
 
 
 class Accuracy(_Record):
-    """Accuracy over the windows; `withdrawn` says why labels refute the estimate, or is null.
+    """Accuracy over the windows; `withdrawn` says why labels or counts refute the estimate, or is null.
 
     `estimate` is the newest one, `counted` of the newest day of windows that labels came for, which ends `counted_until`, and
     `reference` what it was at compile time. `assumption` and `blind` say what the estimate supposes and what it cannot see.

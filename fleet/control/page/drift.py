@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from urllib.parse import quote
 
@@ -65,9 +66,9 @@ def drift_view(report: Report) -> DriftView:
 
 
 def _pill(severity: str | None, is_withdrawn: bool) -> Pill:
-    """The verdict in a word: inputs that lie as they did are no comfort where labels refute the estimate."""
+    """The verdict in a word: inputs that lie as they did are no comfort where accuracy is not known."""
     if severity is None and is_withdrawn:
-        return Pill("labels refute the estimate", "bad", "✕")
+        return Pill("the estimate is withdrawn", "bad", "✕")
     return severity_pill(severity)
 
 
@@ -200,7 +201,7 @@ def _accuracy(report: Report, accuracy: Accuracy) -> Figure | None:
         gap=1.6 * report.window_s,
         measured=counted,
         measured_name="counted, where labels came",
-        withdrawn=[Stretch(estimates[0].x, estimates[-1].x)] if is_withdrawn and estimates else (),
+        withdrawn=[Stretch(_first_withdrawn(accuracy), estimates[-1].x)] if is_withdrawn and estimates else (),
         withdrawn_name="the estimate is withdrawn",
         bounds=[] if accuracy.reference is None else [Bound(accuracy.reference, "then")],
     )
@@ -215,6 +216,17 @@ def _accuracy(report: Report, accuracy: Accuracy) -> Figure | None:
     if accuracy.reference is not None:
         captions.append("The dotted line is the accuracy at compile time, on labelled data.")
     return Figure("Accuracy", told, captions, wide, narrow)
+
+
+def _first_withdrawn(accuracy: Accuracy) -> float:
+    """The middle of the first window that is withdrawn: of all, or of the newest ones that their own counts make doubtful."""
+    told = [item for item in accuracy.steps if item.estimate is not None]
+    first = told[0]
+    if accuracy.estimate is not None and accuracy.withdrawn == accuracy.estimate.doubt:
+        for before, item in itertools.pairwise(told):
+            if item.estimate is not None and before.estimate is not None and item.estimate.doubt and not before.estimate.doubt:
+                first = item
+    return first.start + first.seconds / 2
 
 
 def _counted(steps: Sequence[AccuracyStep]) -> list[Estimate]:

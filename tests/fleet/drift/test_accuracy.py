@@ -24,6 +24,36 @@ def test_the_accuracy_is_that_of_the_bins_weighted_by_todays_counts():
     assert estimated([confidence], [np.zeros(3, np.int64)], np.ones(1)) is None
 
 
+SURPLUS = Watched("input x", "input", (0.0, 1.0), (0, 2000, 2000), 0, None, (0.0, 120.0, -120.0))
+SURE = Watched("confidence", "confidence", (0.5, 0.8), (0, 0, 4000), 1, (0, 0, 3600))
+
+
+def test_where_confidence_misleads_the_estimate_follows_what_compile_time_knew():
+    still, moved = (
+        estimated([SURPLUS, SURE], [np.array(at), np.array([0, 0, 1000])], np.ones(2)) for at in ([0, 500, 500], [0, 0, 1000])
+    )
+    assert abs(still.accuracy - 0.9) < 0.005
+    assert abs(moved.accuracy - 0.84) < 0.01
+    assert moved.low < 0.80
+    assert moved.high > 0.88
+    assert (still.doubt, moved.doubt) == ("", "")
+
+
+def test_counts_alone_make_an_estimate_doubtful_where_the_reference_says_nothing():
+    outside = estimated([SURPLUS, SURE], [np.array([400, 300, 300]), np.array([0, 0, 1000])], np.ones(2))
+    assert "lie where the data of compile time had next to nothing (input x)" in outside.doubt
+    assert outside.low < 0.6
+    assert outside.high > 0.9
+    misled = Watched("prediction", "prediction", (0.0, 1.0), (0, 3500, 500), 0, None, (0.0, 150.0, -150.0))
+    wrong = estimated([misled, SURE], [np.array([0, 0, 1000]), np.array([0, 0, 1000])], np.ones(2))
+    assert "confidence misled by" in wrong.doubt
+    pooled = Watched("input x", "input", (0.0, 1.0), (0, 3900, 100), 0)
+    far = estimated([pooled, SURE], [np.array([0, 0, 1000]), np.array([0, 0, 1000])], np.ones(2))
+    assert "input x moved to where the data of compile time say little" in far.doubt
+    near = estimated([pooled, SURE], [np.array([0, 900, 100]), np.array([0, 0, 1000])], np.ones(2))
+    assert near.doubt == ""
+
+
 def test_labels_that_agree_contradict_nothing_however_often_one_looks():
     generator = np.random.default_rng(3)
     wrong = 0

@@ -148,10 +148,10 @@ def test_labels_refute_an_estimate_where_inputs_lie_as_they_did(fleet):
     assert report.severity is None
     assert report.summary[0].startswith("The estimate of accuracy is withdrawn, because labels contradict it")
     view = drift_view(report)
-    assert (view.pill.text, view.pill.kind) == ("labels refute the estimate", "bad")
+    assert (view.pill.text, view.pill.kind) == ("the estimate is withdrawn", "bad")
     assert dict(view.facts)["Estimated accuracy"] == "withdrawn"
     assert "the estimate is withdrawn" in str(view.accuracy.wide)
-    assert [pill.text for _, pill, _ in drifts_view(models_of(world.drift)).rows] == ["labels refute the estimate"]
+    assert [pill.text for _, pill, _ in drifts_view(models_of(world.drift)).rows] == ["the estimate is withdrawn"]
 
 
 def test_without_labels_at_compile_time_accuracy_is_said_to_be_unknown(fleet):
