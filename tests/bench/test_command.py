@@ -12,8 +12,22 @@ import pytest
 from click.testing import CliRunner
 from edgewright.cli.bench_table import told
 from edgewright.cli.main import group
+from edgewright.core.artifact import ArtifactContent
+from edgewright.core.artifact import TestVectors as Vectors
+from edgewright.core.artifact_write import write_artifact
 from edgewright.core.errors import EdgewrightError
+from edgewright.core.executor import TensorSpec
+from edgewright.core.manifest import (
+    DataRecord,
+    GateRecord,
+    Manifest,
+    RuntimeRecord,
+    SourceRecord,
+    TargetRecord,
+    Tolerance,
+)
 from edgewright.device_profiles.detect import detect
+from edgewright.device_profiles.host import measured_on
 from edgewright.device_profiles.loader import load, to_toml
 from edgewright.ir.model import Model
 from edgewright.runtimes import registry
@@ -34,6 +48,29 @@ def source(batch):
     w = np.random.default_rng(0).standard_normal((16, 3)).astype(np.float32)
     proto.graph.initializer.append(onnx.numpy_helper.from_array(w, "w"))
     return proto.SerializeToString()
+
+
+def artifact(path, target):
+    """An artifact in the folder, released for `target`; its name."""
+    x = np.zeros((1, 16), np.float32)
+    vectors = Vectors({"x": x}, {"y": np.zeros((1, 3), np.float32)}, {"y": Tolerance(1e-6, 1e-6)}, "a test")
+    manifest = Manifest(
+        name="small",
+        source=SourceRecord("small.onnx", "onnx", "0" * 64),
+        data=DataRecord("data.npz", "1" * 64, {"accept": 1000}),
+        pipeline="canonicalize",
+        precision="float32",
+        target=target,
+        runtime=RuntimeRecord("onnxruntime", "1.32.0"),
+        entry="model.onnx",
+        inputs=(TensorSpec("x", "float32", (1, 16)),),
+        outputs=(TensorSpec("y", "float32", (1, 3)),),
+        gates=(GateRecord("top1 >= -1pt", "passed"),),
+        versions={},
+        measured_on=None,
+    )
+    write_artifact(path, ArtifactContent(manifest, {"model.onnx": source("1")}, vectors, {}))
+    return path.name
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +191,20 @@ def test_a_profile_that_is_this_machine_has_a_cost_and_another_has_none(run, tmp
         run("one.onnx", "--profile", "raspberry-pi-4b", "--electricity", "0.4", "--starts", "0", "--json")
     ).results
     assert (found.profile, found.measured_on, found.cost) == ("raspberry-pi-4b", None, None)
+
+
+def test_an_artifact_brings_its_name_its_threads_and_its_profile(run, folder):
+    profile = load("x86-64-avx2")
+    made = artifact(folder / "of-ours.ewa", TargetRecord(profile.name, profile.arch, tuple(profile.isa), 2))
+    (found,) = report(run(made, "--data", "data.npz", "--starts", "1", "--json")).results
+    assert (found.name, found.runtime, found.threads, found.profile) == ("small", "onnxruntime", 2, "x86-64-avx2")
+    assert found.measured_on == measured_on(profile, "onnxruntime", "latency")
+    assert found.accuracy["top1"].measured_on == measured_on(profile, "onnxruntime", "accuracy", "float32")
+    assert found.measurement.cold_start_ms > 0
+    # A profile of that name with another CPU is not the one that this package knows.
+    other = artifact(folder / "of-others.ewa", TargetRecord(profile.name, profile.arch, ("avx2",), 1))
+    (found,) = report(run(other, "--starts", "0", "--json")).results
+    assert (found.profile, found.measured_on) == (None, None)
 
 
 def test_rules_say_what_they_ask_what_was_done_and_that_it_is_not_kept(run):

@@ -75,6 +75,13 @@ def test_a_path_is_read_from_disk(tmp_path):
         ("ram_bytes = { value = 8589934592", "ram_bytes = { value = nan", "ram_bytes must be"),
         (', source = "uname -m on Linux" }', " }", "with its source"),
         ('source = "uname -m on Linux"', 'source = ""', "the source of arch"),
+        (
+            'title = "',
+            'price_per_hour = { value = -1, source = "the bill" }\ntitle = "',
+            "price_per_hour must be a number from 0",
+        ),
+        ('title = "', 'power_w = { value = nan, source = "a meter" }\ntitle = "', "power_w must be a number from 0"),
+        ('title = "', 'power_w = { value = true, source = "a meter" }\ntitle = "', "power_w must be a number from 0"),
         ("[", "[[", "not TOML"),
     ],
 )
