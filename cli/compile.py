@@ -54,6 +54,7 @@ from ..optimizer.recipe import Recipe, read_recipe
 @click.option("--store", type=click.Path(path_type=Path), help="Step store.  [default: .edgewright]")
 @click.option("--ledger", type=click.Path(path_type=Path), help="File of looks at the judging data; beside them by default.")
 @click.option("--measurements", type=click.Path(path_type=Path), help="Timings of an earlier compile, instead of new ones.")
+@click.option("--emulate", metavar="DIR", type=click.Path(path_type=Path), help="Judge arm64 in a root of `emulation prepare`.")
 @click.option("--trust", is_flag=True, default=None, help="Allow files that run code when they are loaded.")
 @click.option("--json", "as_json", is_flag=True, help="Print report.json instead of tables.")
 def compile(model: str, as_json: bool, **flags: Any) -> int:

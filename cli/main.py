@@ -20,6 +20,7 @@ _COMMANDS = {
     "opt": ("opt", "Run a pipeline of passes on a model."),
     "profiles": ("profiles", "List, show, validate and detect device profiles."),
     "bench": ("bench", "Measure the latency and memory of a model file or artifact."),
+    "emulation": ("emulation", "Make an emulated arm64 device, to judge accuracy on its kernels."),
     "gate": ("gate", "Judge a candidate against a reference on a data set."),
     "ci": ("ci", "Tell a CI what was found: Markdown, JUnit XML, one comment."),
     "inspect": ("inspect", "Show what is in an artifact."),

@@ -17,6 +17,7 @@ from ..device_profiles.detect import host_cpu
 from ..device_profiles.host import kernel_class, limits
 from ..device_profiles.profile import DeviceProfile
 from ..runtimes.bench.opening import runtime_version
+from ..runtimes.location import Here
 from ..runtimes.remote import RemoteExecutor
 
 # Packages add build numbers or their own name: "2026.4.1-22982-e213a147257", "ai-edge-litert 2.3.0".
@@ -130,7 +131,7 @@ def _replay(path: Path, artifact: Artifact, threads: int | None) -> str:
     manifest, vectors = artifact.manifest, artifact.test_vectors
     name = manifest.runtime.name
     version = runtime_version(name)
-    with RemoteExecutor(name, threads or manifest.target.threads, forced_kernels(artifact)) as executor:
+    with RemoteExecutor(name, threads or manifest.target.threads, Here(forced_kernels(artifact))) as executor:
         executor.load(artifact.files, manifest.entry)
         for what, told, found in (
             ("inputs", manifest.inputs, executor.inputs),

@@ -94,6 +94,16 @@ def measured_on(
     return "reference" if is_exact_here else None
 
 
+def measured_on_emulated(profile: DeviceProfile, cpu: Cpu) -> MeasuredOn | None:
+    """What the accuracy of a model that ran on an emulated `cpu` may claim for `profile`: `emulated`, or None for nothing.
+
+    It is `emulated` where that CPU has every instruction set of the profile and runtimes take the same kernels on it. Of a
+    latency an emulation says nothing.
+    """
+    same_kernels = kernel_class(profile.arch, profile.isa) == kernel_class(cpu.arch, cpu.flags)
+    return "emulated" if cpu.arch == profile.arch and same_kernels and profile.isa <= cpu.flags else None
+
+
 def _needs(arch: str, name: str) -> frozenset[str]:
     return dict(_CLASSES[arch])[name]
 

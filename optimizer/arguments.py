@@ -16,7 +16,7 @@ from ..core.errors import UsageError, unknown
 from .recipe import Recipe
 
 _LISTS = ("profiles", "gates", "precisions", "runtimes", "recipes", "pipelines", "keras_steps")
-_PATHS = ("out", "store", "ledger", "measurements")
+_PATHS = ("out", "store", "ledger", "measurements", "emulate")
 _DATA = ("data", "accept", "search", "calib", "audit")
 _TEXTS = ("name", "objective", "preprocess", "labels", "group", "budget", "loss", "optimizer", "augment")
 _COUNTS = ("search_samples", "calib_samples", "threads", "seed")

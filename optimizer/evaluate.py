@@ -17,8 +17,8 @@ from ..core.code import code_digest
 from ..core.errors import RuntimeFailure
 from ..core.progress import Progress
 from ..core.store import StepStore
-from ..device_profiles.detect import host_cpu
 from ..runtimes import registry
+from ..runtimes.location import Here, Location
 from ..runtimes.remote import RemoteExecutor
 from .build import Built
 
@@ -27,28 +27,29 @@ _BATCH_BYTES = 16 << 20
 
 
 class Evaluator:
-    """Runs candidates over splits; keeps one child process a runtime and environment."""
+    """Runs candidates over splits; keeps one child process a runtime and location."""
 
     def __init__(self, store: StepStore, threads: int, progress: Progress) -> None:
         """`threads` is given to every runtime."""
         self._store, self._threads, self._progress = store, threads, progress
         self._children: dict[tuple[str, str], RemoteExecutor] = {}
 
-    def outputs(self, built: Built, split: Split, environment: Mapping[str, str] | None = None) -> Outputs:
-        """Outputs [n, ...] by name over all samples of `split`; raises RuntimeFailure when the runtime fails or crashes."""
-        switches = dict(environment or {})
-        cpu = host_cpu()
+    def outputs(self, built: Built, split: Split, location: Location | None = None) -> Outputs:
+        """Outputs [n, ...] by name over all samples of `split`, run at `location`, here by default.
+
+        Raises RuntimeFailure when the runtime fails or crashes.
+        """
+        place = location or Here()
         key = self._store.key(
             "evaluate",
             candidate=built.digest,
             data=[split.data.digest, digest_json(list(split.indices))],
             runtime=[built.runtime, registry.get(built.runtime).version()],
-            environment=switches,
-            cpu=[cpu.arch, sorted(cpu.flags)],
+            **place.key(),
             threads=self._threads,
             code=code_digest(),
         )
-        folder = self._store.step(key, lambda made: self._run(made, built, split, switches))
+        folder = self._store.step(key, lambda made: self._run(made, built, split, place))
         return {name: np.load(folder / f"{index}.npy") for index, name in enumerate(_names(folder))}
 
     def close(self) -> None:
@@ -57,10 +58,10 @@ class Evaluator:
             child.close()
         self._children.clear()
 
-    def _run(self, folder: Path, built: Built, split: Split, environment: Mapping[str, str]) -> None:
+    def _run(self, folder: Path, built: Built, split: Split, location: Location) -> None:
         parts: list[Outputs] = []
         title = f"{built.runtime} {built.precision} on {split.name}"
-        with self._child(built.runtime, environment) as child, self._progress.task(title, len(split)) as advance:
+        with self._child(built.runtime, location) as child, self._progress.task(title, len(split)) as advance:
             child.load(built.files, built.entry)
             for batch in split.batches(_batch_size(split)):
                 parts.append(child.run({spec.name: batch.inputs[spec.name] for spec in child.inputs}))
@@ -71,11 +72,11 @@ class Evaluator:
             np.save(folder / f"{index}.npy", np.concatenate([part[name] for part in parts]))
 
     @contextmanager
-    def _child(self, runtime: str, environment: Mapping[str, str]) -> Iterator[RemoteExecutor]:
-        """The child for a runtime and environment; one that failed is ended and not used again."""
-        name = (runtime, digest_json(dict(environment)))
+    def _child(self, runtime: str, location: Location) -> Iterator[RemoteExecutor]:
+        """The child for a runtime and location; one that failed is ended and not used again."""
+        name = (runtime, digest_json(location.key()))
         if name not in self._children:
-            self._children[name] = RemoteExecutor(runtime, self._threads, environment)
+            self._children[name] = RemoteExecutor(runtime, self._threads, location)
         try:
             yield self._children[name]
         except (RuntimeFailure, KeyboardInterrupt):

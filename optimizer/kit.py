@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ..core.progress import Progress
 from ..device_profiles.profile import DeviceProfile
+from ..runtimes.emulated.emulator import Emulator
 from .build import Builder
 from .evaluate import Evaluator, Outputs
 from .exam import Exam
@@ -22,7 +23,10 @@ SEARCH_RESAMPLES = 200
 
 @dataclass(frozen=True)
 class Kit:
-    """Everything that trying needs and that is the same for all candidates of a compile; `builder` is the plain model's."""
+    """Everything that trying needs and that is the same for all candidates of a compile; `builder` is the plain model's.
+
+    `emulator` runs candidates on the kernels of profiles that it has a CPU for.
+    """
 
     builder: Builder
     evaluator: Evaluator
@@ -32,6 +36,7 @@ class Kit:
     seed: int
     threads: int | None
     progress: Progress
+    emulator: Emulator | None = None
 
     def threads_for(self, profile: DeviceProfile) -> int:
         """Threads that the runtime is given: as asked for, else the profile's."""

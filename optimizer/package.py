@@ -22,9 +22,9 @@ from ..core.manifest import (
     TargetRecord,
     Tolerance,
 )
-from ..device_profiles.detect import host_cpu
 from ..device_profiles.profile import DeviceProfile
 from ..runtimes import registry
+from ..runtimes.location import Here
 from .gates.verdict import Verdict
 from .release import Decision
 from .trial import Trial
@@ -89,17 +89,18 @@ def _vectors(origin: Origin, trial: Trial, samples: Split) -> TestVectors:
     count = len(batch.indices)
     outputs = {spec.name: trial.outputs[spec.name][:count] for spec in origin.outputs}
     relative = _INT8_TOLERANCE if trial.precision == "int8" else _FLOAT_TOLERANCE
-    cpu = host_cpu()
+    location = trial.location
+    forced = "their instruction set forced" if isinstance(location, Here) else str(location)
     where = {
         "target": "the target's kernels",
-        "emulated": "the target's kernels, their instruction set forced",
+        "emulated": f"the target's kernels, {forced}",
         "reference": "kernels of another CPU that sum the same integers or floats",
     }[trial.measured_on or "reference"]
     return TestVectors(
         inputs={spec.name: np.ascontiguousarray(batch.inputs[spec.name]) for spec in origin.inputs},
         outputs={name: np.ascontiguousarray(array) for name, array in outputs.items()},
         tolerances={name: _tolerance(relative, array, trial.outputs[name]) for name, array in outputs.items()},
-        arithmetic=f"{trial.runtime} {registry.get(trial.runtime).version()} on {cpu.arch}: {where}",
+        arithmetic=f"{trial.runtime} {registry.get(trial.runtime).version()} on {location.cpu.arch}: {where}",
     )
 
 

@@ -23,7 +23,7 @@ else:
     import tomli as tomllib
 
 Objective = Literal["latency", "size", "ram"]
-_PATHS = ("out", "store", "ledger", "measurements")
+_PATHS = ("out", "store", "ledger", "measurements", "emulate")
 _NAME_LENGTH = 100
 _MOST_THREADS = 1024
 _SEEDS = 1 << 63
@@ -42,7 +42,8 @@ class Recipe:
     is chosen or judged by. `search_samples` and `calib_samples` bound what is taken from the rest of `data`.
     `classes` are names of the classes by the model's number, 0 first.
     `inputs` maps model inputs to arrays of the data. `shapes` fixes free axes. `measurements` is a file of earlier timings,
-    `ledger` the file of looks at the judging data, beside these by default.
+    `ledger` the file of looks at the judging data, beside these by default. `emulate` is an arm64 root that
+    `edgewright emulation prepare` made.
     `recipes` are names of pipelines that are tried beside the plain model, `pipelines` texts of such; `budget` bounds the time
     that all of them train together ("10m"). `teacher` is a larger model to distil from, `student` an architecture to distil
     into; `loss`, `optimizer` and `augment` are the user's own code, as `module:function`. `keras_steps` are texts of what
@@ -76,6 +77,7 @@ class Recipe:
     store: Path = Path(".edgewright")
     ledger: Path | None = None
     measurements: Path | None = None
+    emulate: Path | None = None
     trust: bool = False
     recipes: tuple[str, ...] = ()
     pipelines: tuple[str, ...] = ()

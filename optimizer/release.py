@@ -160,7 +160,7 @@ def _judged(kit: Kit, trial: Trial, accept: Exam, alpha: float) -> list[Verdict]
     try:
         if built is None:
             raise RuntimeFailure(trial.why)
-        outputs = kit.evaluator.outputs(built, accept.split, trial.environment)
+        outputs = kit.evaluator.outputs(built, accept.split, trial.location)
     except RuntimeFailure as error:
         return [
             Verdict(str(gate), gate.metric, None, "failed", str(error), alpha, 0, measured_on=trial.measured_on)

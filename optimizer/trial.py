@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..core.errors import EdgewrightError, LoweringError, PassError, RuntimeFailure
-from ..device_profiles.host import limits, measured_on
 from ..device_profiles.profile import DeviceProfile
 from ..runtimes import registry
 from ..runtimes.bench.latency import measure
 from ..runtimes.bench.measurement import Measurement
 from ..runtimes.contract import Precision
+from ..runtimes.location import Here, Location
 from .build import Built
 from .evaluate import Outputs
 from .exam import is_inside
 from .gates.verdict import MeasuredOn, Verdict, overall
 from .improve import choose_quantization
+from .judging import judging
 from .kit import Kit, Start
 from .quantize.quantize import Quantize
-
-# oneDNN reads these once; a user's shell may have them set.
-_SWITCHES = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
 
 
 @dataclass(frozen=True)
 class Trial:
     """One candidate. `built` is None when it could not be built or run; `why` then says so. `verdicts` are on `search`.
 
-    `variant` is the name of what it was made by, "" for the plain model.
+    `variant` is the name of what it was made by, "" for the plain model. `location` is where it was run.
     """
 
     runtime: str
@@ -39,7 +36,7 @@ class Trial:
     measured_on: MeasuredOn | None
     variant: str = ""
     built: Built | None = None
-    environment: Mapping[str, str] = field(default_factory=dict)
+    location: Location = field(default_factory=Here)
     verdicts: tuple[Verdict, ...] = ()
     outputs: Outputs = field(default_factory=dict)
     latency: Measurement | None = None
@@ -105,19 +102,19 @@ def sample_of(kit: Kit) -> dict[str, Any]:
 
 def _try_one(kit: Kit, profile: DeviceProfile, runtime: str, precision: Precision, start: Start) -> Trial:
     kit = replace(kit, builder=start.builder or kit.builder)
-    inherited = {name: os.environ[name] for name in _SWITCHES if name in os.environ}
-    environment = limits(profile, runtime) if precision == "int8" else {}
-    environment = {**inherited, **environment} if runtime == "openvino" else environment
-    worth = measured_on(profile, runtime, "accuracy", precision, environment)
-    trial = Trial(runtime, precision, worth, start.variant.name, environment=environment)
+    here, judged = judging(profile, runtime, precision), judging(profile, runtime, precision, kit.emulator)
+    worth = judged.worth
+    trial = Trial(runtime, precision, worth, start.variant.name, location=judged.location)
+    # An emulation takes many times as long: what only chooses is run here, if this machine sums the same integers.
+    chosen_at = judged.location if here.worth is None else here.location
     try:
         notes: tuple[str, ...] = ()
         if precision == "int8" and not start.variant.is_quantized:
-            options, notes = choose_quantization(kit, profile, runtime, environment, start.variant.quantize or Quantize())
+            options, notes = choose_quantization(kit, profile, runtime, chosen_at, start.variant.quantize or Quantize())
             built = kit.builder.build(runtime, profile, precision, options)
         else:
             built = kit.builder.build(runtime, profile, precision)
-        outputs = kit.evaluator.outputs(built, kit.search.split, environment)
+        outputs = kit.evaluator.outputs(built, kit.search.split, judged.location)
     except (LoweringError, RuntimeFailure, PassError) as error:
         return replace(trial, why=str(error))
     except EdgewrightError:
@@ -130,7 +127,7 @@ def _try_one(kit: Kit, profile: DeviceProfile, runtime: str, precision: Precisio
     latency = None
     if trial.variant and not is_inside(verdicts):
         missing["latency_ms"] = "not timed: it does not hold on search"
-    elif measured_on(profile, runtime, "latency", precision, environment if runtime == "openvino" else None) == "target":
+    elif judged.is_timed:
         try:
             latency = _latency(kit, profile, built)
         except RuntimeFailure as error:

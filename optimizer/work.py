@@ -19,6 +19,7 @@ from ..device_profiles.profile import DeviceProfile
 from ..ir.model import Model
 from ..runtimes import registry
 from ..runtimes.bench.memory import peak_memory_bytes
+from ..runtimes.emulated.emulator import Emulator
 from . import prepare
 from .bins import input_bins
 from .build import Builder, Built, Calibration
@@ -27,6 +28,7 @@ from .download import compressed_bytes
 from .evaluate import Evaluator, Outputs
 from .exam import Exam, prepare_exam
 from .gates.ledger import Ledger
+from .judging import emulation_notes
 from .keras_start import keras_start
 from .kit import Kit, Start
 from .measure import Measurements
@@ -55,9 +57,11 @@ class Work:
         pipeline: str,
         variants: Sequence[Variant],
         company: Company | None,
+        emulator: Emulator | None = None,
     ) -> None:
         self.recipe, self.store, self.evaluator, self.progress = recipe, store, evaluator, progress
         self.base, self.pipeline, self.variants, self.company = base, pipeline, variants, company
+        self.emulator = emulator
         self.measurements = Measurements(store, recipe.measurements)
         self._calib: Split | None = None
         self.builder = Builder(store, base, pipeline, self._calibration_of(base))
@@ -65,7 +69,7 @@ class Work:
     def run(self, data: Dataset, profiles: Sequence[DeviceProfile], ledger: Ledger) -> Found:
         """Everything up to decisions."""
         reference = self.builder.build(_REFERENCE, load("x86-64-avx2"), "float32")
-        shared, splits = self._share(data, reference)
+        shared, splits = self._share(data, reference, emulation_notes(self.emulator, profiles, self.recipe.runtimes))
         starts = self._starts(splits, profiles)
         kit = Kit(
             builder=self.builder,
@@ -76,6 +80,7 @@ class Work:
             seed=self.recipe.seed,
             threads=self.recipe.threads,
             progress=self.progress,
+            emulator=self.emulator,
         )
         targets = tuple(self._target(kit, profile, shared.accept, ledger, starts) for profile in profiles)
         return Found(shared, starts, targets)
@@ -83,7 +88,7 @@ class Work:
     def accept_outputs(self, target: Target, shared: Shared) -> dict[str, Outputs]:
         """What each candidate that looked at `accept` answered there (from the store)."""
         return {
-            look.trial.key: self.evaluator.outputs(look.trial.built, shared.accept.split, look.trial.environment)
+            look.trial.key: self.evaluator.outputs(look.trial.built, shared.accept.split, look.trial.location)
             for look in target.decision.looks
             if look.trial.built is not None and all(verdict.n > 0 for verdict in look.verdicts)
         }
@@ -97,7 +102,7 @@ class Work:
 
         return calibration
 
-    def _share(self, data: Dataset, reference: Built) -> tuple[Shared, Splits]:
+    def _share(self, data: Dataset, reference: Built, told_before: Sequence[str]) -> tuple[Shared, Splits]:
         first = Split("first", data, tuple(range(min(64, len(data)))))
         output = self.base.outputs[0].name
         gates = prepare.choose_gates(self.recipe, data, self.evaluator.outputs(reference, first)[output])
@@ -116,6 +121,7 @@ class Work:
             *self._plan(splits),
             *unlabelled_note(data),
             *classes_note(data, bool(self.recipe.classes)),
+            *told_before,
             *warnings,
         ]
         answers = {split.name: self.evaluator.outputs(reference, split) for split in (splits.search, splits.accept)}

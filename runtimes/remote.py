@@ -1,4 +1,4 @@
-"""Running model files in child processes: one child a runtime and environment, reused, replaced when it dies."""
+"""Running model files in child processes: one child a runtime and location, reused, replaced when it dies."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ..core.child import child_command
 from ..core.errors import RuntimeFailure
 from ..core.executor import TensorSpec
+from .location import Here, Location
 
 # Of one inference, or of loading; a request may take as many times that as it holds samples.
 _SECONDS_PER_RUN = 600.0
@@ -24,17 +25,18 @@ _SECONDS_PER_RUN = 600.0
 class RemoteExecutor:
     """An `Executor` in a child process. `run` takes any number of samples and loops over a fixed batch in the child.
 
-    `environment` is added to the child's, for switches that a library reads once (an instruction-set limit).
+    The child lives at `location`, by default on this machine.
     """
 
-    def __init__(self, runtime: str, threads: int, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(self, runtime: str, threads: int, location: Location | None = None) -> None:
         """Start the child."""
+        place = location or Here()
         self.runtime, self.threads = runtime, threads
         ours, theirs = Pipe()
         self._child = subprocess.Popen(
-            child_command(f"{__package__}.worker", str(theirs.fileno())),
+            place.command(f"{__package__}.worker", str(theirs.fileno())),
             pass_fds=[theirs.fileno()],
-            env={**os.environ, **(environment or {})},
+            env=place.environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

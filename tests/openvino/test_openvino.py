@@ -11,6 +11,7 @@ from edgewright.device_profiles.detect import host_cpu
 from edgewright.device_profiles.loader import load
 from edgewright.ir.model import Model
 from edgewright.runtimes.bench.batches import example_inputs
+from edgewright.runtimes.location import Here
 from edgewright.runtimes.openvino.runtime import RUNTIME
 from edgewright.runtimes.openvino.scheme import OPERATORS
 from edgewright.runtimes.qdq import join_pairs, prepare
@@ -261,6 +262,6 @@ def test_onednn_s_switch_puts_the_saturating_kernels_of_avx2_to_work(weight, sat
     x = {"x": np.full((1, 64, 8, 8), 255, np.float32)}
     exact = 64 * 255 * weight
     for environment, is_exact in (({}, True), (limit, not saturates)):
-        with RemoteExecutor("openvino", 1, environment) as executor:
+        with RemoteExecutor("openvino", 1, Here(environment)) as executor:
             found = executor.load(lowered.files, lowered.entry).run(x)["y"].reshape(-1)[0]
         assert (abs(found - exact) <= 1e-3 * exact) == is_exact

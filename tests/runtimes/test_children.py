@@ -11,7 +11,7 @@ import pytest
 from edgewright.core import child
 from edgewright.core.errors import ModelError, RuntimeFailure
 from edgewright.optimizer.ingest import tensorflow_job
-from edgewright.runtimes import remote
+from edgewright.runtimes import location, remote
 from edgewright.runtimes.remote import RemoteExecutor
 from onnx import TensorProto, helper
 
@@ -92,7 +92,7 @@ def test_a_package_on_a_path_of_its_own_is_found_and_nothing_beside_it(tmp_path:
 
 def test_the_limit_is_for_a_run_and_not_for_all_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     """Six runs of half a second each under a limit of two; then one that does not end."""
-    monkeypatch.setattr(remote, "child_command", lambda module, *given: [sys.executable, "-c", SLOW, *given])
+    monkeypatch.setattr(location, "child_command", lambda module, *given: [sys.executable, "-c", SLOW, *given])
     with RemoteExecutor("onnxruntime", 1) as executor:
         executor.load({}, "slow")
         monkeypatch.setattr(remote, "_SECONDS_PER_RUN", 2.0)
