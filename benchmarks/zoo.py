@@ -101,12 +101,18 @@ def digits() -> Entry:
     return Entry("digits", net, data, "top1 >= -2pt", _torch_answers(net), 155, 122)
 
 
-def magika() -> Entry:
-    """The trained file-type model on files of this machine."""
+def files_with_labels() -> tuple[Path, Mapping[str, np.ndarray]]:
+    """magika's ONNX file, and files of this machine as it takes them, with what their endings say."""
     demo = _demo()
     source = demo.magika_model()
     labels = json.loads((source.parent / "config.min.json").read_text("utf-8"))["target_labels_space"]
-    return Entry("magika", source, demo.files_of_this_machine(labels), "top1 >= -2pt", _onnx_answers(source))
+    return source, demo.files_of_this_machine(labels)
+
+
+def magika() -> Entry:
+    """The trained file-type model on files of this machine."""
+    source, data = files_with_labels()
+    return Entry("magika", source, data, "top1 >= -2pt", _onnx_answers(source))
 
 
 def resnet8() -> Entry:
