@@ -108,6 +108,8 @@ def measure(
             result = result if against is None else against_other(result, against, rounds, seed)
             results.append(result if kept is None else _ruled(result, kept))
             advance(1)
+    if electricity is not None and not any(result.cost for result in results):
+        progress.note("no cost is told: it needs a profile whose CPU this is and that holds price_per_hour or power_w.")
     show(BenchReport(tuple(results), spread_of(results)), json_to, target)
 
 
@@ -194,9 +196,9 @@ def _ruled(result: BenchResult, rules: Rules) -> BenchResult:
 
 
 def _progress(is_quiet: bool) -> Progress:
-    """Bars where rich is installed, which a device need not have."""
+    """Bars that stand still while something is timed, where rich is installed, which a device need not have."""
     try:
         from .progress import RichProgress
     except ImportError:
         return Silent()
-    return RichProgress(is_quiet=is_quiet)
+    return RichProgress(is_quiet=is_quiet, is_still=True)

@@ -31,12 +31,14 @@ class _LateBars(Progress):
 class RichProgress:
     """`core.progress.Progress` on a console. Tasks nest and may be opened from several threads.
 
-    `is_quiet` drops the notes too (for --json and --quiet). When a task's block ends, also by Ctrl-C, its bar is taken away;
-    with the last one the screen and the cursor are as before.
+    `is_quiet` drops the notes too (for --json and --quiet). `is_still` draws only when a task moves, with no thread in between,
+    so that nothing runs beside what is being timed. When a task's block ends, also by Ctrl-C, its bar is taken away; with the
+    last one the screen and the cursor are as before.
     """
 
-    def __init__(self, console: Console | None = None, *, is_quiet: bool = False) -> None:
+    def __init__(self, console: Console | None = None, *, is_quiet: bool = False, is_still: bool = False) -> None:
         """Show on `console`, by default the error stream."""
+        self._is_still = is_still
         self._console = console if console is not None else Console(stderr=True)
         self._is_quiet = is_quiet
         self._has_bars = self._console.is_terminal and not self._console.is_dumb_terminal and not is_quiet
@@ -56,6 +58,8 @@ class RichProgress:
 
         def advance_bar(units: int, /, said: str | None = None) -> None:
             bars.update(task, advance=units, description=None if said is None else f"{title}: {printable(said)}")
+            if self._is_still:
+                bars.refresh()
 
         try:
             yield advance_bar
@@ -93,4 +97,5 @@ class RichProgress:
             console=self._console,
             transient=True,
             refresh_per_second=5,
+            auto_refresh=not self._is_still,
         )

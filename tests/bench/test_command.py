@@ -187,10 +187,12 @@ def test_a_profile_that_is_this_machine_has_a_cost_and_another_has_none(run, tmp
     hours = 1e6 / found.measurement.throughput / 3600
     assert found.cost["per_million"] == pytest.approx(hours * (0.5 + 0.1 * 0.4))
     assert found.cost["kwh_per_million"] == pytest.approx(hours * 0.1)
-    (found,) = report(
-        run("one.onnx", "--profile", "raspberry-pi-4b", "--electricity", "0.4", "--starts", "0", "--json")
-    ).results
+    other = ("one.onnx", "--profile", "raspberry-pi-4b", "--electricity", "0.4", "--starts", "0")
+    (found,) = report(run(*other, "--json")).results
     assert (found.profile, found.measured_on, found.cost) == ("raspberry-pi-4b", None, None)
+    said = " ".join(run(*other).output.split())
+    assert "no cost is told" in said
+    assert "this is not its CPU, so the latency says nothing of it" in said
 
 
 def test_an_artifact_brings_its_name_its_threads_and_its_profile(run, folder):

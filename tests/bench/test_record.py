@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 
 import numpy as np
 import onnx
@@ -146,6 +147,13 @@ def test_a_fresh_process_says_what_is_wrong_with_the_file(tmp_path):
     broken.write_bytes(b"garbage")
     with pytest.raises(RuntimeFailure, match=r"broken\.onnx: ONNX Runtime cannot load"):
         fresh_start(broken, 1, 1)
+
+
+def test_a_fresh_process_that_dies_is_told_by_its_signal(tmp_path, monkeypatch):
+    dies = [sys.executable, "-c", "import os; os.kill(os.getpid(), 11)"]
+    monkeypatch.setattr("edgewright.runtimes.bench.fresh.child_command", lambda *given: dies)
+    with pytest.raises(RuntimeFailure, match=r"m\.onnx: a fresh process crashed on it \(signal 11\)"):
+        fresh_start(tmp_path / "m.onnx", 1, 1)
 
 
 def test_more_weights_are_more_memory_in_a_fresh_process(tmp_path):

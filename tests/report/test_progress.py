@@ -45,6 +45,19 @@ def test_quiet_shows_nothing() -> None:
     assert stream.getvalue() == ""
 
 
+def test_a_still_bar_draws_when_a_task_moves_and_runs_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "SHOWN_AFTER_SECONDS", 0.0)
+    stream, console = _terminal()
+    before = threading.active_count()
+    with RichProgress(console, is_still=True).task("measuring", 3) as advance:
+        drawn = stream.getvalue()
+        assert threading.active_count() == before
+        advance(2)
+        assert "measuring" in stream.getvalue()[len(drawn) :]
+        assert "2/3" in stream.getvalue()
+    assert SHOW in stream.getvalue()
+
+
 def test_short_work_shows_no_bar() -> None:
     stream, console = _terminal()
     with RichProgress(console).task("calibrate", 3) as advance:
