@@ -93,11 +93,11 @@ class _Runner:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = None
         if self._exposed:
-            data = _exposing(model, self._exposed).to_bytes()
-            try:
-                self._session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-            except Exception as error:
-                raise ModelError(f"ONNX Runtime cannot load the model to calibrate it: {_first_line(error)}") from error
+            with _exposing(model, self._exposed).on_disk() as file:
+                try:
+                    self._session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+                except Exception as error:
+                    raise ModelError(f"ONNX Runtime cannot load the model to calibrate it: {_first_line(error)}") from error
         self._value = onnxruntime.OrtValue.ortvalue_from_numpy
 
     def run(self, fed: Mapping[str, NDArray[Any]], count: int) -> Iterator[tuple[str, NDArray[Any]]]:

@@ -6,14 +6,17 @@ the covariance of u alone, so these are all that is kept: [groups, k] and [group
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx_ir
 from numpy.typing import NDArray
 
+from ..core.canonical import dumps
 from ..core.progress import Progress, Silent
 from ..ir.model import Model, constant
 from .collect import stream
@@ -24,6 +27,10 @@ MOMENT_SAMPLES = 128  # as many as moments are usually taken from
 _MOST_INPUTS = 2304
 _PATCHES_A_SAMPLE = 64
 _MOST_BYTES = 512 << 20
+# Patches that are gathered before their products are added: a covariance is far larger than they are, and each adding walks
+# through all of it.
+_GATHERED_BYTES = 1 << 20
+_NAMES, _MEANS = "layers.json", "means.npz"
 
 
 @dataclass(frozen=True)
@@ -75,6 +82,7 @@ class _Sum:
 
     def __init__(self, groups: int, size: int) -> None:
         self._count = 0
+        self._gathered: list[NDArray[np.float32]] = []
         self._origin: NDArray[np.float32] | None = None
         self._first = np.zeros((groups, size))
         self._second = np.zeros((groups, size, size))
@@ -82,17 +90,30 @@ class _Sum:
     def add(self, patches: NDArray[np.float32]) -> None:
         if self._origin is None:
             self._origin = patches.mean(axis=0)
-        shifted = patches - self._origin
         self._count += len(patches)
+        self._gathered.append(patches - self._origin)
+        if sum(part.nbytes for part in self._gathered) >= _GATHERED_BYTES:
+            self._sum_up()
+
+    def moments(self) -> Moments:
+        """The moments; the sums are used up, since a second copy of every covariance would be a model's worth of memory."""
+        self._sum_up()
+        mean = self._first / max(self._count, 1)
+        covariance = self._second
+        covariance /= max(self._count, 1)
+        for group, row in enumerate(mean):
+            covariance[group] -= np.outer(row, row)
+        origin = np.zeros_like(mean) if self._origin is None else self._origin
+        return Moments(mean + origin, covariance)
+
+    def _sum_up(self) -> None:
+        if not self._gathered:
+            return
+        shifted = np.concatenate(self._gathered)
+        self._gathered.clear()
         self._first += shifted.sum(axis=0, dtype=np.float64)
         by_group = shifted.transpose(1, 0, 2)
         self._second += np.matmul(by_group.transpose(0, 2, 1), by_group)
-
-    def moments(self) -> Moments:
-        mean = self._first / max(self._count, 1)
-        second = self._second / max(self._count, 1)
-        origin = np.zeros_like(mean) if self._origin is None else self._origin
-        return Moments(mean + origin, second - mean[:, :, None] * mean[:, None, :])
 
 
 def _weights(node: onnx_ir.Node) -> NDArray[Any]:
@@ -147,13 +168,32 @@ def _numbers(node: onnx_ir.Node, name: str, fill: int) -> Sequence[int]:
     return list(default if found is None else found)
 
 
-def to_arrays(moments: Mapping[str, Moments]) -> dict[str, NDArray[np.float64]]:
-    """Arrays to store: `mean/<layer>` and `covariance/<layer>`."""
-    means = {f"mean/{name}": item.mean for name, item in moments.items()}
-    return means | {f"covariance/{name}": item.covariance for name, item in moments.items()}
+def save_moments(folder: Path, moments: Mapping[str, Moments]) -> None:
+    """Write `moments` to `folder`, each covariance in a file of its own."""
+    (folder / _NAMES).write_bytes(dumps(list(moments)))
+    np.savez(folder / _MEANS, allow_pickle=False, **{str(place): item.mean for place, item in enumerate(moments.values())})
+    for place, item in enumerate(moments.values()):
+        np.save(folder / f"covariance-{place}.npy", item.covariance)
 
 
-def from_arrays(arrays: Mapping[str, NDArray[np.float64]]) -> dict[str, Moments]:
-    """Inverse of `to_arrays`."""
-    names = [name.removeprefix("mean/") for name in arrays if name.startswith("mean/")]
-    return {name: Moments(arrays[f"mean/{name}"], arrays[f"covariance/{name}"]) for name in names}
+class StoredMoments(Mapping[str, Moments]):
+    """What `save_moments` wrote. Covariances stay on disk and are mapped into memory while somebody looks at one."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read the layers' names and means."""
+        names: list[str] = json.loads((folder / _NAMES).read_bytes())
+        with np.load(folder / _MEANS) as means:
+            self._means = {name: means[str(place)] for place, name in enumerate(names)}
+        self._files = {name: folder / f"covariance-{place}.npy" for place, name in enumerate(names)}
+
+    def __getitem__(self, layer: str) -> Moments:
+        """Moments of a layer; raises KeyError."""
+        return Moments(self._means[layer], np.load(self._files[layer], mmap_mode="r"))
+
+    def __iter__(self) -> Iterator[str]:
+        """The layers."""
+        return iter(self._means)
+
+    def __len__(self) -> int:
+        """How many layers."""
+        return len(self._means)

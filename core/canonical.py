@@ -33,7 +33,7 @@ def plain(value: Any) -> Any:
     return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def digest(data: bytes) -> str:
+def digest(data: bytes | memoryview) -> str:
     """SHA-256 of `data` as lower-case hexadecimal."""
     return hashlib.sha256(data).hexdigest()
 

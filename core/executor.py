@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+# A model's file: its bytes, or where they lie, so that a runtime may map them into memory instead of copying them.
+Content = bytes | Path
+
+
+def read(content: Content) -> bytes:
+    """The bytes of a model's file; raises OSError."""
+    return content.read_bytes() if isinstance(content, Path) else content
 
 
 @dataclass(frozen=True, slots=True)

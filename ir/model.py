@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ import numpy as np
 import onnx_ir
 from numpy.typing import NDArray
 
-from ..core.canonical import digest
 from ..core.errors import ModelError
 from ..core.executor import TensorSpec
 from . import serde
@@ -44,9 +44,13 @@ class Model:
         """Deterministic ONNX bytes: equal models give equal bytes."""
         return serde.serialize(self.ir)
 
+    def on_disk(self) -> AbstractContextManager[Path]:
+        """A file of the model for as long as the block lasts, for libraries that read one; raises StoreError."""
+        return serde.on_disk(self.ir)
+
     def digest(self) -> str:
-        """SHA-256 of the bytes."""
-        return digest(self.to_bytes())
+        """SHA-256 over the graph and each weight: equal models have equal digests. No second copy of the weights is made."""
+        return serde.digest(self.ir)
 
     def clone(self) -> Model:
         """A copy that shares no node or value with this one (weights are shared: they are never changed in place)."""

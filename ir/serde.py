@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import io
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import onnx
 import onnx.version_converter
 import onnx_ir
 
-from ..core.errors import ModelError
+from ..core.canonical import digest as _digest
+from ..core.canonical import digest_json
+from ..core.errors import ModelError, StoreError
+from .weightless import weights_as_inputs, without_weights
 
 MAX_MODEL_BYTES = 2 << 30
 MIN_OPSET, MAX_OPSET = 7, 24
@@ -16,6 +23,9 @@ MIN_OPSET, MAX_OPSET = 7, 24
 # version that belongs to it. After it come new types and new operators, but no new meaning of an old operator.
 OPSET, IR_VERSION = 21, 10
 _SCRIPT_MIN_OPSET = 18
+# Numbers of fields in onnx.proto: graph in ModelProto, initializer in GraphProto.
+_GRAPH_FIELD, _INITIALIZER_FIELD = 7, 5
+_INLINE_BYTES, _PAGE_BYTES = 1 << 10, 1 << 12
 
 
 def parse(data: bytes, where: str, base: Path | None = None) -> onnx_ir.Model:
@@ -72,15 +82,84 @@ def _check_external(proto: onnx.ModelProto, where: str, base: Path | None) -> No
 
 
 def serialize(model: onnx_ir.Model) -> bytes:
-    """Deterministic ONNX bytes of `model`."""
-    proto = onnx_ir.to_proto(model)
-    return bytes(proto.SerializeToString(deterministic=True))
+    """Deterministic ONNX bytes of `model`.
+
+    Weights are written one by one behind the rest of the graph: protobuf itself would hold the whole file three times.
+    """
+    skeleton, weights = without_weights(model)
+    proto = onnx_ir.to_proto(skeleton)
+    graph = proto.graph.SerializeToString(deterministic=True)
+    proto.ClearField("graph")
+    size = len(graph)
+    # Two walks over the weights, the first for the length that stands before the graph.
+    for piece in _initializers(weights):
+        size += len(piece)
+    file = io.BytesIO()
+    file.write(proto.SerializeToString(deterministic=True))
+    file.write(_head(_GRAPH_FIELD, size))
+    file.write(graph)
+    for piece in _initializers(weights):
+        file.write(piece)
+    return file.getvalue()
+
+
+def _initializers(weights: Mapping[str, onnx_ir.TensorProtocol]) -> Iterator[bytes]:
+    """Each weight as the field of GraphProto that it is: tag and length, then the tensor."""
+    for name, tensor in weights.items():
+        tensor.name = name
+        data = onnx_ir.to_proto(tensor).SerializeToString(deterministic=True)
+        yield _head(_INITIALIZER_FIELD, len(data))
+        yield data
+
+
+def _head(field: int, length: int) -> bytes:
+    """Tag and length of a field that holds a message. Source: protobuf.dev, Encoding, "Length-Delimited Records"."""
+    return _varint(field << 3 | 2) + _varint(length)
+
+
+def _varint(value: int) -> bytes:
+    pieces = bytearray()
+    while value > 0x7F:
+        pieces.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*pieces, value])
+
+
+@contextmanager
+def on_disk(model: onnx_ir.Model) -> Iterator[Path]:
+    """An ONNX file of `model` with its weights in a file beside it, gone when the block ends.
+
+    Who reads it maps the weights into memory, where bytes would be copied several times. Raises StoreError when the disk
+    refuses.
+    """
+    with tempfile.TemporaryDirectory(prefix="edgewright-") as folder:
+        file = Path(folder) / "model.onnx"
+        try:
+            # The copy: saving gives each weight another tensor for a while, and others may be reading the model.
+            onnx_ir.save(
+                model.clone(), file, external_data="weights", size_threshold_bytes=_INLINE_BYTES, alignment=_PAGE_BYTES
+            )
+        except OSError as error:
+            raise StoreError(
+                f"cannot write a temporary file in {tempfile.gettempdir()}: {error.strerror or error}; free some space or "
+                "point TMPDIR to another disk."
+            ) from error
+        yield file
+
+
+def digest(model: onnx_ir.Model) -> str:
+    """SHA-256 over the graph and over each of its weights; equal models have equal ones."""
+    skeleton, weights = without_weights(model)
+    graph = onnx_ir.to_proto(skeleton).SerializeToString(deterministic=True)
+    each = [
+        [name, tensor.dtype.name, list(tensor.shape.numpy()), _digest(tensor.tobytes())] for name, tensor in weights.items()
+    ]
+    return digest_json([_digest(graph), each])
 
 
 def check(model: onnx_ir.Model) -> None:
-    """Run ONNX's own checker; raises whatever it raises."""
-    proto = onnx_ir.to_proto(model)
-    onnx.checker.check_model(proto)
+    """Run ONNX's own checker, to which large weights are shown by type and shape; raises whatever it raises."""
+    onnx.checker.check_model(onnx_ir.to_proto(weights_as_inputs(model)))
 
 
 def convert_opset(model: onnx_ir.Model) -> onnx_ir.Model:

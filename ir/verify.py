@@ -7,7 +7,7 @@ import onnx_ir
 
 from ..core.errors import ModelError
 from . import serde
-from .model import Model
+from .model import Model, constant
 
 
 def verify(model: Model) -> None:
@@ -35,7 +35,10 @@ def verify_weights(model: Model) -> None:
 
     A single infinite number is no weight but the start of a maximum or a mask, and may stay.
     """
-    for name, array in model.weights().items():
+    for name, value in model.graph.initializers.items():
+        array = constant(value)  # one at a time: in a model that was just read each of them is a copy
+        if array is None:
+            continue
         if array.dtype.kind == "f" and not np.isfinite(array).all() and (array.size > 1 or np.isnan(array).any()):
             bad = int(array.size - np.isfinite(array).sum())
             raise ModelError(f"the weight {name!r} has {bad} values that are NaN or infinite; train or export the model again.")

@@ -9,9 +9,10 @@ from functools import cached_property
 from pathlib import Path
 
 from ..calibration.statistics import Statistics
-from ..core.canonical import digest, digest_json, dumps
+from ..core.canonical import digest_file, digest_json, dumps
 from ..core.code import code_digest
 from ..core.errors import EdgewrightError, LoweringError, PassError, StoreError
+from ..core.progress import Progress, Silent
 from ..core.store import StepStore
 from ..device_profiles.profile import DeviceProfile
 from ..ir.model import Model
@@ -30,12 +31,13 @@ from .training import Trainer, int8_job
 class Built:
     """A lowered candidate. `pipeline` is everything that was done to the source model; `kept` lists (node, type, why).
 
+    `files` lie in the store, so that any number of candidates takes no memory; `read` gives their bytes.
     `notes` tell how int8 was trained, where it was.
     """
 
     runtime: str
     precision: Precision
-    files: Mapping[str, bytes]
+    files: Mapping[str, Path]
     entry: str
     pipeline: str
     supports: Mapping[str, int]
@@ -46,12 +48,16 @@ class Built:
     @property
     def size_bytes(self) -> int:
         """Bytes of all files."""
-        return sum(len(data) for data in self.files.values())
+        return sum(file.stat().st_size for file in self.files.values())
+
+    def read(self) -> dict[str, bytes]:
+        """The bytes of each file."""
+        return {name: file.read_bytes() for name, file in self.files.items()}
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 over the files: what a look at the accepting split is counted by."""
-        return digest_json([self.runtime, self.entry, {name: digest(data) for name, data in self.files.items()}])
+        return digest_json([self.runtime, self.entry, {name: digest_file(file) for name, file in self.files.items()}])
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,7 @@ class Builder:
         trainer: Trainer | None = None,
         variant: str = "",
         is_quantized: bool = False,
+        progress: Progress | None = None,
     ) -> None:
         """`prefix` is the pipeline text that led to `base`; `calibration` is asked once int8 is wanted, `trainer` for qat.
 
@@ -82,6 +89,7 @@ class Builder:
         """
         self._store, self.base, self._prefix, self._calibration = store, base, prefix, calibration
         self._trainer, self._variant, self._is_quantized = trainer, variant, is_quantized
+        self._progress = progress or Silent()
         self._base_digest = base.digest()
 
     def build(self, runtime: str, profile: DeviceProfile, precision: Precision, quantize: Quantize | None = None) -> Built:
@@ -101,8 +109,12 @@ class Builder:
             trained=None if trained is None else [trained[0].digest(), list(trained[1])],
             code=code_digest(),
         )
-        folder = self._store.step(key, lambda made: self._make(made, passes, runtime, profile, precision, trained))
-        return _read(folder)
+
+        def make(folder: Path) -> None:
+            with self._progress.task(f"build {runtime} {precision}"):
+                self._make(folder, passes, runtime, profile, precision, trained)
+
+        return _read(self._store.step(key, make))
 
     def _passes(self, precision: Precision, quantize: Quantize) -> Pipeline:
         if precision == "float32" or self._is_quantized:
@@ -201,7 +213,7 @@ def _read(folder: Path) -> Built:
     return Built(
         runtime=meta["runtime"],
         precision=meta["precision"],
-        files={name: (folder / f"file-{index}").read_bytes() for index, name in enumerate(meta["names"])},
+        files={name: folder / f"file-{index}" for index, name in enumerate(meta["names"])},
         entry=meta["entry"],
         pipeline=meta["pipeline"],
         supports=meta["supports"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..core.compression import METHOD, compressed_size
+from ..core.compression import METHOD, compressed_size_of_file
 from ..core.store import StepStore
 from .build import Built
 
@@ -10,4 +10,4 @@ from .build import Built
 def compressed_bytes(store: StepStore, built: Built) -> int:
     """Bytes that all files of `built` take, each compressed by itself; raises StoreError."""
     key = store.key("compressed", files=built.digest, method=METHOD)
-    return int(store.json_step(key, lambda: sum(compressed_size(data) for data in built.files.values())))
+    return int(store.json_step(key, lambda: sum(compressed_size_of_file(file) for file in built.files.values())))

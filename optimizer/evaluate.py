@@ -66,6 +66,7 @@ class Evaluator:
             for batch in split.batches(_batch_size(split)):
                 parts.append(child.run({spec.name: batch.inputs[spec.name] for spec in child.inputs}))
                 advance(len(batch.indices))
+            child.unload()
         names = list(parts[0])
         (folder / "names").write_text(json.dumps(names), "utf-8")
         for index, name in enumerate(names):

@@ -80,7 +80,7 @@ def content_of(
         ledger=decision.looks[-1].ledger,
         histograms=tuple(bins),
     )
-    return ArtifactContent(manifest, trial.built.files, _vectors(origin, trial, samples), measurements)
+    return ArtifactContent(manifest, trial.built.read(), _vectors(origin, trial, samples), measurements)
 
 
 def _vectors(origin: Origin, trial: Trial, samples: Split) -> TestVectors:

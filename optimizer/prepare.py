@@ -15,7 +15,7 @@ from ..calibration.bind import bind, check_labels
 from ..calibration.classes import check_same_classes
 from ..calibration.collect import collect
 from ..calibration.dataset import Dataset, Split, read_column, read_labels
-from ..calibration.moments import MOMENT_SAMPLES, collect_moments, from_arrays, to_arrays
+from ..calibration.moments import MOMENT_SAMPLES, StoredMoments, collect_moments, save_moments
 from ..calibration.opening import open_dataset
 from ..calibration.preprocess import Preprocessing
 from ..calibration.splits import Splits, make_splits
@@ -192,13 +192,11 @@ def calibrate(store: StepStore, base: Model, split: Split, progress: Progress) -
     def make(folder: Path) -> None:
         found = collect(base, split, progress=progress)
         (folder / "statistics.npz").write_bytes(found.to_bytes())
-        np.savez(folder / "moments.npz", allow_pickle=False, **to_arrays(collect_moments(base, first, progress=progress)))
+        save_moments(folder, collect_moments(base, first, progress=progress))
 
     folder = store.step(store.key("calibrate", **known), make)
     data = (folder / "statistics.npz").read_bytes()
-    with np.load(folder / "moments.npz") as arrays:
-        moments = from_arrays({name: arrays[name] for name in arrays.files})
-    return Calibration(digest(data), Statistics.from_bytes(data), Rounder(moments))
+    return Calibration(digest(data), Statistics.from_bytes(data), Rounder(StoredMoments(folder)))
 
 
 def check_data(data: Dataset, gates: Sequence[Gate]) -> tuple[str, ...]:

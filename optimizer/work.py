@@ -64,7 +64,7 @@ class Work:
         self.emulator = emulator
         self.measurements = Measurements(store, recipe.measurements)
         self._calib: Split | None = None
-        self.builder = Builder(store, base, pipeline, self._calibration_of(base))
+        self.builder = Builder(store, base, pipeline, self._calibration_of(base), progress=progress)
 
     def run(self, data: Dataset, profiles: Sequence[DeviceProfile], ledger: Ledger) -> Found:
         """Everything up to decisions."""
@@ -219,14 +219,17 @@ class Work:
             base, text, step = keras_start(
                 variant.keras_step, self.recipe, self.base, train, samples, self.store, self.progress
             )
-            builder = Builder(self.store, base, text, self._calibration_of(base), is_quantized=variant.is_quantized)
+            calibration = self._calibration_of(base)
+            builder = Builder(self.store, base, text, calibration, is_quantized=variant.is_quantized, progress=self.progress)
             return Start(variant, builder, (step,))
         if trainer is None or not variant.passes:
             calibration = self._calibration_of(self.base)
-            return Start(variant, Builder(self.store, self.base, self.pipeline, calibration, trainer, variant.name))
+            own = Builder(self.store, self.base, self.pipeline, calibration, trainer, variant.name, progress=self.progress)
+            return Start(variant, own)
         trained, steps = trainer.run(variant)
         base, pipeline = prepare.prepare_trained(trained, variant.passes)
-        builder = Builder(self.store, base, pipeline, self._calibration_of(base), trainer, variant.name)
+        calibration = self._calibration_of(base)
+        builder = Builder(self.store, base, pipeline, calibration, trainer, variant.name, progress=self.progress)
         return Start(variant, builder, tuple(steps))
 
     def _target(self, kit: Kit, profile: DeviceProfile, accept: Exam, ledger: Ledger, starts: Sequence[Start]) -> Target:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from ..core.canonical import digest_json, plain
-from ..core.executor import Executor
+from ..core.executor import Content, Executor
 from ..device_profiles.profile import DeviceProfile
 
 if TYPE_CHECKING:
@@ -111,10 +111,10 @@ class Runtime(Protocol):
         expressed.
         """
 
-    def load(self, files: Mapping[str, bytes], entry: str, threads: int) -> Executor:
+    def load(self, files: Mapping[str, Content], entry: str, threads: int) -> Executor:
         """Load a lowered file; raises RuntimeFailure."""
 
     def profile_operators(
-        self, files: Mapping[str, bytes], entry: str, threads: int, inputs: Mapping[str, Any], runs: int
+        self, files: Mapping[str, Content], entry: str, threads: int, inputs: Mapping[str, Any], runs: int
     ) -> list[tuple[str, str, float]]:
         """Median microseconds by operator: (operator's name in the file, its type, microseconds)."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import RuntimeFailure, unknown
-from ..core.executor import TensorSpec
+from ..core.executor import Content, TensorSpec
 
 # ONNX Runtime begins with "[ONNXRuntimeError] : 10 : INVALID_GRAPH : " and the file's path.
 _CODE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : (Load model from .*? failed:)?(This is an invalid model\. )?")
@@ -52,8 +52,8 @@ def check_threads(threads: int) -> int:
     return threads
 
 
-def entry_bytes(files: Mapping[str, bytes], entry: str) -> bytes:
-    """The bytes of the file that is loaded; raises RuntimeFailure when it is not among the files."""
+def entry_of(files: Mapping[str, Content], entry: str) -> Content:
+    """The file that is loaded; raises RuntimeFailure when it is not among the files."""
     if entry not in files:
         raise RuntimeFailure(unknown("model file", entry, files))
     return files[entry]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Mapping
 from multiprocessing import Pipe
@@ -13,9 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.child import child_command
 from ..core.errors import RuntimeFailure
-from ..core.executor import TensorSpec
+from ..core.executor import Content, TensorSpec, read
 from .location import Here, Location
 
 # Of one inference, or of loading; a request may take as many times that as it holds samples.
@@ -32,6 +30,7 @@ class RemoteExecutor:
         """Start the child."""
         place = location or Here()
         self.runtime, self.threads = runtime, threads
+        self._sees_files = isinstance(place, Here)
         ours, theirs = Pipe()
         self._child = subprocess.Popen(
             place.command(f"{__package__}.worker", str(theirs.fileno())),
@@ -46,10 +45,15 @@ class RemoteExecutor:
         self.inputs: tuple[TensorSpec, ...] = ()
         self.outputs: tuple[TensorSpec, ...] = ()
 
-    def load(self, files: Mapping[str, bytes], entry: str) -> RemoteExecutor:
+    def load(self, files: Mapping[str, Content], entry: str) -> RemoteExecutor:
         """Load a file, in the place of the one before; raises RuntimeFailure."""
-        self.inputs, self.outputs = self._ask("load", self.runtime, dict(files), entry, self.threads)
+        given = files if self._sees_files else {name: read(content) for name, content in files.items()}
+        self.inputs, self.outputs = self._ask("load", self.runtime, dict(given), entry, self.threads)
         return self
+
+    def unload(self) -> None:
+        """Give up the file and its memory; the child stays."""
+        self._ask("unload")
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Outputs [n, ...] of inputs [n, ...]; raises RuntimeFailure, also when the child crashed."""

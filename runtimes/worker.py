@@ -1,9 +1,9 @@
 """A child process that loads and runs model files, so that a crash in a kernel ends the child and not the compile.
 
 Started by `RemoteExecutor` with the handle of a connection that it inherits. Requests are tuples:
-("load", runtime, files, entry, threads), ("run", arrays of any number of samples), ("memory",): bytes by which the peak of
-resident memory grew since before the file was loaded. Answers are ("ok", value) or ("error", message); during "run" a
-("ran", count) goes before them after each run, so that whoever waits can tell many runs from one that never ends.
+("load", runtime, files, entry, threads), ("unload",), ("run", arrays of any number of samples), ("memory",): bytes by which
+the peak of resident memory grew since before the file was loaded. Answers are ("ok", value) or ("error", message); during
+"run" a ("ran", count) goes before them after each run, so that whoever waits can tell many runs from one that never ends.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ def serve(connection: Connection) -> None:
             return
         try:
             value: Any = None
+            if kind in ("load", "unload") and executor is not None:
+                executor.close()
+                executor = None
             if kind == "load":
-                if executor is not None:
-                    executor.close()
-                    executor = None
                 name, files, entry, threads = given
                 import_libraries(name)
                 before = reset_peak()

@@ -53,9 +53,9 @@ class Canonicalize:
 
     def run(self, model: Model, given: None = None) -> PassResult:
         """Canonicalize a copy of `model`; raises ModelError when its opset cannot be converted or it is in training mode."""
-        before = model.to_bytes()
+        before = model.digest()
         result = canonical(model)
-        return PassResult(result, result.to_bytes() != before)
+        return PassResult(result, result.digest() != before)
 
 
 def canonical(model: Model, made_by: str = Canonicalize.name) -> Model:

@@ -32,10 +32,10 @@ class Strip:
 
     def run(self, model: Model, given: None = None) -> PassResult:
         """Strip a copy of `model`."""
-        before = model.to_bytes()
+        before = model.digest()
         result = model.clone()
         strip_in_place(result.ir)
-        return PassResult(result, result.to_bytes() != before)
+        return PassResult(result, result.digest() != before)
 
 
 def strip_in_place(model: onnx_ir.Model) -> None:

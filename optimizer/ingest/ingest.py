@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from ...core.canonical import digest, digest_file, digest_json
+from ...core.canonical import digest_file, digest_json
 from ...core.errors import EdgewrightError, ModelError, TrustError, UsageError
 from ...core.progress import Progress, Silent
 from ...ir import serde
@@ -196,14 +196,14 @@ def _checked(
     source_format: str, source_digest: str | None, converted: Converted, shapes: Mapping[str, Sequence[int | None]] | None
 ) -> Ingested:
     verify_weights(converted.model)
-    found = source_digest or digest(converted.model.to_bytes())
+    found = source_digest or converted.model.digest()
     model = _with_shapes(_canonical(converted.model), shapes if source_format == "onnx" else None)
-    data = model.to_bytes()
-    answers = run_onnx(data, converted.inputs, model.inputs)
     count = len(next(iter(converted.inputs.values()))) if converted.inputs else 0
     tolerance = EIGHT_BIT_TOLERANCE if converted.is_eight_bit else TOLERANCE
-    parity = compare(converted.outputs, answers, count, tolerance)
-    check_alone(data, converted.inputs, answers, model.inputs)
+    with model.on_disk() as file:
+        answers = run_onnx(str(file), converted.inputs, model.inputs)
+        parity = compare(converted.outputs, answers, count, tolerance)
+        check_alone(str(file), converted.inputs, answers, model.inputs)
     return Ingested(model, source_format, found, parity, converted.notes, {**_versions(), **converted.versions})
 
 

@@ -115,7 +115,7 @@ def _difference(expected: NDArray[Any], got: NDArray[Any], tolerance: float) -> 
     return float(gap.max()), float(gap.max()) / scale, where, bool((gap <= allowed).all())
 
 
-def check_alone(model: bytes, inputs: Samples, outputs: Mapping[str, NDArray[Any]], specs: Sequence[TensorSpec]) -> None:
+def check_alone(model: bytes | str, inputs: Samples, outputs: Mapping[str, NDArray[Any]], specs: Sequence[TensorSpec]) -> None:
     """Raise ModelError when the first sample's answer depends on the samples beside it, as in training mode."""
     if fixed_batch(specs) is not None or not inputs:
         return

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...calibration.moments import Moments
+from ...core.canonical import digest
 
 _DAMPING = 0.01
 _PARTS = (1.0, 0.93, 0.86, 0.79, 0.72, 0.65, 0.58, 0.5)  # of a row's largest magnitude that its integers may reach
@@ -25,8 +26,8 @@ class Rounder:
     def __init__(self, moments: Mapping[str, Moments]) -> None:
         """`moments` by the layer's first output."""
         self._moments = moments
-        self._made: dict[tuple[str, int, bytes, bytes], NDArray[np.int16]] = {}
-        self._scales: dict[tuple[str, int, bytes], NDArray[np.float32]] = {}
+        self._made: dict[tuple[str, int, str, str], NDArray[np.int8]] = {}
+        self._scales: dict[tuple[str, int, str], NDArray[np.float32]] = {}
 
     def moments(self, layer: str) -> Moments | None:
         """Moments of a layer's patches, where they were taken."""
@@ -39,10 +40,11 @@ class Rounder:
         found = self._fitting(layer, rows)
         if found is None or len(scales) != len(rows):
             return None
-        key = (layer, limit, rows.tobytes(), scales.tobytes())
+        key = (layer, limit, _digest(rows), _digest(scales))
         if key not in self._made:
-            self._made[key] = compensated(rows, scales, found, limit)
-        return self._made[key]
+            # Integers fit in a byte: what is kept of a model is a quarter of its weights.
+            self._made[key] = compensated(rows, scales, found, limit).astype(np.int8)
+        return self._made[key].astype(np.int16)
 
     def scales(self, layer: str, rows: NDArray[np.float32], limit: int) -> NDArray[np.float32] | None:
         """Scales [outputs] with which rounding to [-limit, limit] gives the least output error, or None as `round` does.
@@ -52,7 +54,7 @@ class Rounder:
         found = self._fitting(layer, rows)
         if found is None:
             return None
-        key = (layer, limit, rows.tobytes())
+        key = (layer, limit, _digest(rows))
         if key not in self._scales:
             self._scales[key] = best_scales(rows, found, limit)
         return self._scales[key]
@@ -61,6 +63,10 @@ class Rounder:
         found = self._moments.get(layer)
         fits = found is not None and rows.shape[1] == found.mean.shape[1] and len(rows) % len(found.mean) == 0
         return found if fits else None
+
+
+def _digest(array: NDArray[np.float32]) -> str:
+    return digest(np.ascontiguousarray(array).data)
 
 
 def compensated(

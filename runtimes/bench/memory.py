@@ -7,12 +7,13 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from ...core.executor import Content
 from ..remote import RemoteExecutor
 
 
 def peak_memory_bytes(
     runtime: str,
-    files: Mapping[str, bytes],
+    files: Mapping[str, Content],
     entry: str,
     threads: int,
     inputs: Mapping[str, NDArray[Any]],

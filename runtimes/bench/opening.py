@@ -11,7 +11,7 @@ from typing import cast
 
 from ...core.artifact_read import open_artifact
 from ...core.errors import RuntimeFailure, UsageError, unknown
-from ...core.executor import Executor
+from ...core.executor import Content, Executor
 from ...core.manifest import TargetRecord
 
 ENDINGS: Mapping[str, str] = {".onnx": "onnxruntime", ".xml": "openvino", ".tflite": "litert"}
@@ -36,7 +36,7 @@ class ModelFile:
     """
 
     runtime: str
-    files: Mapping[str, bytes]
+    files: Mapping[str, Content]
     entry: str
     threads: int = 1
     name: str = ""

@@ -62,14 +62,17 @@ class Tensor:
 class AlignedBuffer(schema.BufferT):  # type: ignore[misc]
     """A buffer whose bytes start at a multiple of 16 in the file, as the schema's force_align asks."""
 
+    data: Any
+
     def Pack(self, builder: Any) -> Any:  # noqa: N802 - the schema's name
         """Write the buffer; gives its place in the builder."""
         if self.data is None:
             return super().Pack(builder)
-        data = self.data.tobytes()
+        data = memoryview(self.data)
         builder.StartVector(1, len(data), _ALIGNMENT)
         builder.head -= len(data)
         builder.Bytes[builder.head : builder.head + len(data)] = data
+        self.data = None  # it is in the file now, and its memory is free for what follows
         vector = builder.EndVector()
         schema.BufferStart(builder)
         schema.BufferAddData(builder, vector)
@@ -212,9 +215,13 @@ class Writer:
         model.subgraphs = [graph]
         model.buffers = [self._buffers[index] for index in buffers]
         model.signatureDefs = [_signature(inputs, outputs, place)]
-        builder = SharingBuilder()
+        # From here on nothing is added, and each buffer is given up as soon as it is packed.
+        self._buffers, self._buffer_of, self._constants = [], {}, {}
+        known = sum(buffer.data.nbytes + _ALIGNMENT for buffer in model.buffers if buffer.data is not None)
+        builder = SharingBuilder(known + (1 << 16))
         builder.Finish(model.Pack(builder), file_identifier=_IDENTIFIER)
-        return bytes(builder.Output())
+        with memoryview(builder.Bytes) as written:
+            return bytes(written[builder.Head() :])
 
     def _places(self, inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor], operators: Sequence[Any]) -> dict[int, int]:
         """Number in the file of each tensor that is stored, in its order."""

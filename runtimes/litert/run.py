@@ -7,13 +7,14 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module, metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...core.errors import RuntimeFailure
-from ...core.executor import TensorSpec
-from ..inputs import check_inputs, check_threads, entry_bytes, first_line
+from ...core.executor import Content, TensorSpec
+from ..inputs import check_inputs, check_threads, entry_of, first_line
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,11 +32,12 @@ def version() -> str:
     raise RuntimeFailure("no TFLite interpreter is installed; pip install ai-edge-litert.")
 
 
-def open_interpreter(data: bytes, threads: int) -> Any:
+def open_interpreter(data: Content, threads: int) -> Any:
     """An interpreter of the file with its tensors allocated; raises RuntimeFailure, ValueError, RuntimeError, TypeError."""
     make = _interpreter_class()
     with quiet():
-        interpreter = make(model_content=data, num_threads=check_threads(threads))
+        given = {"model_path": str(data)} if isinstance(data, Path) else {"model_content": data}
+        interpreter = make(**given, num_threads=check_threads(threads))
         interpreter.allocate_tensors()
     return interpreter
 
@@ -74,7 +76,7 @@ def quiet() -> Iterator[None]:
 class LiteRTExecutor:
     """One loaded file; inputs and outputs go by the names of the file's tensors."""
 
-    def __init__(self, data: bytes, threads: int) -> None:
+    def __init__(self, data: Content, threads: int) -> None:
         """Load `data`; raises RuntimeFailure where the interpreter refuses it."""
         try:
             self._interpreter = open_interpreter(data, threads)
@@ -103,9 +105,9 @@ class LiteRTExecutor:
         self._interpreter = None
 
 
-def load(files: Mapping[str, bytes], entry: str, threads: int) -> LiteRTExecutor:
+def load(files: Mapping[str, Content], entry: str, threads: int) -> LiteRTExecutor:
     """Executor of the file `entry`; raises RuntimeFailure."""
-    return LiteRTExecutor(entry_bytes(files, entry), threads)
+    return LiteRTExecutor(entry_of(files, entry), threads)
 
 
 def _spec(detail: Mapping[str, Any]) -> TensorSpec:

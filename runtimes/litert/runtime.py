@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ...core.executor import Executor
+from ...core.executor import Content, Executor, read
 from ...device_profiles.profile import DeviceProfile
 from ...ir.model import Model
 from ..contract import Lowered, OperatorSupport, Scheme
@@ -38,17 +38,17 @@ class LiteRT:
 
         return lower(model)
 
-    def load(self, files: Mapping[str, bytes], entry: str, threads: int) -> Executor:
+    def load(self, files: Mapping[str, Content], entry: str, threads: int) -> Executor:
         """Load a lowered file; raises RuntimeFailure."""
         return run.load(files, entry, threads)
 
     def profile_operators(
-        self, files: Mapping[str, bytes], entry: str, threads: int, inputs: Mapping[str, Any], runs: int
+        self, files: Mapping[str, Content], entry: str, threads: int, inputs: Mapping[str, Any], runs: int
     ) -> list[tuple[str, str, float]]:
         """Median microseconds by operator, each timed in a file of its own (`inputs` are not needed for that)."""
         from .profiling import profile_operators
 
-        return profile_operators(files[entry], threads, runs)
+        return profile_operators(read(files[entry]), threads, runs)
 
 
 RUNTIME = LiteRT()

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 class SharingBuilder(flatbuffers.Builder):  # type: ignore[misc]
     """A builder that gives the place of an equal string or vector which it has written before."""
 
-    def __init__(self) -> None:
-        super().__init__(1 << 16)
+    def __init__(self, size_bytes: int) -> None:
+        """Room for `size_bytes` from the start: a builder that grows holds its content twice, in steps of twice its size."""
+        super().__init__(size_bytes)
         self._written: dict[Any, Any] = {}
 
     def once(self, key: Any, write: Callable[[], Any]) -> Any:

@@ -7,7 +7,7 @@ import re
 import onnx_ir
 from onnx_ir.passes.common import DeduplicateInitializersPass, RemoveUnusedNodesPass
 
-from ...core.errors import LoweringError
+from ...core.errors import LoweringError, StoreError
 from ...device_profiles.profile import DeviceProfile
 from ...ir.model import Model
 from ..contract import Lowered
@@ -41,25 +41,27 @@ def lower(model: Model, profile: DeviceProfile) -> Lowered:
     RemoveUnusedNodesPass()(named.ir)
     ready, names = shorten(named)
     _strip(ready.ir)
-    data = ready.to_bytes()
-    refused = refusal(data)
+    refused = refusal(ready)
     if refused is not None:
-        node, op_type, reason = refusal(named.to_bytes()) or refused
+        node, op_type, reason = refusal(named) or refused
         name = f"the operator {op_type} {node!r}" if op_type else "this model"
         raise LoweringError(f"ONNX Runtime cannot run {name}: {reason}.")
     # Kernels in ONNX Runtime's own layout go by the value that they make, an absorbed activation's in a convolution.
     traced = {str(node.name): names[str(_kernel(node).name)] for node in ready.graph}
-    return Lowered({ENTRY: data}, ENTRY, {name: node for name, node in traced.items() if node in known})
+    return Lowered({ENTRY: ready.to_bytes()}, ENTRY, {name: node for name, node in traced.items() if node in known})
 
 
-def refusal(data: bytes) -> tuple[str, str, str] | None:
-    """(node, operator type, reason) that ONNX Runtime gives for not taking the file, or None when it does."""
+def refusal(model: Model) -> tuple[str, str, str] | None:
+    """(node, operator type, reason) that ONNX Runtime gives for not taking the model, or None when it does."""
     import onnxruntime
 
     options = session_options(1)
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        with model.on_disk() as file:
+            onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    except StoreError:
+        raise
     except Exception as error:
         reason = first_line(error)
         for pattern in _NAMED:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 import re
 import tempfile
 from collections.abc import Mapping
@@ -13,8 +14,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ...core.errors import RuntimeFailure
-from ...core.executor import TensorSpec
-from ..inputs import check_inputs, check_threads, entry_bytes, first_line
+from ...core.executor import Content, TensorSpec
+from ..inputs import check_inputs, check_threads, entry_of, first_line
 
 _DTYPES: Mapping[str, str] = {
     "tensor(float)": "float32",
@@ -53,7 +54,7 @@ def session_options(threads: int) -> Any:
 class OnnxRuntimeExecutor:
     """One session. Not thread-safe."""
 
-    def __init__(self, data: bytes, options: Any) -> None:
+    def __init__(self, data: Content, options: Any) -> None:
         """Make the session; raises RuntimeFailure."""
         import onnxruntime
 
@@ -88,18 +89,18 @@ class OnnxRuntimeExecutor:
         self._session = None
 
 
-def load(files: Mapping[str, bytes], entry: str, threads: int) -> OnnxRuntimeExecutor:
+def load(files: Mapping[str, Content], entry: str, threads: int) -> OnnxRuntimeExecutor:
     """Executor of the .onnx file `entry`; raises RuntimeFailure."""
-    data = entry_bytes(files, entry)
+    data = entry_of(files, entry)
     return OnnxRuntimeExecutor(data, _options_for(data, threads))
 
 
 def profile_operators(
-    files: Mapping[str, bytes], entry: str, threads: int, inputs: Mapping[str, Any], runs: int
+    files: Mapping[str, Content], entry: str, threads: int, inputs: Mapping[str, Any], runs: int
 ) -> list[tuple[str, str, float]]:
     """Median microseconds of each operator, in the order of execution, from ONNX Runtime's own trace."""
     with tempfile.TemporaryDirectory() as folder:
-        data = entry_bytes(files, entry)
+        data = entry_of(files, entry)
         options = _options_for(data, threads)
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(folder) / "trace")
@@ -117,12 +118,22 @@ def profile_operators(
     return [(name, kind, median(durations)) for (name, kind), durations in times.items()]
 
 
-def _options_for(data: bytes, threads: int) -> Any:
+def _options_for(data: Content, threads: int) -> Any:
     """Options for one file: where only weights are quantized they are widened once, at load, and not in every run."""
     options = session_options(threads)
-    if _DEQUANTIZE in data and _QUANTIZE not in data:
+    if _has(data, _DEQUANTIZE) and not _has(data, _QUANTIZE):
         options.add_session_config_entry("session.disable_quant_qdq", "1")
     return options
+
+
+def _has(data: Content, text: bytes) -> bool:
+    if isinstance(data, bytes):
+        return text in data
+    try:
+        with data.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            return mapped.find(text) >= 0
+    except (OSError, ValueError) as error:
+        raise RuntimeFailure(f"cannot read {data}: {error}; check the path.") from error
 
 
 def _spec(node: Any) -> TensorSpec:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ...core.executor import Content
 from ...device_profiles.profile import DeviceProfile
 from ...ir.model import Model
 from ..contract import Lowered, OperatorSupport, Scheme
@@ -35,12 +36,12 @@ class OnnxRuntime:
         """See `lower.lower`."""
         return lower.lower(model, profile)
 
-    def load(self, files: Mapping[str, bytes], entry: str, threads: int) -> run.OnnxRuntimeExecutor:
+    def load(self, files: Mapping[str, Content], entry: str, threads: int) -> run.OnnxRuntimeExecutor:
         """See `run.load`."""
         return run.load(files, entry, threads)
 
     def profile_operators(
-        self, files: Mapping[str, bytes], entry: str, threads: int, inputs: Mapping[str, Any], runs: int
+        self, files: Mapping[str, Content], entry: str, threads: int, inputs: Mapping[str, Any], runs: int
     ) -> list[tuple[str, str, float]]:
         """See `run.profile_operators`."""
         return run.profile_operators(files, entry, threads, inputs, runs)

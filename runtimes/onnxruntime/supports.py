@@ -31,6 +31,8 @@ def supports(model: Model) -> list[OperatorSupport]:
     ready = prepare(model)
     try:
         optimised = _optimise(ready)
+    except StoreError:
+        raise
     except Exception as error:
         if _NOT_WRITTEN in str(error):
             raise StoreError(
@@ -55,13 +57,16 @@ def _optimise(ready: Model) -> Model:
     """The graph after fusion, before layouts that fit one CPU; raises whatever ONNX Runtime raises."""
     import onnxruntime
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, ready.on_disk() as given:
         file = Path(folder) / "optimised.onnx"
         options = session_options(1)
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
         options.optimized_model_filepath = str(file)
-        onnxruntime.InferenceSession(ready.to_bytes(), options, providers=["CPUExecutionProvider"])
-        return Model.from_bytes(file.read_bytes(), "ONNX Runtime's optimised model")
+        # Beside the graph, which alone is read.
+        options.add_session_config_entry("session.optimized_model_external_initializers_file_name", "weights")
+        options.add_session_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", "1024")
+        onnxruntime.InferenceSession(str(given), options, providers=["CPUExecutionProvider"])
+        return Model.load(file)
 
 
 def _is_integer(kernel: onnx_ir.Node) -> bool:
@@ -89,7 +94,7 @@ def _explain(item: OperatorSupport) -> OperatorSupport:
 
 def _refused(model: Model, ready: Model, reason: str) -> list[OperatorSupport]:
     """The operator that ONNX Runtime names runs not at all; if it names none, none of them does."""
-    node_name, op_type, why = refusal(ready.to_bytes()) or ("", "", reason)
+    node_name, op_type, why = refusal(ready) or ("", "", reason)
     entries = []
     for node in model.graph:
         is_named = (bool(node_name) and node.name == node_name) or (bool(op_type) and node.op_type == op_type)

@@ -12,7 +12,7 @@ import numpy as np
 import onnx_ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
-from ...core.errors import LoweringError
+from ...core.errors import LoweringError, StoreError
 from ...device_profiles.profile import DeviceProfile
 from ...ir.model import Model, constant, initializer
 from ..contract import Lowered
@@ -57,7 +57,10 @@ def convert(model: Model) -> tuple[Any, dict[str, str]]:
     RemoveUnusedNodesPass()(ready.ir)
     _name_nodes(ready)
     try:
-        converted = openvino.Core().read_model(model=ready.to_bytes())
+        with ready.on_disk() as file:
+            converted = openvino.Core().read_model(str(file))
+    except StoreError:
+        raise
     except Exception as error:
         raise LoweringError(_refusal(ready, error)) from error
     _name_inputs(converted.inputs, [spec.name for spec in model.inputs])

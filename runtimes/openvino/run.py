@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from statistics import median
 from typing import Any
 
@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import RuntimeFailure
-from ...core.executor import TensorSpec
-from ..inputs import check_inputs, check_threads, entry_bytes, first_line
+from ...core.executor import Content, TensorSpec, read
+from ..inputs import check_inputs, check_threads, entry_of, first_line
 
 # What the plugin adds to an operator's name when it takes the scale out of it.
 _RENAMED = re.compile(r"/Dequantization\w*$")
@@ -35,15 +35,15 @@ def properties(threads: int) -> dict[str, Any]:
 class OpenVinoExecutor:
     """One compiled model with one request. Not thread-safe."""
 
-    def __init__(self, files: Mapping[str, bytes], entry: str, options: Mapping[str, Any]) -> None:
+    def __init__(self, files: Mapping[str, Content], entry: str, options: Mapping[str, Any]) -> None:
         """Compile the IR `entry` with the weights beside it; raises RuntimeFailure."""
         import openvino
 
-        text = entry_bytes(files, entry)
+        text = entry_of(files, entry)
         weights = files.get(str(PurePosixPath(entry).with_suffix(".bin")), b"")
         try:
             core = openvino.Core()
-            model = core.read_model(model=text, weights=_tensor(weights))
+            model = _read(core, text, weights)
             # Before compiling: that merges the names of tensors that become one.
             self.inputs = tuple(_spec(port) for port in model.inputs)
             self.outputs = tuple(_spec(port) for port in model.outputs)
@@ -70,13 +70,13 @@ class OpenVinoExecutor:
         self.request = self.compiled = None
 
 
-def load(files: Mapping[str, bytes], entry: str, threads: int) -> OpenVinoExecutor:
+def load(files: Mapping[str, Content], entry: str, threads: int) -> OpenVinoExecutor:
     """Executor of the .xml file `entry` and the .bin of the same name; raises RuntimeFailure."""
     return OpenVinoExecutor(files, entry, properties(threads))
 
 
 def profile_operators(
-    files: Mapping[str, bytes], entry: str, threads: int, inputs: Mapping[str, Any], runs: int
+    files: Mapping[str, Content], entry: str, threads: int, inputs: Mapping[str, Any], runs: int
 ) -> list[tuple[str, str, float]]:
     """Median microseconds of each operator that was executed, in order, from the plugin's performance counters."""
     executor = OpenVinoExecutor(files, entry, {**properties(threads), "PERF_COUNT": True})
@@ -89,6 +89,12 @@ def profile_operators(
                 times.setdefault((name, item.node_type), []).append(item.real_time.total_seconds() * 1e6)
     executor.close()
     return [(name, kind, median(values)) for (name, kind), values in times.items()]
+
+
+def _read(core: Any, text: Content, weights: Content) -> Any:
+    if isinstance(text, Path) and isinstance(weights, Path):
+        return core.read_model(str(text), str(weights))  # the weights are mapped, not copied
+    return core.read_model(model=read(text), weights=_tensor(read(weights)))
 
 
 def _tensor(weights: bytes) -> Any:

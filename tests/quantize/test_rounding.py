@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
 from edgewright.calibration.bind import bind
 from edgewright.calibration.dataset import Split
-from edgewright.calibration.moments import Moments, collect_moments, from_arrays, to_arrays
+from edgewright.calibration.moments import Moments, StoredMoments, collect_moments, save_moments
 from edgewright.calibration.opening import open_dataset
 from edgewright.ir.model import Model
 from edgewright.optimizer.quantize.integers import quantize_weights
@@ -92,7 +94,7 @@ def test_a_layer_without_moments_or_of_another_shape_is_left_to_the_nearest() ->
     assert rounder.round("layer", np.zeros((2, 5), np.float32), np.ones(2, np.float32)) is None
 
 
-def test_moments_are_those_of_the_patches_of_the_real_model() -> None:
+def test_moments_are_those_of_the_patches_of_the_real_model(tmp_path: Path) -> None:
     weights = {"w": RNG.normal(size=(6, 2, 3, 3)), "d": RNG.normal(size=(6, 1, 3, 3)), "m": RNG.normal(size=(6, 5))}
     nodes = [
         helper.make_node("Conv", ["x", "w"], ["c"], pads=[1, 0, 1, 2], strides=[2, 1], group=2),
@@ -126,8 +128,11 @@ def test_moments_are_those_of_the_patches_of_the_real_model() -> None:
     centred = (outputs - outputs.mean(axis=(0, 2, 3), keepdims=True)).transpose(1, 0, 2, 3).reshape(6, -1)
     variance = np.einsum("ok,okl,ol->o", rows, np.repeat(found["c"].covariance, 3, axis=0), rows)
     np.testing.assert_allclose(variance, (centred**2).mean(axis=1), rtol=1e-3)
-    again = from_arrays(to_arrays(found))
+    save_moments(tmp_path, found)
+    again = StoredMoments(tmp_path)
+    assert list(again) == list(found)
     np.testing.assert_array_equal(again["e"].covariance, found["e"].covariance)
+    np.testing.assert_array_equal(again["e"].mean, found["e"].mean)
 
 
 def test_zeros_of_a_sparse_layer_stay_zeros_and_those_of_a_dense_one_may_not() -> None:
