@@ -114,7 +114,8 @@ def unexplained(place: ArrayLike, right: ArrayLike, bins: int) -> Floats:
     fold, found = np.arange(len(at)) % _FOLDS, np.zeros(len(at))
     for number in range(_FOLDS):
         own = fold == number
-        then, was_right = (np.bincount(at[~own], given, bins) for given in (np.ones(int((~own).sum())), hits[~own]))
+        then = np.bincount(at[~own], minlength=bins).astype(np.float64)
+        was_right = np.asarray(np.bincount(at[~own], hits[~own], bins), np.float64)
         found[own] = hits[own] - _rates(then, was_right)[at[own]]
     return found
 
