@@ -23,7 +23,7 @@ def told(report: BenchReport) -> str:
     for result in report.results:
         rows = list(_beside(result))
         if rows:
-            parts.append(_block([("file", _case(result)), *rows]))
+            parts.append(_block([("file", _case(result, report.results)), *rows]))
     notes = list(_notes(report.results))
     if notes:
         parts.append(_block(notes))
@@ -121,15 +121,18 @@ def _notes(results: Sequence[BenchResult]) -> Iterator[tuple[str, str]]:
         and (item.measurement.is_disturbed or (item.against is not None and item.against["is_disturbed"]))
     ]
     if slow:
-        yield "note", "a run is so slow that the windows have fewer than fifty" + ("" if is_one else f": {_cases(slow)}")
+        yield (
+            "note",
+            "a run is so slow that the windows have fewer than fifty" + ("" if is_one else f": {_cases(slow, results)}"),
+        )
     if disturbed:
         drift = max((item.measurement.drift for item in disturbed if item.measurement is not None), key=abs)
-        which = "" if is_one else f" while these were measured: {_cases(disturbed)}"
+        which = "" if is_one else f" while these were measured: {_cases(disturbed, results)}"
         yield "note", f"the machine was disturbed: a fixed kernel changed by {drift:+.1%}{which}; measure again"
 
 
-def _cases(results: Sequence[BenchResult]) -> str:
-    return "; ".join(map(_case, results)) if len(results) < 5 else f"{len(results)} of the cases"
+def _cases(some: Sequence[BenchResult], results: Sequence[BenchResult]) -> str:
+    return "; ".join(_case(item, results) for item in some) if len(some) < 5 else f"{len(some)} of the cases"
 
 
 def _cost(cost: Mapping[str, Any]) -> str:
@@ -195,8 +198,8 @@ def _short(result: BenchResult, results: Sequence[BenchResult]) -> str:
     return shown if len({item.place for item in results}) == 1 else f"{shown} {result.place}"
 
 
-def _case(result: BenchResult) -> str:
-    return f"{result.file}, {result.threads} thread{'s' if result.threads > 1 else ''}, batch {result.batch}"
+def _case(result: BenchResult, results: Sequence[BenchResult]) -> str:
+    return f"{_short(result, results)}, {result.threads} thread{'s' if result.threads > 1 else ''}, batch {result.batch}"
 
 
 def _spread(spread: Sequence[Spread]) -> str:

@@ -65,6 +65,7 @@ def bench_here(
     profile = profile or own_profile(model)
     threads = case.threads or model.threads
     version = runtime_version(model.runtime)
+    known = described(case, model, profile, HERE)
     with naming(case.file), executing(model, threads) as executor:
         _check_batch(case, executor)
         plan = budget or Budget()
@@ -82,20 +83,28 @@ def bench_here(
         )
         times = operator_times(model, threads, inputs[0]) if operators else None
     worth = measured_on(profile, model.runtime, "latency") if profile is not None else None
+    return dataclasses.replace(
+        known,
+        measured_on=worth,
+        measurement=_started(measurement, case, threads, starts, progress),
+        operators=times,
+        cost=cost_of(measurement.throughput, profile, price_per_kwh) if worth == "target" else None,
+    )
+
+
+def described(case: Case, model: ModelFile, profile: DeviceProfile | None, place: str) -> BenchResult:
+    """What is known of a case before anything is measured; raises OSError when the file is gone."""
     return BenchResult(
         file=str(case.file),
         name=model.name,
         sha256=file_digest(case.file),
         bytes=sum(part.stat().st_size for part in parts(case.file)),
         runtime=model.runtime,
-        measured_on=worth,
-        place=HERE,
-        threads=threads,
+        measured_on=None,
+        place=place,
+        threads=case.threads or model.threads,
         batch=case.batch,
         profile=profile.name if profile is not None else None,
-        measurement=_started(measurement, case, threads, starts, progress),
-        operators=times,
-        cost=cost_of(measurement.throughput, profile, price_per_kwh) if worth == "target" else None,
     )
 
 
