@@ -86,7 +86,7 @@ def measure(
     progress = _progress(json_to == "-")
     others = [Case(against, case.threads, case.batch) for case in cases] if against is not None else []
     for case in dict.fromkeys((*cases, *others)):
-        check(case)
+        check(case, operators=operators)
     accuracy: dict[Path, dict[str, Figure]] = {}
     results = []
     with progress.task("bench", len(cases)) as advance:

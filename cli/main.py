@@ -19,7 +19,7 @@ _COMMANDS = {
     "recipes": ("recipes", "List the named recipes and their pipelines."),
     "opt": ("opt", "Run a pipeline of passes on a model."),
     "profiles": ("profiles", "List, show, validate and detect device profiles."),
-    "bench": ("bench", "Measure the latency and memory of a model file or artifact."),
+    "bench": ("bench", "Measure model files and artifacts; compare two builds."),
     "emulation": ("emulation", "Make an emulated arm64 device, to judge accuracy on its kernels."),
     "gate": ("gate", "Judge a candidate against a reference on a data set."),
     "ci": ("ci", "Tell a CI what was found: Markdown, JUnit XML, one comment."),

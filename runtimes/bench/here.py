@@ -22,7 +22,7 @@ from .fresh import fresh_start
 from .latency import Budget, measure
 from .measurement import Measurement
 from .opening import ModelFile, load_model, naming, open_model, runtime_version
-from .operators import operator_times
+from .operators import operator_times, profiler_of
 from .record import HERE, BenchResult
 
 
@@ -35,10 +35,12 @@ class Case:
     batch: int = 1
 
 
-def check(case: Case) -> None:
+def check(case: Case, *, operators: bool = False) -> None:
     """Load the file once: raises what `bench_here` would, before anything was measured."""
     model = open_model(case.file)
     runtime_version(model.runtime)
+    if operators:
+        profiler_of(model.runtime)
     with naming(case.file), executing(model, case.threads or model.threads) as executor:
         _check_batch(case, executor)
 
