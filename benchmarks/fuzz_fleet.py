@@ -2,8 +2,8 @@
 
 Signed metadata of a repository (mutated, then signed with the right keys: what a publisher's stolen keys could say), the offer
 in it, a repository in a tar, patches, artifacts (the container, and manifests in a whole one), batches and windows of
-telemetry, the files that windows are counted in, the journal, kept samples and what is known of them, bins, and all messages
-between device and server. What a run does, and what ends it, is in fuzzing.py.
+telemetry, the files that windows are counted in, the journal, kept samples and what is known of them, bins, measurings on
+devices, and all other messages between device and server. What a run does, and what ends it, is in fuzzing.py.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from tuf.api.metadata import Metadata, MetaFile
 
 sys.path += [str(Path(__file__).resolve().parent.parent / "tests" / "fleet" / folder) for folder in ("", "trust")]
 
+from bench.outcomes import job, measured
 from edgewright.core import artifact_zip
 from edgewright.core.artifact import MANIFEST, MEASUREMENTS, SEAL, seal
 from edgewright.core.artifact import member as sealed_member
@@ -40,6 +41,7 @@ from edgewright.fleet.delta.apply import apply_delta
 from edgewright.fleet.delta.container import Memory
 from edgewright.fleet.delta.make import make_delta
 from edgewright.fleet.protocol.assignment import Assignment, Wanted
+from edgewright.fleet.protocol.bench_job import Next, Told
 from edgewright.fleet.protocol.bins import decode_bins, encode_bins
 from edgewright.fleet.protocol.enrolment import Enrolled, Enrolment, NewKey, Token
 from edgewright.fleet.protocol.offer import CANARY, Offer
@@ -88,6 +90,9 @@ def targets() -> dict[str, Target]:
         "sample": Target([sample()], sample_file.unpack, (ProtocolError,), TOKENS),
         "about": Target([sample()], About.read, (ProtocolError,), [*TOKENS, *JSON_TOKENS]),
         "bins": Target([bins()], decode_bins, (ProtocolError,), JSON_TOKENS),
+        "bench": Target(
+            [b"\0" + Told(measured(7)).encode(), b"\1" + Next(job()).encode()], run_bench, (ProtocolError,), JSON_TOKENS, 1
+        ),
         "messages": messages_target(),
     }
 
@@ -302,6 +307,13 @@ def bins() -> bytes:
             HistogramBins("y", "prediction", edges, counts),
         ]
     )
+
+
+def run_bench(data: bytes) -> None:
+    """What a device tells of a measuring, or what it is asked; the first byte says which. What was read is written the same."""
+    kind = Told if data[:1] == b"\0" else Next
+    if kind.decode(data[1:]).encode() != data[1:]:
+        raise AssertionError("it is written otherwise than it was read")
 
 
 def messages_target() -> Target:

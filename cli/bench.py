@@ -19,7 +19,9 @@ from ..runtimes.bench.opening import ENDINGS, naming, open_model
 from ..runtimes.bench.record import BenchReport, BenchResult, Figure, spread_of
 from ..runtimes.bench.rules import Rules, held, parse_rules
 from .bench_accuracy import Examination, open_examination, with_worth, worth
+from .bench_emulated import emulated_report, refuse_with_emulate
 from .bench_group import BenchGroup, DefaultCommand
+from .bench_remote import Elsewhere, elsewhere, refuse_with_on
 from .bench_table import told
 
 _MAX_COUNT = 1024
@@ -51,8 +53,12 @@ def bench() -> None:
 @click.option("--against", type=click.Path(path_type=Path), help="Another file, timed in turns with each.")
 @click.option("--rounds", type=click.IntRange(5, 10_000), default=50, show_default=True, help="Rounds of --against.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the random inputs.")
+@click.option("--emulate", metavar="DIR", type=click.Path(path_type=Path), help="Answers of an arm64 root; nothing is timed.")
 @click.option("--json", "json_to", is_flag=False, flag_value="-", metavar="[FILE]", help="Write JSON there, or print it.")
+@elsewhere
 def measure(
+    *,
+    where: Elsewhere | None,
     files: tuple[str, ...],
     threads: str | None,
     batch: str,
@@ -69,9 +75,10 @@ def measure(
     against: Path | None,
     rounds: int,
     seed: int,
+    emulate: Path | None,
     json_to: str | None,
 ) -> None:
-    """Measure each FILE (.ewa, .onnx, .tflite, .xml, or a pattern such as 'dist/*.ewa') on this machine, on random inputs.
+    """Measure each FILE (.ewa, .onnx, .tflite, .xml, or a pattern such as 'dist/*.ewa') here or --on devices, on random inputs.
 
     Latency over five windows of at least fifty runs after a warm-up, throughput, and, in fresh processes, cold start, first
     inference and memory; every combination of --threads and --batch.
@@ -81,9 +88,19 @@ def measure(
     target = json_target(json_to)
     kept = parse_rules(rules) if rules is not None else None
     cases = _cases(files, threads, batch, kept)
+    if emulate is not None:
+        timing = {"operators": operators, "rules": rules, "against": against, "electricity": electricity}
+        refuse_with_emulate(on=where, batch=batch != "1", **timing)
+    if where is not None:
+        refuse_with_on(operators=operators, profile=profile, data=data, rules=rules, against=against, electricity=electricity)
+        show(where.report(cases), json_to, target)
+        return
     device = loader.load(profile) if profile is not None else None
     examination = _examination(data, metrics, preprocess, labels, classes, kept)
     progress = _progress(json_to == "-")
+    if emulate is not None:
+        show(emulated_report(emulate, cases, device, examination, seed, progress), json_to, target)
+        return
     others = [Case(against, case.threads, case.batch) for case in cases] if against is not None else []
     for case in dict.fromkeys((*cases, *others)):
         check(case, operators=operators)

@@ -111,20 +111,32 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 def remote(command: Callable[..., None]) -> Callable[..., None]:
     """Let a command take a Remote and `as_json` first, and the options that they are made from."""
 
+    @connecting
+    @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
+    @functools.wraps(command)
+    def wrapped(*, connect: Callable[[], Remote], as_json: bool, **given: Any) -> None:
+        command(connect(), as_json, **given)
+
+    return wrapped
+
+
+def connecting(command: Callable[..., None]) -> Callable[..., None]:
+    """Let a command take `connect`, which gives a Remote or raises UsageError, and the options that one is made from."""
+
     @click.option("--server", envvar=SERVER, metavar="URL", help=f"Address of the control plane; or {SERVER}.")
     @click.option(
         "--token-file", type=click.Path(path_type=Path), help=f"File with your token; or the token itself in {TOKEN}."
     )
     @click.option("--ca", "ca_file", type=click.Path(path_type=Path), help="PEM file of the authorities to trust for https.")
     @click.option("--insecure", "is_insecure", is_flag=True, help="Send the token over http:// to another machine.")
-    @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
     @functools.wraps(command)
-    def wrapped(
-        *, server: str | None, token_file: Path | None, ca_file: Path | None, is_insecure: bool, as_json: bool, **given: Any
-    ) -> None:
-        if server is None:
-            raise UsageError(f"say which server to ask: --server URL, or {SERVER} in the environment.")
-        command(Remote(server, _token(token_file), ca_file, is_insecure=is_insecure), as_json, **given)
+    def wrapped(*, server: str | None, token_file: Path | None, ca_file: Path | None, is_insecure: bool, **given: Any) -> None:
+        def connect() -> Remote:
+            if server is None:
+                raise UsageError(f"say which server to ask: --server URL, or {SERVER} in the environment.")
+            return Remote(server, _token(token_file), ca_file, is_insecure=is_insecure)
+
+        command(connect=connect, **given)
 
     return wrapped
 

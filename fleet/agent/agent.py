@@ -21,7 +21,7 @@ from ..protocol.assignment import Assignment, Wanted
 from ..protocol.offered import Offered
 from .choose import Device, choose
 from .effects import Tools
-from .ports import Server, Telemetry
+from .ports import Around, Measurings, Server, Telemetry
 from .rhythm import Pace, Rhythm
 from .update import ModelUpdates
 
@@ -34,7 +34,8 @@ class Stopped(BaseException):
 
 
 class Agent:
-    """All models of one device. `device` says what artifacts fit, `telemetry` what waits to be sent."""
+    """All models of one device. `device` says what artifacts fit, `telemetry` what waits to be sent, `measurings` what is asked
+    to be timed."""
 
     def __init__(
         self,
@@ -43,9 +44,10 @@ class Agent:
         device: Device,
         rhythm: Rhythm | None = None,
         telemetry: Telemetry | None = None,
+        measurings: Measurings | None = None,
     ) -> None:
         self._tools, self._server, self._device = tools, server, device
-        self._telemetry = telemetry
+        self._telemetry, self._measurings = telemetry, measurings
         self._pace = Pace(rhythm or Rhythm(), tools.chance)
         self.models: dict[str, ModelUpdates] = {}
         self._assignment = Assignment()
@@ -110,20 +112,15 @@ class Agent:
             is_well &= self._tried(self._say, model)
         for name in self._assignment.models.keys() - self.models.keys():
             is_well &= self._tried(self._say_idle, name, None)
+        if self._measurings is not None:
+            self._tried(self._measurings.poll, self._around())
         return self._pace.wait(self._tools.clock.monotonic(), is_well)
 
     def step(self) -> float | None:
-        """Go on with every update: the seconds until one of them wants to go on, or None when none is on its way."""
-        waits: list[float | None] = []
-        for model in self.models.values():
-            try:
-                waits.append(model.step())
-            except EdgewrightError as error:
-                log.error("%s: %s", model.model, error)
-                waits.append(self._tools.patience.base_s)
-            except Exception:
-                log.exception("%s: a mistake of the agent's own", model.model)
-                waits.append(self._tools.patience.base_s)
+        """Go on with all that is on its way: the seconds until one of it wants to go on, or None when nothing is."""
+        waits = [self._stepped(name, model.step) for name, model in self.models.items()]
+        if self._measurings is not None:
+            waits.append(self._stepped("measuring", self._measurings.step, self._around()))
         return min((wait for wait in waits if wait is not None), default=None)
 
     def remark(self, model: str) -> str:
@@ -183,7 +180,27 @@ class Agent:
         self.models[name] = ModelUpdates(name, self._tools)
         return self.models[name]
 
+    def _stepped(
+        self, name: str, step: Callable[Given, float | None], *given: Given.args, **named: Given.kwargs
+    ) -> float | None:
+        """What a step says; where it fails, the seconds after which it is tried again."""
+        try:
+            return step(*given, **named)
+        except EdgewrightError as error:
+            log.error("%s: %s", name, error)
+        except Exception:
+            log.exception("%s: a mistake of the agent's own", name)
+        return self._tools.patience.base_s
+
+    def _around(self) -> Around:
+        models = self.models.values()
+        held = {sha256: path for model in models for sha256, path in model.held().items()}
+        is_updating = any(model.record.update is not None for model in models)
+        return Around(is_updating, held, sum(model.running is not None for model in models))
+
     def _end_workers(self) -> None:
+        if self._measurings is not None:
+            self._measurings.stop()
         for name in self.models:
             generation = self._tools.serving.running(name)
             if generation is not None:

@@ -26,6 +26,7 @@ from ..telemetry.sampling import Sampling
 from ..telemetry.upload import Uploader
 from ..trust.source import RepositorySource, origin_at
 from .agent import Agent
+from .bench.benches import Benches
 from .device import this_device
 from .effects import Tools
 from .enrol import FIRST_ROOT, digest_of, enrol, first_root
@@ -95,7 +96,10 @@ def assembled(setup: Setup) -> Iterator[Agent]:
             telemetry = _Telemetry(
                 lambda: Collector(disk, boot, sends=isinstance(server, ControlServer)), _uploader(setup, server)
             )
-            yield Agent(tools, server, this_device(setup.profiles), setup.rhythm, telemetry)
+            device = this_device(setup.profiles)
+            # A device without a server is asked to measure by nobody.
+            measurings = Benches(disk, server, source, clock, device) if isinstance(server, ControlServer) else None
+            yield Agent(tools, server, device, setup.rhythm, telemetry, measurings)
         finally:
             supervisor.close()
 

@@ -7,6 +7,7 @@ The loop knows nothing of HTTP, signatures or inference. A test stands simulator
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -69,6 +70,32 @@ class Telemetry(Protocol):
 
     def send(self, server: Server) -> None:
         """Send what waits; raises NetworkError, ProtocolError or StoreError, and then keeps what was not taken."""
+        ...
+
+
+@dataclass(frozen=True)
+class Around:
+    """What goes on beside a measuring: whether an update is on its way, paths of the good artifacts in slots by SHA-256, and
+    how many models serve."""
+
+    is_updating: bool = False
+    held: Mapping[str, str] = field(default_factory=dict)
+    serving: int = 0
+
+
+class Measurings(Protocol):
+    """What the server asks this device to measure."""
+
+    def poll(self, around: Around) -> None:
+        """Hear what waits, tell what could not be told; raises NetworkError, ProtocolError or StoreError."""
+        ...
+
+    def step(self, around: Around) -> float | None:
+        """Go on with what is under way: seconds until the next step, or None where nothing is. Raises as `poll` does."""
+        ...
+
+    def stop(self) -> None:
+        """End what is under way; it is begun again after a start of the agent."""
         ...
 
 

@@ -19,6 +19,7 @@ from ..disk import Disk, write_durable
 from ..http import Answer as HttpAnswer
 from ..http import Http
 from ..protocol.assignment import Assignment, Wanted
+from ..protocol.bench_job import BenchJob, Next, Told, waiting
 from ..protocol.enrolment import NewKey, proof_text
 from ..protocol.message import MAX_MESSAGE_BYTES, decode
 from ..protocol.poll import PollSlot
@@ -58,6 +59,7 @@ class ControlServer:
         self._etag: str | None = None
         self._last = Assignment()  # of that etag
         self._slot: PollSlot | None = None
+        self._bench: int | None = None
         self._heard_at = self._took_s = 0.0
         self._is_away = False  # at the last poll
 
@@ -70,7 +72,7 @@ class ControlServer:
         began, self._is_away = self._http.clock.monotonic(), True
         attempts = None if self._slot is None else 1
         answer = self._ask("GET", "/v1/assignment", etag=self._etag, attempts=attempts)
-        self._slot, self._is_away = PollSlot.told(answer.headers), False
+        self._slot, self._bench, self._is_away = PollSlot.told(answer.headers), waiting(answer.headers), False
         self._took_s = self._http.clock.monotonic() - began
         if answer.status != 304:
             self._last, self._etag = Assignment.decode(answer.body), answer.etag
@@ -113,6 +115,16 @@ class ControlServer:
             raise NetworkError("the server did not answer this device's poll, so samples wait for the next one.")
         answer = self._ask("POST", "/v1/samples", data, "application/octet-stream", attempts=1)
         return decode(answer.body, "the answer to a sample", lambda read: read.flag("is_kept"))
+
+    def bench_waiting(self) -> int | None:
+        """Number of the run that waits for this device, as told with the last assignment."""
+        return self._bench
+
+    def bench(self, told: Told) -> BenchJob | None:
+        """Tell what came of a measuring, if there was one, and hear the next job. One try; raises NotTaken as for samples."""
+        if self._is_away:
+            raise NetworkError("the server did not answer this device's poll, so a measuring waits for the next one.")
+        return Next.decode(self._ask("POST", "/v1/bench", told.encode(), attempts=1).body).job
 
     def replace_key(self) -> None:
         """Give the device a new key: made durable, told to the server, and only then used.

@@ -56,6 +56,11 @@ class ModelUpdates:
         slot = slots.current(self._tools.disk, self.model)
         return None if slot is None else self.record.slots.get(slot)
 
+    def held(self) -> dict[str, str]:
+        """Paths of the artifacts in slots that were committed once, by SHA-256."""
+        slots_held = self.record.slots.items()
+        return {held.sha256: slots.artifact_path(self.model, slot) for slot, held in slots_held if held.is_good}
+
     def recover(self) -> None:
         """After a start of the agent: settle what was interrupted, and let the current artifact run.
 

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from starlette.concurrency import run_in_threadpool
 
 from ...core.canonical import dumps
+from ..protocol.bench_job import Told
 from ..protocol.enrolment import Enrolled, Enrolment, NewKey
 from ..protocol.report import Answer, Report
 from ..protocol.sample import About
 from ..protocol.window import Batch
 from .auth import NotAllowed, check_new_key
+from .bench.store import Benches
 from .metrics import Counts
 from .polls import Polls
 from .samples import Samples
@@ -58,6 +60,11 @@ class Devices:
         about = await run_in_threadpool(About.read, body)
         samples = Samples(self.store.database)
         return dumps({"is_kept": await self.writer.do(lambda connection: samples.keep(connection, device, about, body))})
+
+    async def bench(self, device: str, body: bytes) -> bytes:
+        """What came of a measuring, or nothing; the next one."""
+        told, benches = await run_in_threadpool(Told.decode, body), Benches(self.store.database)
+        return (await self.writer.do(lambda connection: benches.hear(connection, device, told))).encode()
 
     async def key(self, device: str, body: bytes) -> bytes:
         """A key in place of the one that signed."""

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ...core.clock import Clock
 from ...core.errors import EdgewrightError
+from ..protocol.bench_job import WAITING
 from ..protocol.message import MAX_MESSAGE_BYTES
 from ..protocol.poll import AFTER, PERIOD
 from ..protocol.sample import MAX_SAMPLE_BYTES
@@ -29,7 +30,7 @@ Header = tuple[bytes, bytes]
 _READ = frozenset({b"content-digest", b"signature-input", b"signature", b"if-none-match"})
 _BODY = frozenset({b"content-length", b"transfer-encoding"})
 _JSON = (b"content-type", b"application/json")
-_AFTER, _PERIOD = AFTER.encode(), PERIOD.encode()
+_AFTER, _PERIOD, _WAITING = AFTER.encode(), PERIOD.encode(), WAITING.encode()
 
 
 class Front:
@@ -44,6 +45,7 @@ class Front:
             "/v1/reports": (devices.report, MAX_MESSAGE_BYTES),
             "/v1/telemetry": (devices.telemetry, MAX_BATCH_BYTES),
             "/v1/samples": (devices.sample, MAX_SAMPLE_BYTES),
+            "/v1/bench": (devices.bench, MAX_MESSAGE_BYTES),
             "/v1/key": (devices.key, MAX_MESSAGE_BYTES),
         }
 
@@ -67,6 +69,8 @@ class Front:
         device = await self._door.device(scope, headers, body)
         found = self._polls.answer(device, headers.get("if-none-match", "").encode("latin-1"))
         told = [(b"etag", found.etag), (_AFTER, b"%.3f" % found.after_s), self._period]
+        if found.run is not None:
+            told.append((_WAITING, b"%d" % found.run))
         return (304, told, b"") if found.body is None else (200, [*told, _JSON], found.body)
 
     async def _tell(self, scope: Scope, receive: Receive) -> tuple[int, list[Header], bytes]:

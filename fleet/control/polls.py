@@ -22,7 +22,7 @@ from ..protocol.assignment import Assignment, Wanted
 from ..protocol.poll import place_of, seconds_until
 from .database import Database
 from .store import Store
-from .tables import ASSIGNMENTS, DEVICES, MEMBERS, REVISION
+from .tables import ASSIGNMENTS, BENCH_RUNS, BENCHES, DEVICES, MEMBERS, REVISION
 
 _BATCH = 500  # devices of a transaction in which is written when they asked last
 _PAUSE_S = 0.02  # between two of them, for others who write
@@ -35,6 +35,17 @@ _ASSIGNED = (
     .join(MEMBERS, and_(MEMBERS.c.rollout == ASSIGNMENTS.c.rollout, MEMBERS.c.device == ASSIGNMENTS.c.device), isouter=True)
     .where(ASSIGNMENTS.c.device.in_(bindparam("devices", expanding=True)), ASSIGNMENTS.c.is_aborted.is_(False))
     .order_by(ASSIGNMENTS.c.model)
+)
+
+_TO_MEASURE = (
+    select(BENCH_RUNS.c.device, BENCH_RUNS.c.id, BENCHES.c.expires_at)
+    .join(BENCHES, BENCHES.c.id == BENCH_RUNS.c.bench)
+    .where(
+        BENCH_RUNS.c.device.in_(bindparam("devices", expanding=True)),
+        BENCH_RUNS.c.ended_at.is_(None),
+        BENCHES.c.cancelled_at.is_(None),
+    )
+    .order_by(BENCH_RUNS.c.id)
 )
 
 
@@ -56,21 +67,25 @@ class Cohort:
 
 
 class Known:
-    """A device in memory: its key [32 bytes] that signs now, whether it may not speak any more, what it is told."""
+    """A device in memory: its key [32 bytes] that signs now, whether it may not speak any more, what it is told.
 
-    __slots__ = ("is_revoked", "public_key", "told")
+    `runs` are the measurings that wait for it, each with the time (seconds since 1970) from which on it does not any more.
+    """
 
-    def __init__(self, public_key: bytes, is_revoked: bool, told: Told) -> None:
-        self.public_key, self.is_revoked, self.told = public_key, is_revoked, told
+    __slots__ = ("is_revoked", "public_key", "runs", "told")
+
+    def __init__(self, public_key: bytes, is_revoked: bool, told: Told, runs: tuple[tuple[int, float], ...] = ()) -> None:
+        self.public_key, self.is_revoked, self.told, self.runs = public_key, is_revoked, told, runs
 
 
 @dataclass(frozen=True)
 class PollAnswer:
-    """`body` is None where the device has it already; `after_s`: seconds until it shall ask again."""
+    """`body` is None where the device has it already; `after_s`: seconds until it shall ask again; `run`: the next to time."""
 
     etag: bytes
     body: bytes | None
     after_s: float
+    run: int | None = None
 
 
 _NOT_ASSIGNED = Cohort()
@@ -107,10 +122,12 @@ class Polls:
 
     def answer(self, name: str, etag: bytes | None) -> PollAnswer:
         """What a device that is known is told, which has the assignment of `etag`; that it asked is noted."""
-        now, told = self._clock.now(), self._devices[name].told
+        now, known = self._clock.now(), self._devices[name]
         self._seen[name] = now
+        told = known.told
         body = None if etag == told.etag else told.body
-        return PollAnswer(told.etag, body, seconds_until(place_of(name), self.period_s, now))
+        run = next((run for run, expires_at in known.runs if expires_at > now), None)
+        return PollAnswer(told.etag, body, seconds_until(place_of(name), self.period_s, now), run)
 
     def cohort(self, name: str, model: str) -> Cohort:
         """Who assigned a model to a device; where nobody did, as where a person did."""
@@ -152,8 +169,12 @@ class Polls:
             assigned: dict[str, list[Any]] = {row.device: [] for row in some}
             for item in connection.execute(_ASSIGNED, {"devices": list(assigned)}):
                 assigned[item.device].append(item)
+            runs: dict[str, list[tuple[int, float]]] = {}
+            for device, run, expires_at in connection.execute(_TO_MEASURE, {"devices": list(assigned)}):
+                runs.setdefault(device, []).append((run, expires_at))
             for row in some:
-                self._devices[row.device] = Known(row.public_key, row.revoked_at is not None, self._told(assigned[row.device]))
+                told, to_measure = self._told(assigned[row.device]), tuple(runs.get(row.device, ()))
+                self._devices[row.device] = Known(row.public_key, row.revoked_at is not None, told, to_measure)
 
     def _told(self, rows: Sequence[Any]) -> Told:
         """What these assignments say, made once for all devices that have the same."""

@@ -23,7 +23,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA = "0003"  # the newest migration
+SCHEMA = "0004"  # the newest migration
 METADATA = MetaData()
 # SQLite counts up by itself in a column of exactly this type only.
 LONG = BigInteger().with_variant(Integer, "sqlite")
@@ -396,4 +396,43 @@ RETRAININGS = Table(
     Column("key", String(300)),
     UniqueConstraint("key", name="retrainings_once"),
     Index("retrainings_by_model", "model", "made_at"),
+)
+
+# Measurings that people asked for: a signed artifact, with its offer then, on devices. `threads` and `batches` are JSON
+# lists; `query` is what the devices were named by; nothing of it is done from `expires_at` on, or once it was cancelled.
+BENCHES = Table(
+    "benches",
+    METADATA,
+    Column("id", LONG, primary_key=True, autoincrement=True),
+    Column("name", String(300), nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("offer", Text, nullable=False),
+    Column("query", Text, nullable=False),
+    Column("threads", Text, nullable=False),
+    Column("batches", Text, nullable=False),
+    Column("windows", Integer, nullable=False),
+    Column("made_at", Float, nullable=False),
+    Column("made_by", Text, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    Column("cancelled_at", Float),
+    Column("cancelled_by", Text),
+    Index("benches_by_artifact", "sha256", "id"),
+)
+
+# One device's part with one number of threads and one batch, open until `ended_at`. `outcome` is what the device told then
+# (fleet.protocol.bench_job) as JSON; it is null where the artifact was not signed any more.
+BENCH_RUNS = Table(
+    "bench_runs",
+    METADATA,
+    Column("id", LONG, primary_key=True, autoincrement=True),
+    Column("bench", LONG, nullable=False),
+    Column("device", String(64), nullable=False),
+    Column("threads", Integer, nullable=False),
+    Column("batch", Integer, nullable=False),
+    Column("taken_at", Float),
+    Column("ended_at", Float),
+    Column("result", String(20)),
+    Column("outcome", Text),
+    Index("bench_runs_of_bench", "bench"),
+    Index("bench_runs_open", "device", sqlite_where=text("ended_at IS NULL"), postgresql_where=text("ended_at IS NULL")),
 )

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Query
 
 from ..drift.store import Drift
 from ..drift.views import ACKNOWLEDGED, OPEN
+from ..drift_report.chosen import Correction, DistanceName, TestName, choose
 from ..drift_report.gather import MAX_SINCE_S, alert_of, models_of, report_of
 from ..drift_report.records import Alert, Alerts, Models, Report, State
 from ..people import Person
@@ -31,13 +32,26 @@ def router(parts: Parts) -> APIRouter:
         return Models(models=models_of(drift))
 
     @routes.get("/drift/{model}", openapi_extra=least("viewer"))
-    def one(model: models.Name, since_s: _Since = _WEEK_S, sha256: models.Sha256 | None = None) -> Report:
-        """A model's drift with its evidence; windows and measures are of one artifact, by default of what matters most."""
+    def one(
+        model: models.Name,
+        since_s: _Since = _WEEK_S,
+        sha256: models.Sha256 | None = None,
+        distance: DistanceName | None = None,
+        test: TestName = "ks",
+        correction: Correction = "holm",
+    ) -> Report:
+        """A model's drift with its evidence; windows and measures are of one artifact, by default of what matters most.
+
+        With a `distance` it and the `test` stand beside each measure, p-values by the `correction`: `holm` (any false one among
+        all), `bh` (Benjamini-Hochberg: the share of false ones, which is weaker) or `none`. They open no alert.
+        """
         found = report_of(drift, model, since_s, sha256)
         if found is None:
             raise Refusal(
                 404, "unknown", f"nothing was counted of a model {model!r}; `edgewright drift list` lists the others."
             )
+        if distance is not None:
+            choose(found.measures, distance, test, correction)
         return found
 
     @routes.get("/alerts", openapi_extra=least("viewer"))

@@ -10,7 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.routing import Mount
 
 from ....core.version import VERSION
-from . import devices, drift, labels, lineage, people, records, retrain, rollouts
+from . import benches, devices, drift, labels, lineage, people, records, retrain, rollouts
 from .guard import ROLE
 from .models import Error
 from .parts import Parts
@@ -37,6 +37,7 @@ def _application(parts: Parts) -> FastAPI:
     app.state.parts = parts
     add_refusals(app)
     every = (
+        benches.router(parts),
         devices.router(parts),
         drift.router(parts),
         labels.router(parts),

@@ -129,7 +129,8 @@ def test_a_backup_of_an_older_version_comes_back_with_the_tables_of_today(databa
     with contextlib.closing(sqlite3.connect(tmp_path / "source" / FILE)) as connection:
         second = ("artifacts", "rollouts", "members", "groups", "people", "audit", "tallies", "revision")
         third = ("samples", "outcomes", "pushes", "drift_states", "drift_windows", "alerts", "policies", "retrainings")
-        for table in (*second, *third):
+        fourth = ("benches", "bench_runs")
+        for table in (*second, *third, *fourth):
             connection.execute(f"DROP TABLE {table}")
         for index in ("devices_by_change", "reports_by_time", "windows_by_time"):
             connection.execute(f"DROP INDEX {index}")

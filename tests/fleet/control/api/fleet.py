@@ -13,6 +13,7 @@ from edgewright.fleet.control.people import People
 from edgewright.fleet.control.store import Store
 from edgewright.fleet.control.tables import ALERTS, ARTIFACTS
 from edgewright.fleet.protocol.enrolment import Enrolment
+from edgewright.fleet.protocol.offer import Offer
 from edgewright.fleet.protocol.report import Report
 from edgewright.fleet.protocol.window import LATENCY_BINS, Batch, Window
 from starlette.testclient import TestClient
@@ -64,7 +65,7 @@ class Fleet:
         """The address of a route, of something that is there."""
         names = {
             "device": self.devices[0], "model": "digits", "name": "beta", "rollout": str(rollout), "verb": "pause",
-            "alert": "1", "retraining": "1",
+            "alert": "1", "retraining": "1", "bench": "1",
         }  # fmt: skip
         for name, value in names.items():
             template = template.replace(f"{{{name}}}", quote(value, safe=""))
@@ -94,9 +95,12 @@ class Fleet:
 
     def _offer(self, version):
         sha256 = SHA256 if version == 1 else digest(str(version).encode())
+        offer = Offer(
+            "digits", version, "pi", "aarch64", ("asimd",), "onnxruntime", "1.20", "int8", 1000, sha256
+        ).to_json()  # fmt: skip
         values = {
             "name": f"digits/pi/{version}.ewa", "model": "digits", "version": version, "profile": "pi", "is_canary": False,
-            "sha256": sha256, "length": 1000, "offer": json.dumps({"arch": "aarch64"}), "first_seen_at": 0.0,
+            "sha256": sha256, "length": 1000, "offer": json.dumps(offer), "first_seen_at": 0.0,
         }  # fmt: skip
         with self.database.transaction() as connection:
             connection.execute(ARTIFACTS.insert().values(**values))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from urllib.parse import quote
 
 import pytest
+from control.api.fleet import SHA256
 from edgewright.core.canonical import digest
 from edgewright.fleet.protocol.enrolment import Enrolment
 from edgewright.fleet.protocol.report import Report
@@ -36,6 +37,8 @@ FIELDS = [
     ("PUT", "/devices/{device}/assignments/{model}", {"sha256": "TEXT"}),
     ("PUT", "/groups/{name}", {"query": "TEXT"}),
     ("PUT", "/groups/{name}", {"query": 'site = "TEXT"'}),
+    ("POST", "/benches", {"sha256": "TEXT", "query": ""}),
+    ("POST", "/benches", {"sha256": SHA256, "query": "TEXT"}),
     ("POST", "/people", {"name": "TEXT", "role": "viewer"}),
     ("POST", "/people", {"name": "a", "role": "TEXT"}),
     ("POST", "/rollouts", {"model": "TEXT", "version": 2, "stages": [{"share": 1.0}]}),
@@ -74,6 +77,8 @@ PATHS = [
     ("GET", "/telemetry", {"model": "digits", "where": "TEXT"}),
     ("GET", "/telemetry", {"model": "digits", "version": "TEXT"}),
     ("GET", "/audit", {"after": "TEXT"}),
+    ("GET", "/benches", {"sha256": "TEXT"}),
+    ("POST", "/benches/TEXT/cancel", {}),
     ("GET", "/drift/TEXT", {}),
     ("GET", "/drift/digits", {"since_s": "TEXT"}),
     ("GET", "/drift/digits", {"sha256": "TEXT"}),

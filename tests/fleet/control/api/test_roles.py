@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from control.api.fleet import ROLES
+from control.api.fleet import ROLES, SHA256
 from edgewright.core.canonical import dumps
 from edgewright.fleet.protocol.signature import sign
 
 METHODS = ("get", "put", "post", "delete")
 BODIES = {
+    "/benches": {"sha256": SHA256, "query": ""},
     "/devices/{device}/attributes": {"attributes": {"site": "roof"}},
     "/devices/{device}/assignments/{model}": {},
     "/enrolment-tokens": {},
@@ -49,8 +50,8 @@ def state(fleet):
 def test_the_contract_of_roles(fleet):
     found = routes(fleet)
     assert {path.split("/")[1] for _, path, _ in found} == {
-        "alerts", "artifacts", "audit", "devices", "drift", "enrolment-tokens", "explain", "groups", "labels", "people",
-        "policies", "retrainings", "rollouts", "samples", "telemetry",
+        "alerts", "artifacts", "audit", "benches", "devices", "drift", "enrolment-tokens", "explain", "groups", "labels",
+        "people", "policies", "retrainings", "rollouts", "samples", "telemetry",
     }  # fmt: skip
     for method, path, role in found:
         # A preview changes nothing.
