@@ -148,6 +148,14 @@ class Tests:
             states.append(found if found.time.shape == state.time.shape else state)
         return Standing(tuple(states), {str(name): int(count) for name, count in value["restarts"].items()})
 
+    def joined(self, parts: Sequence[Standing], restarts: Mapping[str, int]) -> Standing:
+        """Standing of devices out of that of some each, in their order."""
+        states = [
+            DriftState(np.concatenate([state.money for state in of]), np.concatenate([state.time for state in of]))
+            for of in zip(*(part.states for part in (*parts, self.start(0))), strict=True)
+        ]
+        return Standing(tuple(states), dict(restarts))
+
     def with_devices(self, standing: Standing, count: int) -> Standing:
         """Standing of devices, with new ones behind those that there are: `count` in all."""
         more = self.start(count - len(standing.states[0].time))

@@ -43,12 +43,13 @@ _LONGEST_S = 60.0  # between two looks
 
 @dataclass(frozen=True)
 class _Of:
-    """What was judged of an artifact, and what is kept of it."""
+    """What was judged of an artifact, and what is kept of it; `before` is where it stood, None to write all of it anew."""
 
     tests: Tests
     seen: Seen
     judgement: Judgement
     first: First
+    before: Stand | None
 
 
 class DriftEngine:
@@ -100,12 +101,14 @@ class DriftEngine:
             tests = self._tests(known[model, sha256], kept.first)
             if not tests.groups:
                 continue
-            row = seen.layout.merge_all(seen.rows)
+            row, before = seen.layout.merge_all(seen.rows), kept.stand(tests)
             judgement = judge(
-                tests, seen, kept.stand(tests), _Others(connection, tests, seen.layout, period), attributes,
+                tests, seen, before, _Others(connection, tests, seen.layout, period), attributes,
                 scopes_of(open_alerts(connection, model)), self.settings, zlib.crc32(f"{sha256}{period.start}".encode()),
             )  # fmt: skip
-            found[model, sha256] = _Of(tests, seen, judgement, self._first(kept.first, seen.layout, row))
+            found[model, sha256] = _Of(
+                tests, seen, judgement, self._first(kept.first, seen.layout, row), None if kept.is_whole else before
+            )
         return found
 
     def _tests(self, of: Watching, first: First) -> Tests:
@@ -145,7 +148,7 @@ class DriftEngine:
                     stand = of.judgement.stand
                     for item in closed:
                         stand = _anew(of.tests, stand, item, attributes)
-                    save(connection, self.database, of.tests, stand, (model, sha256), of.first, float(period.end))
+                    save(connection, self.database, of.tests, stand, of.before, (model, sha256), of.first, float(period.end))
                     self._put_windows(connection, (model, sha256), period, of)
             set_judged_until(connection, self.database, float(period.end))
 
