@@ -11,6 +11,8 @@ _COMMANDS = (
     ["benchmarks/calibration_streaming.py", "memory"],
     ["benchmarks/gate_false_accepts.py", "--replays", "1000"],
     ["-m", "benchmarks.litert_exact"],
+    ["-m", "benchmarks.speed.growth"],
+    ["-m", "benchmarks.compile_time", "--millions", "1", "4"],
     ["-m", "benchmarks.main_job"],
 )
 

@@ -1,0 +1,1 @@
+"""How fast the program itself is, part by part, and how that grows."""
