@@ -91,6 +91,8 @@ def _starts(found: Measurement) -> Iterator[tuple[str, str]]:
 def _worth(result: BenchResult) -> str:
     if result.measured_on == "target":
         return f"{result.profile}: this is its CPU, so the latency counts as the target's"
+    if result.measured_on == "emulated":
+        return f"{result.profile}: its kernels ran under emulation, of which no latency is taken"
     return f"{result.profile}: this is not its CPU, so the latency says nothing of it"
 
 
