@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
+from click.testing import CliRunner
 from commands import Asked
 from control.page.drifting import HOUR, LEAD_S, Drifting
 from control.page.fleet import Fleet
 from control.page.reading import Page
 from control_plane import Control
+from edgewright.cli.drift import drift
 from edgewright.core.errors import UsageError
 from edgewright.fleet.control.database import MEMORY
 
@@ -116,3 +119,55 @@ def test_what_cannot_be_done_is_one_sentence(operator, arguments, sentence):
     with pytest.raises(UsageError, match=sentence) as found:
         operator("drift", *arguments)
     assert "\n" not in str(found.value)
+
+
+def test_other_distances_and_corrections_are_told_and_called_what_they_are(viewer):
+    told = viewer(
+        "drift", "report", "--model", "digits", "--distance", "hellinger", "--test", "g", "--correction", "bh", code=2
+    )
+    words = " ".join(told.split())
+    assert "hellinger" in words
+    assert "p by g, bh" in words
+    assert "false discovery rate: the share of false ones among those found, which is weaker" in words
+    plain = json.loads(viewer("drift", "report", "--model", "digits", "--json", code=2))
+    assert all(item["chosen"] is None for item in plain["measures"])
+    found = {}
+    for correction in ("holm", "bh", "none"):
+        ask = ("--distance", "total-variation", "--correction", correction, "--json")
+        measures = json.loads(viewer("drift", "report", "--model", "digits", *ask, code=2))["measures"]
+        found[correction] = {item["newest"]["measure"]: item["chosen"] for item in measures if item["chosen"]}
+    moved = found["holm"]["input x[3]"]
+    assert moved["low"] <= moved["value"] <= moved["high"]
+    assert moved["p"] < 0.01
+    assert all(found["none"][name]["p"] <= found["bh"][name]["p"] <= found["holm"][name]["p"] for name in found["holm"])
+    unit = json.loads(viewer("drift", "report", "--model", "digits", "--distance", "wasserstein", "--json", code=2))["measures"]
+    assert next(item for item in unit if item["newest"]["measure"] == "input x[3]")["chosen"]["value"] > 0.2
+    with pytest.raises(UsageError, match="belong to a --distance"):
+        viewer("drift", "report", "--model", "digits", "--correction", "bh")
+
+
+def test_a_report_says_what_can_be_seen_and_how_soon(viewer):
+    sights = json.loads(viewer("drift", "report", "--model", "digits", "--json", code=2))["sights"]
+    assert [item["distance"] for item in sights] == [0.05, 0.1, 0.2]
+    assert sights[0]["power"] < sights[1]["power"] <= sights[2]["power"]
+    assert sights[2]["windows"] <= sights[1]["windows"]
+    assert sights[0]["windows"] is None  # as far as is allowed
+    assert "shows it in" in viewer("drift", "report", "--model", "digits", code=2)
+
+
+def test_samples_are_compared_in_all_respects(tmp_path):
+    draw = np.random.default_rng(1)
+    same, other = (draw.normal(size=(120, 2)) for _ in range(2))
+    turned = draw.normal(size=(120, 1)) @ [[1.0, -1.0]] + 0.1 * other  # each column as before, together another
+    for name, values in (("old", same), ("same", other), ("turned", turned)):
+        np.savez(tmp_path / f"{name}.npz", x=values, embedding=values)
+    old, new = tmp_path / "old.npz", tmp_path / "turned.npz"
+    run = CliRunner()
+    found = json.loads(run.invoke(drift, ["compare", str(new), str(old), "--json"], catch_exceptions=False).output)
+    assert found["p"] < 0.01
+    alike = run.invoke(drift, ["compare", str(tmp_path / "same.npz"), str(old), "--array", "embedding", "--json"])
+    assert json.loads(alike.output)["p"] > 0.05
+    linear = run.invoke(drift, ["compare", str(new), str(old), "--linear"])
+    assert "squared discrepancy" in linear.output
+    with pytest.raises(UsageError, match="has no array 'y'; it has embedding, x"):
+        run.invoke(drift, ["compare", str(new), str(old), "--array", "y"], catch_exceptions=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select
@@ -14,7 +14,7 @@ from ..tables import ALERTS, DRIFT_WINDOWS
 from .labelled import accuracy_view
 from .reading import points_of
 from .states import judged_until
-from .views import CLOSED
+from .views import CLOSED, AccuracyView, Point
 
 _FRESH_S = 86_400.0  # before the newest window that was judged
 _MOST_WINDOWS = 100  # of an artifact that are looked at for each answer, where they are shorter than hours
@@ -48,6 +48,29 @@ def gauges(connection: Connection, versions: Mapping[str, str]) -> Gauges:
         counted[model, severity, Scope.parse(scope).kind] += count
     distances: dict[tuple[str, str, str], float] = {}
     accuracy: dict[tuple[str, str], Estimated] = {}
+    for model, points, view in _fresh(connection, until):
+        version = versions.get(view.sha256, "unknown")
+        for item in points[-1].judged.measures:
+            key = model, version, item.measure
+            distances[key] = max(item.distance, distances.get(key, 0.0))
+        newest = view.newest
+        if view.withdrawn is None and newest is not None and newest.estimate is not None:
+            found = accuracy.get((model, version))
+            if found is None or newest.estimate.accuracy < found.accuracy:
+                accuracy[model, version] = newest.estimate
+    return Gauges(dict(sorted(distances.items())), dict(sorted(counted.items())), dict(sorted(accuracy.items())), until)
+
+
+def withdrawn_estimates(connection: Connection) -> dict[str, str]:
+    """Why estimates of accuracy are withdrawn now, by model."""
+    found = {
+        model: view.withdrawn for model, _, view in _fresh(connection, judged_until(connection)) if view.withdrawn is not None
+    }
+    return dict(sorted(found.items()))
+
+
+def _fresh(connection: Connection, until: float | None) -> Iterator[tuple[str, list[Point], AccuracyView]]:
+    """Model, newest windows and accuracy of each artifact that was judged in the last day before `until`."""
     since = 0.0 if until is None else until - _FRESH_S
     artifacts = (
         select(DRIFT_WINDOWS.c.model, DRIFT_WINDOWS.c.sha256)
@@ -56,16 +79,5 @@ def gauges(connection: Connection, versions: Mapping[str, str]) -> Gauges:
     )
     for model, sha256 in connection.execute(artifacts).all():
         points = points_of(connection, model, sha256, FLEET, since, _MOST_WINDOWS)
-        if not points:
-            continue
-        version = versions.get(sha256, "unknown")
-        for item in points[-1].judged.measures:
-            key = model, version, item.measure
-            distances[key] = max(item.distance, distances.get(key, 0.0))
-        view = accuracy_view(connection, model, sha256, points)
-        newest = view.newest
-        if view.withdrawn is None and newest is not None and newest.estimate is not None:
-            found = accuracy.get((model, version))
-            if found is None or newest.estimate.accuracy < found.accuracy:
-                accuracy[model, version] = newest.estimate
-    return Gauges(dict(sorted(distances.items())), dict(sorted(counted.items())), dict(sorted(accuracy.items())), until)
+        if points:
+            yield model, points, accuracy_view(connection, model, sha256, points)

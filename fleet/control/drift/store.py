@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, select, update
 
 from ....core.errors import UsageError
+from ....core.manifest import HistogramBins
 from ...drift.scope import FLEET, Scope
 from ...drift.settings import Settings
 from ...drift.verdict import Compared
@@ -127,6 +128,14 @@ class Drift:
             Histogram(item.name, item.kind, item.edges, item.reference, item.of_window(merged))
             for item in watched_measures(decode_bins(bins), reference)
         ]
+
+    def windows(self, model: str, since_s: float, sha256: str) -> tuple[list[tuple[int, Window]], tuple[HistogramBins, ...]]:
+        """The fleet's windows of an artifact with their starts, the oldest first, and its bins."""
+        with self.database.reading() as connection:
+            rows = connection.execute(windows_of(model, sha256, FLEET, self._since(since_s))).all()
+            query = select(ARTIFACTS.c.bins).where(ARTIFACTS.c.sha256 == sha256, ARTIFACTS.c.bins.is_not(None)).limit(1)
+            bins = connection.execute(query).scalar()
+        return [(row.start, Window.decode(row.data)) for row in rows], () if bins is None else decode_bins(bins)
 
     def scopes(self, model: str, since_s: float = 7 * _DAY_S, sha256: str | None = None) -> list[Scope]:
         """Scopes of which windows are kept, the fleet first."""

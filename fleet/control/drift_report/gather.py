@@ -32,6 +32,7 @@ from .records import (
     Spread,
     Step,
 )
+from .seeing import changes, sights
 from .sentences import ASSUMPTION, BLIND, change_of, summary
 
 MAX_SINCE_S = 92 * 86400.0
@@ -141,6 +142,8 @@ def _fill(drift: Drift, report: Report, chosen: Watched, newest: Point, waiting:
     report.accuracy = _accuracy(drift, chosen.accuracy)
     report.window_s, report.newest_start, report.devices = newest.seconds, newest.start, newest.judged.devices
     report.windows = len(chosen.accuracy.points)
+    report.sights = sights(report.measures, Settings())
+    report.changes = changes(*drift.windows(report.model, since_s, chosen.sha256))
 
 
 def _drifting(drift: Drift, report: Report, sha256: str, waiting: Sequence[Alert], since_s: float) -> list[Measure]:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from ...drift.verdict import Severity
 
 State = Literal["open", "acknowledged", "closed"]
+Stream = Literal["errors", "latency", "confidence"]
 
 
 class _Record(BaseModel):
@@ -62,6 +63,40 @@ class Spread(_Record):
     since: float
 
 
+class Chosen(_Record):
+    """A distance and a test of a measure's counts of the newest day that somebody asked for; `p` after the correction."""
+
+    distance: str
+    value: float
+    low: float
+    high: float
+    test: str
+    correction: str
+    p: float
+
+
+class Sight(_Record):
+    """What can be seen of a `measure` that moves by `distance`, with so many `requests` a window.
+
+    `power` is the chance that one window shows it (at 5 % over all measures), `windows` how many the alarm takes, or null.
+    """
+
+    measure: str
+    distance: float
+    requests: int
+    power: float
+    windows: int | None
+
+
+class Change(_Record):
+    """A window at `start` in which a detector, `by` name, saw a stream of windows change: to `value` (latency: ms)."""
+
+    stream: Stream
+    start: int
+    by: Literal["ADWIN", "Page-Hinkley"]
+    value: float
+
+
 class Measure(_Record):
     """A measure in a scope: the newest comparison, the way there, and in `change` what its counts say in a sentence."""
 
@@ -70,6 +105,7 @@ class Measure(_Record):
     steps: list[Step]
     spread: Spread | None
     change: str
+    chosen: Chosen | None = None
 
 
 class Alert(_Record):
@@ -174,7 +210,8 @@ class Report(_Record):
     """All of one model: in `summary` what a person should know in a few sentences, then the evidence.
 
     `artifact` is the one that measures, accuracy and windows are of; `alerts` are of all `artifacts`. `drifting` are the
-    measures of open alerts in the alerts' scopes, `measures` all of them over the whole fleet, the farthest first.
+    measures of open alerts in the alerts' scopes, `measures` all of them over the whole fleet, the farthest first. `sights` say
+    what can be seen at all, `changes` where detectors without a reference saw a stream change; they open no alert.
     """
 
     model: str
@@ -193,6 +230,8 @@ class Report(_Record):
     drifting: list[Measure]
     measures: list[Measure]
     accuracy: Accuracy | None
+    sights: list[Sight] = []
+    changes: list[Change] = []
 
 
 class ModelDrift(_Record):

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, func, select
 from ...drift.verdict import SEVERITIES
 from ...rollout.state import ACTIVE
 from .. import audit
+from ..drift.gauges import withdrawn_estimates
 from ..tables import ALERTS, ARTIFACTS, DEVICES, ROLLOUTS, STATES
 from .marks import share_bar
 from .records import audit_row
@@ -67,6 +68,14 @@ def _notices(connection: Connection, now: float, rollouts: list[RolloutRow]) -> 
         for row in aborted
     ]
     found += _drifting(connection)
+    found += [
+        Notice(
+            Pill("withdrawn", "bad", "✕"),
+            f"The estimated accuracy of {model} is withdrawn: {why}",
+            f"/drift/{quote(model, safe='')}",
+        )
+        for model, why in withdrawn_estimates(connection).items()
+    ]
     alive = DEVICES.c.revoked_at.is_(None)
     if silent := _count(connection, alive, DEVICES.c.seen_at < now - _DAY_S):
         text = f"{plural(silent, 'device has', 'devices have')} not asked for more than a day."

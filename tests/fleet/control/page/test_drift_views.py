@@ -152,6 +152,10 @@ def test_labels_refute_an_estimate_where_inputs_lie_as_they_did(fleet):
     assert dict(view.facts)["Estimated accuracy"] == "withdrawn"
     assert "the estimate is withdrawn" in str(view.accuracy.wide)
     assert [pill.text for _, pill, _ in drifts_view(models_of(world.drift)).rows] == ["the estimate is withdrawn"]
+    with fleet.database.reading() as connection:
+        told = [item for item in fleet_view(connection, fleet.clock.now(), LATE_S).notices if item.pill.text == "withdrawn"]
+    assert [item.href for item in told] == ["/drift/digits"]
+    assert told[0].text.startswith("The estimated accuracy of digits is withdrawn: labels contradict it")
 
 
 def test_without_labels_at_compile_time_accuracy_is_said_to_be_unknown(fleet):
