@@ -77,15 +77,22 @@ def comment(parts: tuple[Path, ...], exit_code: int, name: str, out: Path | None
 
 
 def _joined(parts: tuple[Path, ...]) -> str:
-    """All parts, or as many as fit whole into a comment and a line that tells what is left out; raises DataError."""
+    """All parts, each after the first under its file's name, or as many as fit whole and a line that tells what is left out.
+
+    Raises DataError.
+    """
+    from ..optimizer.report.markdown import escaped
+
     shown: list[str] = []
     for place, part in enumerate(parts):
         try:
             text = part.read_text("utf-8").strip() + "\n"
         except (OSError, ValueError) as error:
             raise DataError(f"cannot read {part} as text: {error}; give a Markdown file.") from error
+        if place:
+            text = f"#### {escaped(part.stem)}\n\n{text}"
         if sum(map(len, shown)) + len(text) > _LONGEST:
-            left = ", ".join(item.name for item in parts[place:])
+            left = ", ".join(escaped(item.name) for item in parts[place:])
             return "\n".join([*shown, f"Too long for a comment, see the job's files: {left}.\n"])
         shown.append(text)
     return "\n".join(shown)

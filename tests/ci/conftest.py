@@ -16,7 +16,7 @@ from ci_repository import Repository
 from ci_shell import Shell
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def repository(digits: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Repository:
     """A git repository whose one commit holds digits.onnx, its data and edgewright.toml."""
     if shutil.which("git") is None:
@@ -24,7 +24,7 @@ def repository(digits: tuple[Path, Path], tmp_path_factory: pytest.TempPathFacto
     return Repository(tmp_path_factory.mktemp("scratch"), *digits)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     """Runs scripts whose `edgewright` is answered by this process."""
     with Shell(tmp_path_factory.mktemp("shell")) as made:

@@ -129,6 +129,14 @@ def test_a_part_that_does_not_fit_is_named(send: Send, github: dict[str, Any], t
     assert (tmp_path / "comment.md").read_text().endswith("Too long for a comment, see the job's files: part.md.\n")
 
 
+def test_parts_stand_under_their_names(tmp_path: Path) -> None:
+    for name in ("gates.md", "compare-a_b.md"):
+        (tmp_path / name).write_text(f"of {name}")
+    done = CliRunner().invoke(ci, ["comment", str(tmp_path / "gates.md"), str(tmp_path / "compare-a_b.md"), "--exit-code", "1"])
+    heading = f"{MARKER}\n### Edgewright: could not be judged"
+    assert done.output == f"{heading}\n\nof gates.md\n\n#### compare-a&#95;b\n\nof compare-a_b.md\n"
+
+
 def test_a_part_that_is_not_there_is_told(tmp_path: Path) -> None:
     done = CliRunner().invoke(ci, ["comment", str(tmp_path / "none.md")])
     assert isinstance(done.exception, DataError)

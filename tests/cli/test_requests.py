@@ -21,7 +21,7 @@ COMMANDS = ("compile", "recipes", "opt", "profiles", "bench", "gate", "inspect",
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["bogus"], ["unknown command 'bogus'", "known: agent, audit, bench, compile"]),
+        (["bogus"], ["unknown command 'bogus'", "known: agent, audit, bench, check, ci, compile"]),
         (["compil"], ["unknown command 'compil'", "did you mean 'compile'?"]),
         (["profiles", "lst"], ["'lst'", "did you mean 'list'?"]),
         (["compile"], ["missing argument 'MODEL'", "see `edgewright compile --help`"]),
