@@ -72,8 +72,8 @@ def files_of(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def small_fleet(folder: Path) -> Iterator[Fleet]:
-    """A new fleet in an empty folder, served at 127.0.0.1 until the block ends."""
+def small_fleet(folder: Path, *options: str) -> Iterator[Fleet]:
+    """A new fleet in an empty folder, served at 127.0.0.1 until the block ends; `options` are further ones of the server."""
     repository, control = folder / "repo", folder / "control"
     edgewright("repo", "init", str(repository))
     token_file = folder / "admin.token"
@@ -81,7 +81,7 @@ def small_fleet(folder: Path) -> Iterator[Fleet]:
     root = repository / "metadata" / "1.root.json"
     command = [sys.executable, "-u", "-m", "edgewright.cli.main", "server", "--data", str(control), "--port", "0"]
     with files_of(repository) as address:
-        command += ["--repository", address, "--root", str(root)]
+        command += ["--repository", address, "--root", str(root), *options]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             try:
                 assert process.stdout is not None

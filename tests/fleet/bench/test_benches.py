@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 from agent.world import DEVICE, Repository, Source, artifact
+from agent.world import World as AgentWorld
 from bench.outcomes import MEASUREMENT, job
 from edgewright.core.errors import NetworkError
+from edgewright.fleet.agent.agent import Agent
 from edgewright.fleet.agent.bench.benches import Benches
 from edgewright.fleet.agent.bench.sensors import Sensors
 from edgewright.fleet.agent.ports import Around
@@ -240,3 +242,40 @@ def test_a_damaged_outcome_is_measured_again(world: World) -> None:
     world.settle()
     assert len(world.started) == 2
     assert [item.end for item in world.server.heard] == ["measured"]
+
+
+class Loop:
+    """`Measurings` that say what the agent's loop tells them."""
+
+    def __init__(self) -> None:
+        self.polled: list[Around] = []
+        self.stepped: list[Around] = []
+        self.is_stopped = False
+
+    def poll(self, around: Around) -> None:
+        self.polled.append(around)
+
+    def step(self, around: Around) -> float | None:
+        self.stepped.append(around)
+        if len(self.stepped) == 2:
+            raise RuntimeError("a mistake")
+        return 1.5 if len(self.stepped) < 4 else None
+
+    def stop(self) -> None:
+        self.is_stopped = True
+
+
+def test_the_loop_tells_measurings_of_updates_and_of_what_slots_hold() -> None:
+    made = AgentWorld(SimulatedDisk())
+    item = made.repository.publish(artifact(1))
+    made.settle()
+    loop = Loop()
+    agent = Agent(made.agent._tools, made.server, DEVICE, measurings=loop)
+    agent.run_once()
+    assert loop.polled[0] == Around(False, {item.sha256: "models/digits/slots/a/artifact.ewa"}, 1)
+    assert len(loop.stepped) == 4  # also after the mistake
+    assert loop.is_stopped
+    made.repository.publish(artifact(2))
+    loop.polled.clear()
+    agent.poll()
+    assert loop.polled[0].is_updating
