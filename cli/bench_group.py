@@ -10,7 +10,9 @@ import click
 
 _MEASURE = "measure"
 # Name: the module of this folder that defines the command under that name, imported when it is asked for, and what it does.
-_BESIDE: Mapping[str, tuple[str, str]] = {}
+_BESIDE: Mapping[str, tuple[str, str]] = {
+    "compare": ("bench_compare", "Compare two builds; fail on a regression that is shown."),
+}
 
 
 class BenchGroup(click.Group):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -47,6 +46,8 @@ def gate(
     from ..calibration.dataset import Split
     from ..calibration.opening import open_dataset
     from ..calibration.preprocess import Preprocessing
+    from ..optimizer.answers import answers as answers_of
+    from ..optimizer.answers import under_names_of
     from ..optimizer.exam import prepare_exam
     from ..optimizer.gates.defaults import default_gate
     from ..optimizer.gates.text import check_columns, parse_gates
@@ -62,7 +63,7 @@ def gate(
         raw = open_dataset(data, labels=labels, preprocessing=declared, classes=order)
         for note in (*unlabelled_note(raw), *classes_note(raw, bool(order))):
             progress.note(note)
-        answers = [_answers(path, raw, threads, progress) for path in (reference, candidate)]
+        answers = [answers_of(path, raw, threads, progress) for path in (reference, candidate)]
         output = next(iter(answers[0]))
         bound = bind(raw, raw.inputs)
         split = Split("data", bound, tuple(range(len(bound))))
@@ -73,7 +74,7 @@ def gate(
         for item in wanted:
             check_columns(item, bound.columns)
         exam = prepare_exam(split, answers[0], output, wanted)
-        theirs = _by_name(answers[0], answers[1])
+        theirs = under_names_of(answers[0], answers[1])
         verdicts = exam.judge(wanted, theirs, seed=seed)
     status = overall(verdicts)
     if as_json:
@@ -81,38 +82,6 @@ def gate(
     else:
         _print(verdicts, status)
     return exit_code([status])
-
-
-def _answers(path: Path, data: Any, threads: int, progress: Any) -> dict[str, Any]:
-    """Outputs [n, ...] of a model file on all samples."""
-    import numpy as np
-
-    from ..calibration.bind import bind
-    from ..calibration.dataset import Split
-    from ..runtimes.bench.batches import run_all
-    from ..runtimes.bench.opening import load_model, naming, open_model
-
-    model = open_model(path)
-    with naming(path):
-        executor = load_model(model, threads)
-    try:
-        bound = bind(data, executor.inputs)
-        split = Split("data", bound, tuple(range(len(bound))))
-        parts = []
-        with progress.task(f"running {path.name}", len(split)) as advance:
-            for batch in split.batches(64):
-                parts.append(run_all(executor, dict(batch.inputs)))
-                advance(len(batch.indices))
-    finally:
-        executor.close()
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def _by_name(reference: Mapping[str, Any], candidate: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The candidate's outputs under the reference's names: as they are where they share the first, else in order."""
-    if next(iter(reference)) in candidate:
-        return candidate
-    return dict(zip(reference, candidate.values(), strict=False))
 
 
 def _print(verdicts: list[Any], status: str) -> None:
