@@ -23,6 +23,7 @@ _NOW = 0xF  # bits of get_throttled that tell of now
 _HOTTEST = 200.0  # degrees; what a sensor tells above it, or below nothing, is no temperature
 _TICKS = 10  # columns of /proc/stat's first line
 _IDLE = (3, 4)  # of them: idle and waiting for the disk
+_DEPTH = 3  # of processes that a measuring starts, and that these start
 _GUEST = (8, 9)  # counted in user and nice already
 
 
@@ -35,7 +36,7 @@ class Sensors:
         self._before: tuple[int, int, int] | None = None  # ticks: all, busy, of the measuring
 
     def read(self, measuring: Iterable[int] = ()) -> Reading:
-        """The device now; `measuring` are the processes whose work is the measuring itself."""
+        """The device now; `measuring` are the processes whose work, with all that they start, is the measuring itself."""
         throttled = self._numbers(_COUNTERS)
         flags = self._flags()
         return Reading(
@@ -80,12 +81,16 @@ class Sensors:
             return every, every - sum(told[place] for place in _IDLE)
         return None
 
-    def _used(self, pid: int) -> int:
-        """Ticks that a process, and those of its children that ended, had so far."""
+    def _used(self, pid: int, depth: int = _DEPTH) -> int:
+        """Ticks that a process and all that it started had so far; a child that ended is in what its parent tells."""
+        used = 0
         with contextlib.suppress(OSError, ValueError, IndexError):
             behind = self._text(f"proc/{pid}/stat").rpartition(")")[2].split()
-            return sum(int(value) for value in behind[11:15])
-        return 0
+            used = sum(int(value) for value in behind[11:15])
+            if depth:
+                lists = [path.read_text() for path in self._root.glob(f"proc/{pid}/task/*/children")]
+                used += sum(self._used(int(child), depth - 1) for text in lists for child in text.split())
+        return used
 
     def _free_bytes(self) -> int | None:
         with contextlib.suppress(OSError, ValueError, IndexError):

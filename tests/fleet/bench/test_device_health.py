@@ -39,9 +39,11 @@ def test_a_raspberry_tells_all(tmp_path: Path) -> None:
     first = sensors.read([7])
     assert first == Reading(0.0, 51.0, 1500.0, 3, False, 3000 << 10, None)
     clock.advance(2.0)
-    # 100 ticks: 60 busy, of which 40 are the measuring's own and its ended children's.
+    # 100 ticks: 60 busy, of which 40 are the measuring's own, its ended children's and a living one's.
     write(tmp_path, "proc/stat", "cpu 140 0 120 840 0 0 0 0 9 9\n")
-    write(tmp_path, "proc/7/stat", "7 (a ) name) S 1 1 1 0 0 0 0 0 0 0 30 15 6 6 0 0\n")
+    write(tmp_path, "proc/7/stat", "7 (a ) name) S 1 1 1 0 0 0 0 0 0 0 25 10 6 6 0 0\n")
+    write(tmp_path, "proc/7/task/8/children", "9 ")
+    write(tmp_path, "proc/9/stat", "9 (b) S 1 1 1 0 0 0 0 0 0 0 6 4 0 0 0 0\n")
     write(tmp_path, "sys/devices/platform/soc/soc:firmware/get_throttled", "50005\n")
     second = sensors.read([7])
     assert (second.at_s, second.is_throttled, second.others) == (2.0, True, 0.2)
