@@ -161,7 +161,7 @@ class Benches:
 
     def _watch(self, work: _Work, measuring: Measuring) -> float | None:
         told = measuring.told()
-        work.during.append(self._sensors.read([measuring.pid]))
+        work.during.append(self._sensors.read(measuring.pid))
         if told is None:
             return _LOOK_S
         measuring.stop()

@@ -22,7 +22,7 @@ class Measuring(Protocol):
 
     @property
     def pid(self) -> int:
-        """The process that measures."""
+        """The process that measures, and its session."""
         ...
 
     def told(self) -> Mapping[str, Any] | None:
@@ -35,7 +35,7 @@ class Measuring(Protocol):
 
 
 class Process:
-    """A `Measuring` in a process group of its own."""
+    """A `Measuring` in a session of its own."""
 
     def __init__(self, order: str) -> None:
         """Start it with an order (`child.Order.text`); raises AgentError where the device has no process for it."""
@@ -54,7 +54,7 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """The process that measures."""
+        """The process that measures, and its session."""
         return self._process.pid
 
     def told(self) -> Mapping[str, Any] | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import platform
-from collections.abc import Iterable
 from pathlib import Path
 
 from ....core.clock import Clock
@@ -23,7 +22,6 @@ _NOW = 0xF  # bits of get_throttled that tell of now
 _HOTTEST = 200.0  # degrees; what a sensor tells above it, or below nothing, is no temperature
 _TICKS = 10  # columns of /proc/stat's first line
 _IDLE = (3, 4)  # of them: idle and waiting for the disk
-_DEPTH = 3  # of processes that a measuring starts, and that these start
 _GUEST = (8, 9)  # counted in user and nice already
 
 
@@ -35,8 +33,8 @@ class Sensors:
         self._began = clock.monotonic()
         self._before: tuple[int, int, int] | None = None  # ticks: all, busy, of the measuring
 
-    def read(self, measuring: Iterable[int] = ()) -> Reading:
-        """The device now; `measuring` are the processes whose work, with all that they start, is the measuring itself."""
+    def read(self, measuring: int | None = None) -> Reading:
+        """The device now; `measuring` is the session whose processes are the measuring itself."""
         throttled = self._numbers(_COUNTERS)
         flags = self._flags()
         return Reading(
@@ -61,12 +59,12 @@ class Sensors:
             return key not in self._text("proc/cpuinfo")
         return False
 
-    def _others(self, measuring: Iterable[int]) -> float | None:
+    def _others(self, measuring: int | None) -> float | None:
         ticks = self._ticks()
         if ticks is None:
             return None
         every, busy = ticks
-        mine = sum(self._used(pid) for pid in measuring)
+        mine = 0 if measuring is None else self._used(measuring)
         before, self._before = self._before, (every, busy, mine)
         if before is None or every <= before[0]:
             return None
@@ -81,15 +79,14 @@ class Sensors:
             return every, every - sum(told[place] for place in _IDLE)
         return None
 
-    def _used(self, pid: int, depth: int = _DEPTH) -> int:
-        """Ticks that a process and all that it started had so far; a child that ended is in what its parent tells."""
+    def _used(self, session: int) -> int:
+        """Ticks that the processes of a session had so far; of one that ended, its parent tells."""
         used = 0
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            behind = self._text(f"proc/{pid}/stat").rpartition(")")[2].split()
-            used = sum(int(value) for value in behind[11:15])
-            if depth:
-                lists = [path.read_text() for path in self._root.glob(f"proc/{pid}/task/*/children")]
-                used += sum(self._used(int(child), depth - 1) for text in lists for child in text.split())
+        for path in self._root.glob("proc/[0-9]*/stat"):
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                behind = path.read_text("utf-8", "replace").rpartition(")")[2].split()
+                if int(behind[3]) == session:
+                    used += sum(int(value) for value in behind[11:15])
         return used
 
     def _free_bytes(self) -> int | None:

@@ -28,7 +28,7 @@ def raspberry(root: Path) -> None:
     write(root, "sys/devices/platform/soc/soc:firmware/get_throttled", "50000\n")
     write(root, "proc/meminfo", "MemTotal: 4000 kB\nMemAvailable: 3000 kB\n")
     write(root, "proc/stat", "cpu 100 0 100 800 0 0 0 0 0 0\n")
-    write(root, "proc/7/stat", "7 (a ) name) S 1 1 1 0 0 0 0 0 0 0 10 5 1 1 0 0\n")
+    write(root, "proc/7/stat", "7 (a ) name) S 1 7 7 0 0 0 0 0 0 0 10 5 1 1 0 0\n")
     write(root, "proc/sys/kernel/arch", platform.machine() + "\n")
 
 
@@ -36,21 +36,21 @@ def test_a_raspberry_tells_all(tmp_path: Path) -> None:
     raspberry(tmp_path)
     clock = SimulatedClock()
     sensors = Sensors(clock, tmp_path)
-    first = sensors.read([7])
+    first = sensors.read(7)
     assert first == Reading(0.0, 51.0, 1500.0, 3, False, 3000 << 10, None)
     clock.advance(2.0)
     # 100 ticks: 60 busy, of which 40 are the measuring's own, its ended children's and a living one's.
     write(tmp_path, "proc/stat", "cpu 140 0 120 840 0 0 0 0 9 9\n")
-    write(tmp_path, "proc/7/stat", "7 (a ) name) S 1 1 1 0 0 0 0 0 0 0 25 10 6 6 0 0\n")
-    write(tmp_path, "proc/7/task/8/children", "9 ")
-    write(tmp_path, "proc/9/stat", "9 (b) S 1 1 1 0 0 0 0 0 0 0 6 4 0 0 0 0\n")
+    write(tmp_path, "proc/7/stat", "7 (a ) name) S 1 7 7 0 0 0 0 0 0 0 25 10 6 6 0 0\n")
+    write(tmp_path, "proc/9/stat", "9 (b) S 7 7 7 0 0 0 0 0 0 0 6 4 0 0 0 0\n")
+    write(tmp_path, "proc/10/stat", "10 (c) S 1 1 1 0 0 0 0 0 0 0 20 0 0 0 0 0\n")
     write(tmp_path, "sys/devices/platform/soc/soc:firmware/get_throttled", "50005\n")
-    second = sensors.read([7])
+    second = sensors.read(7)
     assert (second.at_s, second.is_throttled, second.others) == (2.0, True, 0.2)
 
 
 def test_a_machine_that_tells_nothing(tmp_path: Path) -> None:
-    assert Sensors(SimulatedClock(), tmp_path).read([7]) == Reading(0.0)
+    assert Sensors(SimulatedClock(), tmp_path).read(7) == Reading(0.0)
     assert refusal(Reading(0.0), 1 << 40) == ""
     assert disturbances(Reading(0.0), [Reading(1.0)], Reading(2.0)) == ()
 
