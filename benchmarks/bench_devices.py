@@ -136,7 +136,7 @@ def shown(title: str, report: BenchReport, record: dict[str, Any], took: float) 
         bounds = f"{item['low']:.4f} to {item['high']:.4f}, median {item['middle']:.4f}"
         print(f"  {item['figure']}: {bounds} of {item['devices']} devices")
     if not record["merged"]:
-        print(f"  nothing to merge: all {len(report.results)} figures were disturbed, or an emulation's")
+        print(f"  nothing to merge: each of {len(report.results)} was disturbed, or is an emulation")
 
 
 def local_is_right(report: BenchReport, record: dict[str, Any], profile: str) -> bool:
