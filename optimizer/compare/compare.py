@@ -30,6 +30,7 @@ from .rules import Rule
 
 ALPHA = 0.05
 SECONDS = 60.0
+_STARTS = 5
 
 
 @dataclass(frozen=True)
@@ -139,11 +140,18 @@ def _recorded(request: Request, path: Path, other: Sequence[BenchResult], progre
     """A file's own record, measured here as the other side's was."""
     model = open_model(path)
     alike = sorted({(item.threads, item.batch) for item in other if item.name == model.name or len(other) == 1})
+    wants_processes = any(not rule.is_metric and FIGURES[rule.figure].source == "process" for rule in request.rules)
+    starts = _STARTS if wants_processes else 0
     with progress.task(f"measuring {path.name}", len(alike)) as advance:
         found = []
         for threads, batch in alike or [(request.threads or model.threads, 1)]:
             found.append(
-                bench_here(Case(path, request.threads or threads, batch), budget=_budget(request.seconds), seed=request.seed)
+                bench_here(
+                    Case(path, request.threads or threads, batch),
+                    budget=_budget(request.seconds),
+                    starts=starts,
+                    seed=request.seed,
+                )
             )
             advance(1)
     return tuple(found)

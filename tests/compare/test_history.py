@@ -62,18 +62,10 @@ def test_a_file_that_is_no_history_is_refused_and_left_alone(tmp_path):
         assert [name for (name,) in database.execute("SELECT name FROM sqlite_master")] == ["mine"]
 
 
-@pytest.mark.parametrize(("kind", "start"), [("png", b"\x89PNG"), ("svg", b"<?xml")])
-def test_the_trend_is_drawn_and_is_the_same_each_time(kept, kind, start):
-    made = trend(read(kept), kind)
-    assert made.startswith(start)
-    assert trend(read(kept), kind) == made
-
-
-def test_the_trend_marks_a_regression_and_names_its_figures(kept):
-    made = trend(read(kept), "svg").decode()
-    for gone in ("http://", "https://"):
-        made = made.replace(gone, "")
-    assert made.count('<g id="axes_') == 2
+def test_the_trend_has_a_plot_a_figure_and_is_the_same_each_time(kept):
+    made = trend(read(kept), "svg")
+    assert made.count(b'<g id="axes_') == 2
+    assert trend(read(kept), "svg") == made
 
 
 def test_a_trend_needs_values_and_a_known_form(kept, tmp_path):

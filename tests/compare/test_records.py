@@ -17,7 +17,8 @@ def measurement(factor=1.0, **changes):
     made = Measurement(
         median_ms=factor, p50_ms=factor, p90_ms=1.2 * factor, p99_ms=2 * factor, p90_upper_ms=None, runs=250,
         window_ms=windows, spread=0.02, warm_up_runs=10, is_shortened=False, drift=0.01, is_disturbed=False, threads=1,
-        runtime="onnxruntime", runtime_version="1", cpu="a CPU", cpu_flags=(), window_p90_ms=tuple(1.2 * value for value in windows),
+        runtime="onnxruntime", runtime_version="1", cpu="a CPU", cpu_flags=(),
+        window_p90_ms=tuple(1.2 * value for value in windows),
         rss_growths_bytes=(1_000_000, 1_010_000, 990_000, 1_000_000, 1_005_000),
     )  # fmt: skip
     return replace(made, **changes)
