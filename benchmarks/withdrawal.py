@@ -15,6 +15,7 @@ import sys
 
 import numpy as np
 from edgewright.fleet.drift.accuracy import ALPHA
+from edgewright.stats.confidence_shift import Shift, uncovered
 from edgewright.stats.label_free import contradiction_log_e, estimate
 from numpy.typing import NDArray
 
@@ -34,7 +35,8 @@ def withdrawn(draw: np.random.Generator, samples: int, loss: float) -> tuple[int
     known, inside = [], []
     for number in range(_WINDOWS):
         place, right = drawn(draw, _SIZE, 1.5 * number / _WINDOWS, loss if number >= _BEGINS else 0.0)
-        found = estimate(np.bincount(place, minlength=_BINS), then, correct)
+        counts = np.bincount(place, minlength=_BINS)
+        found = estimate(counts, then, correct, moved=Shift(0.0, 0.0, uncovered(counts, then)))
         if found is None:
             continue
         inside.append(found.low <= right.mean() <= found.high)

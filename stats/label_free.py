@@ -71,8 +71,8 @@ def estimate(
     """Estimate of the accuracy of the requests whose confidence `counts` [bins] counts; None without requests or reference.
 
     `ref_counts` [bins] are the reference's samples, `ref_correct` [bins] how many of them were right. The interval holds the
-    error of the reference's share in each bin (Jeffreys) and the chance of which requests are right, of which `deff` are worth
-    one; it is that of the Beta distribution of the same mean and variance.
+    error of the reference's share in each bin (Jeffreys) and of the curve through all, and the chance of which requests are
+    right, of which `deff` are worth one; it is that of the Beta distribution of the same mean and variance.
 
     With `moved` its bias is added. What is true may then lie anywhere between no correction and twice as much, so the interval
     is wider by that much as a standard error at level alpha; of requests that the reference does not cover, all or none may be
@@ -92,7 +92,7 @@ def estimate(
     mean = min(max(float(weight @ rate) + bias, 0.0), 1.0)
     centre = min(max(float(weight @ likely) + bias, _LEAST), 1 - _LEAST)
     chance = likely * (1 - likely)
-    of_reference = float((weight**2 / (then + PRIOR + 2)) @ chance) + allowed
+    of_reference = float((weight**2 / (then + PRIOR + 2)) @ chance) + _curve_error(then, right, weight) + allowed
     of_requests = float(weight @ chance) * deff / total
     low, high = _interval(mean, centre, of_reference + of_requests, alpha, bare)
     return Estimate(mean, low, high, int(total), *_interval(mean, centre, of_reference, alpha / 2, bare))
@@ -227,6 +227,16 @@ def _curve(then: Floats, right: Floats) -> Floats:
         level = level + np.clip((c * up - b * tilt) / scale, -1, 1)
         slope = slope + np.clip((a * tilt - b * up) / scale, -1, 1)
     return np.asarray(expit(level[..., None] + slope[..., None] * place))
+
+
+def _curve_error(then: Floats, right: Floats, weight: Floats) -> float:
+    """Variance that the error of the curve [bins], which all bins share, leaves in the rates weighted by `weight` [bins]."""
+    place, expected = np.linspace(-1, 1, len(then)), _curve(then, right)
+    sure = expected * (1 - expected)
+    information = np.array([[(then * sure) @ place**power for power in (low, low + 1)] for low in (0, 1)]) + _RIDGE * np.eye(2)
+    slope = weight * PRIOR / (then + PRIOR) * sure
+    change = np.array([slope.sum(), slope @ place])
+    return float(change @ np.linalg.solve(information, change))
 
 
 def _checked(counts: ArrayLike, ref_counts: ArrayLike, ref_correct: ArrayLike) -> tuple[Floats, Floats, Floats]:

@@ -34,14 +34,13 @@ def estimated(
     if place is None:
         return None
     reference, correct = watched[place].reference, watched[place].correct or ()
-    moved = _moved(watched, counts, variance_of(reference, correct))
-    best = max(moved, key=lambda name: abs(moved[name].bias), default=None)
-    barest = max(moved, key=lambda name: moved[name].uncovered, default=None)
+    own = Shift(0.0, 0.0, uncovered(counts[place], reference))
+    moved = {watched[place].name: own, **_moved(watched, counts, variance_of(reference, correct))}
+    best = max(moved.values(), key=lambda item: abs(item.bias))
+    bare = max(item.uncovered for item in moved.values())
     found = estimate(
-        counts[place], reference, correct, alpha, deff=float(deff[place]),
-        moved=None if best is None or barest is None
-        else Shift(moved[best].bias, moved[best].error, moved[barest].uncovered),
-    )  # fmt: skip
+        counts[place], reference, correct, alpha, deff=float(deff[place]), moved=Shift(best.bias, best.error, bare)
+    )
     if found is None:
         return None
     doubt = _doubt(watched, counts, moved)
