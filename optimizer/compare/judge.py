@@ -80,5 +80,5 @@ class _Told:
 
     def all_of(self, found: Bounded) -> str:
         if not math.isfinite(found.low) or not math.isfinite(found.high):
-            return f"{self(found.estimate)} of {found.n} {found.kind} has no bound, which"
+            return f"{self(found.estimate)} ({found.n} {found.kind} bound nothing at this level)"
         return f"{self(found.estimate)} ({self(found.low)} to {self(found.high)})"
