@@ -51,12 +51,14 @@ def known_rows(work: Path, rounds: int) -> list[dict[str, Any]]:
     return rows
 
 
-def save(rows: list[dict[str, Any]], work: Path, remark: str) -> None:
+def save(rows: list[dict[str, Any]], work: Path, remark: str | None) -> None:
     """Results and page."""
     versions: dict[str, dict[str, str]] = {}
     for path in sorted((work / "made").glob("*/*/result.json")):
         found = json.loads(path.read_text("utf-8"))["versions"]
         versions.setdefault(next(iter(found)), {}).update(found)
+    if remark is None:
+        remark = json.loads(RESULTS.read_text("utf-8"))["remark"] if RESULTS.exists() else ""
     results = {
         "schema": "edgewright-peers-1",
         "taken": datetime.now(timezone.utc).date().isoformat(),
@@ -101,16 +103,18 @@ def main() -> int:
     parser.add_argument("--peer", action="append", choices=[peer.name for peer in PEERS])
     parser.add_argument("--samples", type=int, default=1000, help="that judge, at most")
     parser.add_argument("--rounds", type=int, default=50, help="of timing in turns; 0 times nothing")
-    parser.add_argument("--remark", default="", help="a sentence about the machine for the page")
+    parser.add_argument("--remark", help="a sentence about the machine for the page; the last one stays")
     parser.add_argument("--retry", action="store_true", help="try again what could not be done")
     parser.add_argument("--render", action="store_true", help="make nothing new: judge, time and render what is there")
     options = parser.parse_args()
     options.cache.mkdir(parents=True, exist_ok=True)
     if not options.render:
         make_all(options)
-    save(known_rows(options.work, 0), options.work, options.remark)
-    rows = known_rows(options.work, options.rounds)
+    rows = known_rows(options.work, 0)
     save(rows, options.work, options.remark)
+    if options.rounds:
+        rows = known_rows(options.work, options.rounds)
+        save(rows, options.work, options.remark)
     missing = missing_reasons(rows, reasons_of(REASONS))
     for key in missing:
         print(f"nobody has said why in {REASONS.relative_to(ROOT)}: {key!r}")

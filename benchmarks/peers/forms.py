@@ -91,5 +91,19 @@ def _lowered(folder: Path) -> str:
 
     base, _ = prepare_model(ingest(folder / "model.onnx"))
     lowered = registry.get("litert").lower(base, load("x86-64-avx2"))
-    (folder / "float.tflite").write_bytes(lowered.files[lowered.entry])
+    (folder / "float.tflite").write_bytes(_named(lowered.files[lowered.entry]))
     return "float.tflite"
+
+
+def _named(data: bytes) -> bytes:
+    """The file with a name for each tensor: the compiler leaves them out, and ai-edge-quantizer goes by them."""
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf(data)
+    for graph in model.subgraphs:
+        for index, tensor in enumerate(graph.tensors):
+            tensor.name = tensor.name or f"tensor{index}".encode()
+    builder = flatbuffers.Builder(len(data))
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from importlib import import_module
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,12 @@ from edgewright.runtimes.bench.batches import run_all
 from edgewright.runtimes.bench.opening import load_model, open_model
 from edgewright.stats.bootstrap import bca_bounds, indexed_statistic, mean_statistic
 from edgewright.stats.paired import loss_bounds, proportion_bounds
+from scipy.stats import rankdata
 
 from benchmarks.peers.task import Task
 
 _ALPHA = 0.025  # each side: intervals of 95 %
-_RESAMPLES = 1000
+_RESAMPLES, _UNITS = 1000, 100
 
 
 def executor_of(file: Path) -> Executor:
@@ -51,9 +52,9 @@ def _scales(file: Path) -> tuple[tuple[float, int], tuple[float, int]]:
 
 def answers(file: Path, task: Task) -> np.ndarray:
     """First output [n, ...] on `accept`, kept beside the file; raises EdgewrightError."""
-    kept = file.parent / f"{file.stem}.answers.npy"
-    if kept.exists() and kept.stat().st_mtime >= file.stat().st_mtime:
-        return np.load(kept)
+    known = file.parent / f"{file.stem}.answers.npy"
+    if known.exists() and known.stat().st_mtime >= file.stat().st_mtime:
+        return np.load(known)
     executor = executor_of(file)
     try:
         x = fitted(executor, task.x("accept"), file)
@@ -64,7 +65,7 @@ def answers(file: Path, task: Task) -> np.ndarray:
             found = (found - zero) * scale
     finally:
         executor.close()
-    np.save(kept, found)
+    np.save(known, found)
     return found
 
 
@@ -83,6 +84,16 @@ def outcomes(task: Task, found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     return np.einsum("ij,ij->i", found, wanted) / np.maximum(lengths, 1e-30)
 
 
+def kept(path: Path, of: Iterable[Path], work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What `work` gives, from `path` where that is newer than all files that it was made `of`."""
+    if path.exists() and all(path.stat().st_mtime >= file.stat().st_mtime for file in of):
+        known: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        return known
+    made = work()
+    path.write_text(json.dumps(made), "utf-8")
+    return made
+
+
 def judge(task: Task, found: np.ndarray) -> dict[str, float]:
     """`value` of the metric with `low` and `high`, the float model's value, and the share of the same top class."""
     wanted = reference(task)
@@ -96,8 +107,8 @@ def judge(task: Task, found: np.ndarray) -> dict[str, float]:
         bounds = bca_bounds(mean_statistic(each), np.ones(len(each)), _ALPHA, seed=0, resamples=_RESAMPLES)
         result |= {"value": bounds.estimate, "low": bounds.low, "high": bounds.high}
     else:
-        score = _own(task)
-        result |= _resampled(lambda rows: score(found, rows), len(found))
+        errors, labels = _errors(task, found), task.data("accept")["y"]
+        result |= _resampled(lambda rows: _auc(errors[rows], labels[rows]), len(found))
     if found.ndim == 2 and task.metric in {"top1", "agreement"}:
         result["agreement"] = float((found.argmax(1) == wanted.argmax(1)).mean())
     return result
@@ -115,22 +126,30 @@ def compared(task: Task, theirs: np.ndarray, ours: np.ndarray) -> dict[str, floa
         each = outcomes(task, theirs, wanted) - outcomes(task, ours, wanted)
         bounds = bca_bounds(mean_statistic(each), np.ones(len(each)), _ALPHA, seed=0, resamples=_RESAMPLES)
         return {"gain": bounds.estimate, "low": bounds.low, "high": bounds.high}
-    score = _own(task)
-    found = _resampled(lambda rows: score(theirs, rows) - score(ours, rows), len(ours))
+    one, other, labels = _errors(task, theirs), _errors(task, ours), task.data("accept")["y"]
+    found = _resampled(lambda rows: _auc(one[rows], labels[rows]) - _auc(other[rows], labels[rows]), len(ours))
     return {"gain": found["value"], "low": found["low"], "high": found["high"]}
 
 
 def _value(task: Task, found: np.ndarray, wanted: np.ndarray) -> float:
-    if ":" not in task.metric:
+    if task.metric != "auc of error":
         return float(outcomes(task, found, wanted).mean())
-    return float(_own(task)(found, np.arange(len(found))))
+    return _auc(_errors(task, found), task.data("accept")["y"])
 
 
-def _own(task: Task) -> Any:
-    """A metric `module:function` of the samples with the given indices."""
-    module, _, name = task.metric.partition(":")
-    function, data = getattr(import_module(module), name), task.data("accept")
-    return lambda found, rows: function(found[rows], data["y"][rows], {"x": data["x"][rows]}, {})
+def _errors(task: Task, found: np.ndarray) -> np.ndarray:
+    """Squared error [n] of what an autoencoder rebuilds."""
+    return np.square(found - task.x("accept")).sum(axis=1)
+
+
+def _auc(errors: np.ndarray, labels: np.ndarray) -> float:
+    """The chance that a sample of class 1 has a larger error than one of class 0; 0.5 where a class is missing."""
+    others = labels == 1
+    count = int(others.sum())
+    if count in {0, len(labels)}:
+        return 0.5
+    ranks = rankdata(errors)
+    return float((ranks[others].sum() - count * (count + 1) / 2) / (count * (len(labels) - count)))
 
 
 def _resampled(function: Any, n: int) -> dict[str, float]:

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ import psutil
 
 from benchmarks.peers.environment import HOME, REQUIREMENTS, ROOT, python_of
 from benchmarks.peers.registry import OURS, Peer
-from benchmarks.peers.task import Task
+from benchmarks.peers.task import Cannot, Task
 
 _LIMIT_S = 1800.0
 _EVERY_S = 0.1
@@ -41,20 +40,25 @@ def make(peer: Peer, task: Task, work: Path, *, retry: bool = False) -> dict[str
             return known
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    python: Path | str = Path(sys.executable) if peer.environment == OURS else python_of(peer.environment)
-    if isinstance(python, str):
-        made: dict[str, Any] = {"why": python, "key": key}
-    else:
-        made = {**_run(peer, task, out, python), "key": key}
+    made = {**_made(peer, task, out), "key": key}
     record.write_text(json.dumps(made, indent=1), "utf-8")
     return made
+
+
+def _made(peer: Peer, task: Task, out: Path) -> dict[str, Any]:
+    try:
+        task.path(*peer.takes)
+    except Cannot as error:
+        return {"why": str(error)}
+    python = Path(sys.executable) if peer.environment == OURS else python_of(peer.environment)
+    return {"why": python} if isinstance(python, str) else _run(peer, task, out, python)
 
 
 def _key(peer: Peer, task: Task) -> str:
     """Changes with the tool, its requirements and the task."""
     requirements = REQUIREMENTS / f"{peer.environment}.txt"
     parts = [
-        json.dumps(asdict(peer)),
+        json.dumps([peer.name, peer.way, *peer.takes]),
         (Path(__file__).parent / "tools" / f"{peer.tool}.py").read_text("utf-8"),
         requirements.read_text("utf-8") if requirements.exists() else "",
         (task.folder / "task.json").read_text("utf-8"),

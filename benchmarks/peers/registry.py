@@ -9,7 +9,8 @@ from dataclasses import dataclass
 class Peer:
     """A row's maker: `tool` in benchmarks.peers.tools with `way` as its argument, run in the environment of that name.
 
-    `against` is the way of the compiler that it stands beside, `models` those that it is run on (None: all).
+    `against` is the way of the compiler that it stands beside, `models` those that it is run on (None: all), `takes` the forms
+    of a model that it reads.
     """
 
     name: str
@@ -19,6 +20,7 @@ class Peer:
     against: str | None = None
     way: str = ""
     models: tuple[str, ...] | None = None
+    takes: tuple[str, ...] = ("onnx",)
 
 
 OURS = ""
@@ -41,16 +43,16 @@ PEERS: tuple[Peer, ...] = (
     Peer("ONNX Runtime dynamic", "onnxruntime_dynamic", "onnxruntime", "onnxruntime", ORT, models=("minilm",)),
     Peer("NNCF, ONNX", "nncf_onnx", "nncf", "onnxruntime", ORT),
     Peer("NNCF, OpenVINO", "nncf_openvino", "nncf", "openvino", OPENVINO),
-    Peer("TensorFlow's converter", "tensorflow_converter", "tensorflow", "litert", LITERT),
-    Peer("ai-edge-quantizer", "ai_edge_quantizer_static", "ai-edge-quantizer", "litert", LITERT),
+    Peer("TensorFlow's converter", "tensorflow_converter", "tensorflow", "litert", LITERT, takes=("keras", "saved_model")),
+    Peer("ai-edge-quantizer", "ai_edge_quantizer_static", "ai-edge-quantizer", "litert", LITERT, takes=("tflite",)),
     Peer("AIMET ONNX", "aimet_onnx_cle", "aimet-onnx", "onnxruntime", ORT, models=("resnet20",)),
     Peer("neural-compressor", "neural_compressor_static", "neural-compressor", "onnxruntime", ORT, models=("resnet20",)),
     Peer("onnx2tf", "onnx2tf_int8", "onnx2tf", "litert", LITERT, models=("resnet20",)),
-    Peer("litert-torch", "litert_torch_pt2e", "litert-torch", "litert", LITERT, models=("resnet20",)),
+    Peer("litert-torch", "litert_torch_pt2e", "litert-torch", "litert", LITERT, models=("resnet20",), takes=("torch",)),
     Peer("Olive", "olive_static", "olive", "onnxruntime", ORT, models=("resnet20",)),
     _ours("qat-litert", "litert", _KERAS),
-    Peer("TFMOT qat", "tfmot_qat", "tfmot", "litert", QAT, models=_KERAS),
+    Peer("TFMOT qat", "tfmot_qat", "tfmot", "litert", QAT, models=_KERAS, takes=("keras",)),
     _ours("half-onnxruntime", "onnxruntime", ("resnet20", "autoencoder", "lenet5", "spoken_digits")),
-    Peer("Torch-Pruning half", "torch_pruning_half", "torch-pruning", "onnxruntime", HALF, models=_TORCH),
+    Peer("Torch-Pruning half", "torch_pruning_half", "torch-pruning", "onnxruntime", HALF, models=_TORCH, takes=("torch",)),
     _ours("released", "any"),
 )

@@ -11,7 +11,7 @@ from typing import Any
 from edgewright.core.errors import EdgewrightError
 
 from benchmarks.peers.ahead import ahead
-from benchmarks.peers.judging import answers, compared, judge, refused
+from benchmarks.peers.judging import answers, compared, judge, kept, refused
 from benchmarks.peers.making import file_bytes, folder_of
 from benchmarks.peers.registry import PEERS, Peer
 from benchmarks.peers.task import Task
@@ -22,7 +22,7 @@ _PATH = re.compile(r"(?:/[\w.+@-]+){2,}/?")
 
 
 def row_of(peer: Peer, task: Task, work: Path, made: Mapping[str, Any], rounds: int) -> dict[str, Any]:
-    """The row; `rounds` of timing against the compiler's file, none where it is 0."""
+    """The row; `rounds` of timing against the compiler's file, only those that were measured before where it is 0."""
     row: dict[str, Any] = {"model": task.name, "peer": peer.name, "runtime": peer.runtime, "against": peer.against}
     row |= {name: made[name] for name in _KEPT if name in made}
     if "file" in made:
@@ -30,7 +30,8 @@ def row_of(peer: Peer, task: Task, work: Path, made: Mapping[str, Any], rounds: 
         if peer.runtime == "any":
             row["runtime"] = {".onnx": "onnxruntime", ".xml": "openvino", ".tflite": "litert"}[file.suffix]
         try:
-            row["accuracy"] = judge(task, answers(file, task))
+            found = answers(file, task)
+            row["accuracy"] = kept(file.with_suffix(".judged.json"), [file], lambda: judge(task, found))
             if peer.against is not None:
                 row["compared"] = _beside(peer, task, work, file, rounds)
         except EdgewrightError as error:
@@ -53,8 +54,10 @@ def _beside(peer: Peer, task: Task, work: Path, file: Path, rounds: int) -> dict
     own = record.parent / made["file"]
     result: dict[str, Any] = {
         "size": file_bytes(file) / file_bytes(own),
-        "metric": compared(task, answers(file, task), answers(own, task)),
+        "metric": kept(
+            file.with_suffix(".compared.json"), [file, own], lambda: compared(task, answers(file, task), answers(own, task))
+        ),
     }
-    if rounds:
-        result["time"] = timed(file, own, task, rounds)
+    if (time := timed(file, own, task, rounds)) is not None:
+        result["time"] = time
     return result

@@ -117,8 +117,8 @@ def resnet20(cache: Path, judged: int) -> Subject:
 
 def autoencoder(cache: Path, judged: int) -> Subject:
     """784-128-32-8-32-128-784 (torch) of the headline's references: which images of MNIST are another digit."""
-    metric = "benchmarks.references.autoencoder:separation"
-    return _reference("autoencoder", cache, judged, metric, f"{metric} >= 95% of reference")
+    # A gate of one's own is computed thousands of times a candidate: that the answers stay what they are will do here.
+    return _reference("autoencoder", cache, judged, "auc of error", "cosine >= 0.95")
 
 
 def lenet5(cache: Path, judged: int) -> Subject:

@@ -21,7 +21,8 @@ spotting comes as a SavedModel, which the compiler does not read: it is given tf
 - **metric**: with its 95 % interval (in brackets the float model's); *against ours*: theirs minus ours on the same samples;
   *same class*: the share of samples on which the file and the float model agree.
 - **kB, of ours**: bytes of what must be shipped; below 1 the peer's is smaller.
-- **time / ours**: in turns (A B A B), with one-sided 95 % bounds; below 1 the peer's is faster.
+- **time / ours**: in turns (A B A B), with one-sided 95 % bounds; below 1 the peer's is faster;
+  `~` where a fixed kernel ran at another speed after than before: the machine was disturbed.
 - **seconds**: of the process that converts, processor time; **MB**: largest resident memory of it and its children.
 
 {machine}
@@ -73,7 +74,9 @@ def _line(row: Mapping[str, Any]) -> str:
     value = f"{accuracy['value']:.4f} ({accuracy['low']:.4f} to {accuracy['high']:.4f}) [{accuracy['float']:.4f}]"
     metric, time, size = beside.get("metric"), beside.get("time"), beside.get("size")
     against = "" if metric is None else f"{metric['gain']:+.4f} ({metric['low']:+.4f} to {metric['high']:+.4f})"
-    times = "" if time is None else f"{time['ratio']:.3f} ({time['low']:.3f} to {time['high']:.3f})"
+    times = (
+        "" if time is None else f"{time['ratio']:.3f} ({time['low']:.3f} to {time['high']:.3f}){' ~' * time['is_disturbed']}"
+    )
     same = f"{accuracy['agreement']:.1%}" if "agreement" in accuracy else ""
     return (
         f"| {row['model']} | {row['peer']} | {row['runtime']} | {value} | {against} | {same} | {row['bytes'] / 1e3:.1f} | "

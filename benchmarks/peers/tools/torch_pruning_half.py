@@ -62,7 +62,7 @@ def convert(task: Task, out: Path) -> Path:
         raise Cannot("counts and prunes with float inputs only here")
     _prune(net, x[:1])
     is_classifier = task.metric == "top1"
-    if is_classifier or "separation" in task.metric:
+    if is_classifier or task.metric == "auc of error":
         _train(net, x, torch.from_numpy(data["y"]) if is_classifier else None)
     program = torch.onnx.export(net, (x[:1],), dynamo=True, input_names=[task.input], opset_version=18, verbose=False)
     program.save(out / "model.onnx")
