@@ -30,7 +30,7 @@ def test_a_compile_is_judged_there_and_answers_like_its_test_vectors(
     )  # fmt: skip
     (target,) = result.report.targets
     assert [item.measured_on for item in target.candidates] == ["emulated", "emulated"]
-    assert all(item.latency is None for item in target.candidates)
+    assert all(item.latency_ms is None for item in target.candidates)
     artifact = open_artifact(result.artifacts["raspberry-pi-4b"])
     assert artifact.manifest.measured_on == "emulated"
     vectors = artifact.test_vectors
