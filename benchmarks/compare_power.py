@@ -124,6 +124,12 @@ def cases(rules: list[str], only: str | None) -> dict[str, Any]:
     return made
 
 
+def lines(kept: dict[str, list[dict[str, Any]]]) -> str:
+    """JSON with a line a pair."""
+    series = [f"{json.dumps(name)}: [\n" + ",\n".join(map(json.dumps, found)) + "\n]" for name, found in kept.items()]
+    return "{\n" + ",\n".join(series) + "\n}\n"
+
+
 def summary(name: str, found: list[dict[str, Any]]) -> str:
     """One line: how often each status, the share of regressions with its exact 95 % interval, and what was measured."""
     count = sum(item["status"] == "regression" for item in found)
@@ -152,7 +158,7 @@ def main() -> None:
             for name, pair in wanted.items():
                 if len(kept.setdefault(name, [])) <= number:
                     kept[name].append(pair(Path(place), number))
-                    write_atomic(given.out, (json.dumps(kept, indent=0) + "\n").encode())
+                    write_atomic(given.out, lines(kept).encode())
             if number % 20 == 19:
                 print(time.strftime("%H:%M:%S"), number + 1, flush=True)
     for name in wanted:
