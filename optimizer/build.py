@@ -12,6 +12,7 @@ from ..calibration.statistics import Statistics
 from ..core.canonical import digest_file, digest_json, dumps
 from ..core.code import code_digest
 from ..core.errors import EdgewrightError, LoweringError, PassError, StoreError
+from ..core.freeing import give_back
 from ..core.progress import Progress, Silent
 from ..core.store import StepStore
 from ..device_profiles.profile import DeviceProfile
@@ -113,6 +114,7 @@ class Builder:
         def make(folder: Path) -> None:
             with self._progress.task(f"build {runtime} {precision}"):
                 self._make(folder, passes, runtime, profile, precision, trained)
+            give_back()
 
         return _read(self._store.step(key, make))
 

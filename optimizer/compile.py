@@ -13,6 +13,7 @@ from ..core.artifact import SUFFIX
 from ..core.artifact_write import write_artifact
 from ..core.errors import StoreError
 from ..core.files import moved_in, try_writing, write_atomic
+from ..core.freeing import give_back
 from ..core.manifest import DataRecord, SourceRecord
 from ..core.progress import Progress, Silent
 from ..core.store import StepStore
@@ -114,6 +115,7 @@ def compile_recipe(recipe: Recipe, progress: Progress) -> CompileResult:
     company = gather(recipe, variants, ingested, prepare.first_samples(data), progress)
     # What is told of it later needs no weights, and those of the base are another copy.
     ingested = replace(ingested, model=base)
+    give_back()
     evaluator = Evaluator(store, recipe.threads or 1, progress)
     try:
         work = Work(recipe, store, evaluator, progress, base, pipeline, variants, company, emulator)

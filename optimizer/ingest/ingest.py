@@ -12,6 +12,7 @@ from typing import Any
 
 from ...core.canonical import digest_file, digest_json
 from ...core.errors import EdgewrightError, ModelError, TrustError, UsageError
+from ...core.freeing import give_back
 from ...core.progress import Progress, Silent
 from ...ir import serde
 from ...ir.model import Model
@@ -67,6 +68,7 @@ def ingest(
         if isinstance(source, Model):
             return Ingested(_canonical(source), "onnx", source.digest(), None, (), _versions())
         source_format, source_digest, converted = _convert(source, samples, shapes, weights, trust)
+    give_back()
     with show.task("parity"):
         return _checked(source_format, source_digest, converted, shapes)
 
@@ -198,6 +200,7 @@ def _checked(
     verify_weights(converted.model)
     found = source_digest or converted.model.digest()
     model = _with_shapes(_canonical(converted.model), shapes if source_format == "onnx" else None)
+    give_back()
     count = len(next(iter(converted.inputs.values()))) if converted.inputs else 0
     tolerance = EIGHT_BIT_TOLERANCE if converted.is_eight_bit else TOLERANCE
     with model.on_disk() as file:
