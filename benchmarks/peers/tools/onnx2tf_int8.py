@@ -15,6 +15,9 @@ def convert(task: Task, out: Path) -> Path:
     x = task.x("calib")
     rows = np.moveaxis(x, 1, -1) if x.ndim == 4 else x  # onnx2tf turns images to channels last
     np.save(out / "calib.npy", rows)
+    # What it would fetch from the network for models of images, to try shapes with.
+    pictures = np.random.default_rng(0).random((20, 128, 128, 3), np.float32)
+    np.save("calibration_image_sample_data_20x128x128x3_float32.npy", pictures)
     channels = rows.shape[-1]
     onnx2tf.convert(
         input_onnx_file_path=str(task.path("onnx")),
