@@ -37,7 +37,7 @@ def emulating(root: Root) -> Emulator:
         (replace(PI_4, isa=PI_4.isa | {"fphp"}), None),
         *((load(name), None) for name in known() if load(name).arch == "x86_64"),
     ],
-    ids=str,
+    ids=lambda value: getattr(value, "name", None),
 )
 def test_a_profile_gets_the_core_whose_kernels_it_runs_or_none(profile: DeviceProfile, core: object) -> None:
     assert core_for(profile) is core
