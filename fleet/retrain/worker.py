@@ -1,8 +1,9 @@
 """The worker: takes up a retraining, does its steps one after another, and tells the server of each.
 
 Every step leaves a record in the job's folder once its files are durable, and is then told to the server, which counts it once.
-So a worker that is killed at any moment goes on behind its last record: nothing is trained, published or rolled out twice. What
-was published is found again by its digest; a lease that was lost is noticed before anything is published.
+So a worker that is killed at any moment goes on behind its last record: nothing is trained, published or rolled out twice. A
+record holds what the step was given; where that is another by now, such as what devices run, the step is done again. What was
+published is found again by its digest; a lease that was lost is noticed before anything is published.
 """
 
 from __future__ import annotations
@@ -47,6 +48,13 @@ class _Result:
     details: Mapping[str, Any]
     files: Mapping[str, Path] = field(default_factory=dict)
     refusal: str | None = None
+
+    def digest(self) -> str:
+        """Digest of the details and of the files."""
+        return digest_json([dict(self.details), _digests(self.files)])
+
+
+_Done = Mapping[str, _Result]
 
 
 class Worker:
@@ -97,15 +105,29 @@ class Worker:
             raise UsageError(f"no device says that it runs {lease.model!r} as it is signed; there is nothing to train again.")
         deployed = self._shelf.deployed(lease.deployed, job / "deployed")
         source = self._source(deployed, lease)
-        steps: tuple[tuple[WorkerStep, Callable[[dict[str, _Result]], Made]], ...] = (
-            ("collect", lambda done: self._collect(lease, job, deployed)),
-            ("train", lambda done: self._maker.train(job, source)),
-            ("compile", lambda done: self._compile(lease, job, done["train"].files["source"], deployed)),
-            ("gate", lambda done: self._maker.judge(job, done["compile"].files, deployed)),
+        running = {item.profile: item.sha256 for item in lease.deployed}
+        # Each step with what it follows from, beside the settings, and how it is done.
+        steps: tuple[tuple[WorkerStep, Callable[[_Done], list[Any]], Callable[[_Done], Made]], ...] = (
+            ("collect", lambda done: [running], lambda done: self._collect(lease, job, deployed)),
+            (
+                "train",
+                lambda done: [digest_file(source), done["collect"].digest()],
+                lambda done: self._maker.train(job, source),
+            ),
+            (
+                "compile",
+                lambda done: [sorted(running), done["collect"].digest(), done["train"].digest()],
+                lambda done: self._compile(lease, job, done["train"].files["source"], deployed),
+            ),
+            (
+                "gate",
+                lambda done: [running, done["collect"].digest(), done["compile"].digest()],
+                lambda done: self._judge(lease, job, done["compile"].files, deployed),
+            ),
         )
         done: dict[str, _Result] = {}
-        for step, make in steps:
-            done[step] = self._once(job, step, lambda make=make: make(done))  # type: ignore[misc]
+        for step, given, make in steps:
+            done[step] = self._once(job, step, given(done), lambda make=make: make(done))  # type: ignore[misc]
             self._tracker.step(job, lease, step, done[step].details, done[step].files)
             reason = done[step].refusal
             if reason is not None:
@@ -115,7 +137,8 @@ class Worker:
                 self._keep_source(done[step].files["source"])
         with _later():
             self._server.beat(lease.number, self._name, self._lease_s)
-            published = self._once(job, "publish", lambda: self._publish(lease, job, done["compile"].files))
+            artifacts = done["compile"].files
+            published = self._once(job, "publish", [_digests(artifacts)], lambda: self._publish(lease, job, artifacts))
         self._note(lease, "publish", published.details)
         self._tracker.step(job, lease, "publish", published.details, done["compile"].files)
         return Ended(lease.number, "published", f"version {published.details['version']} is published as a canary.")
@@ -149,6 +172,11 @@ class Worker:
     def _compile(self, lease: Lease, job: Path, source: Path, deployed: Mapping[str, Path]) -> Made:
         return self._maker.compile(job, source, lease.model, tuple(sorted(deployed)))
 
+    def _judge(self, lease: Lease, job: Path, artifacts: Mapping[str, Path], deployed: Mapping[str, Path]) -> Made:
+        made = self._maker.judge(job, artifacts, deployed)
+        beside = {item.profile: item.sha256 for item in lease.deployed}
+        return _Result({**made.details, "beside": beside}, made.files, made.refusal)
+
     def _publish(self, lease: Lease, job: Path, artifacts: Mapping[str, Path]) -> Made:
         found = self._shelf.publish_canary(artifacts, lease.model, job / "version.json")
         version = found[0].version
@@ -162,18 +190,20 @@ class Worker:
             }
         )
 
-    def _once(self, job: Path, step: str, make: Callable[[], Made]) -> _Result:
-        """What a step came to: by its record, where its files are there as it left them, else by doing it."""
-        place = job / f"{step}.json"
+    def _once(self, job: Path, step: str, given: list[Any], make: Callable[[], Made]) -> _Result:
+        """What a step came to: by its record, where it was given the same and its files are as they were, else by doing it."""
+        place, basis = job / f"{step}.json", digest_json(given)
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             told = json.loads(place.read_bytes())
             files = {name: job / path for name, (path, _) in told["files"].items()}
-            if all(digest_file(files[name]) == sha256 for name, (_, sha256) in told["files"].items()):
+            is_whole = all(digest_file(files[name]) == sha256 for name, (_, sha256) in told["files"].items())
+            if is_whole and told["given"] == basis:
                 return _Result(told["details"], files, told["refusal"])
         log.info("%s", step)
         made = make()
         files = {name: path.relative_to(job) for name, path in made.files.items()}
         told = {
+            "given": basis,
             "details": dict(made.details),
             "files": {name: [str(path), digest_file(job / path)] for name, path in files.items()},
             "refusal": made.refusal,
@@ -263,6 +293,10 @@ def _later() -> Iterator[None]:
         raise
     except EdgewrightError as error:
         raise _Later(f"what passed its gates cannot be published now: {error}") from error
+
+
+def _digests(files: Mapping[str, Path]) -> dict[str, str]:
+    return {name: digest_file(path) for name, path in files.items()}
 
 
 def told_of(details: Mapping[str, Any]) -> dict[str, Any]:

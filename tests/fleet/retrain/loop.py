@@ -178,6 +178,15 @@ class Loop:
             self.control.clock.ahead_s += 1.0
         RetrainEngine(self.database).tick()
 
+    def runs_another(self, version: int) -> str:
+        """What a person publishes of the same source as that version, and all devices run from now on; its digest."""
+        made = write_tiny(self.folder / f"{version}.ewa", 9.0, source=digest_file(self.source))
+        edgewright("publish", made, "--repo", self.repo)
+        self.engine().tick()
+        for device in self.devices:
+            self.says(device, digest_file(made))
+        return digest_file(made)
+
     def published(self) -> list:
         return [item for item in listed(open_repository(str(self.repo)).load()) if item.offer.version > 1]
 

@@ -140,6 +140,28 @@ def test_a_record_without_its_files_is_done_again(loop):
     assert loop.retrainings.get(1).artifacts[PROFILE] == item.sha256
 
 
+def test_what_was_judged_beside_another_version_is_judged_again(loop):
+    loop.retrainings.set_policy(MODEL, "on: drift severe; approve: canary by person", "ann")
+    loop.retrainings.open(MODEL, "", "ann")
+    with pytest.raises(EdgewrightError):
+        loop.worker().work()
+    assert loop.retrainings.get(1).step("gate").details["beside"] == {PROFILE: loop.first}
+    second = loop.runs_another(2)
+    loop.retrainings.approve(1, "ann")
+    # The samples are of an earlier version by now, and what was approved was never beside the one that runs.
+    maker = TinyMaker()
+    with pytest.raises(EdgewrightError):
+        loop.worker(maker).work()
+    assert maker.calls == STEPS
+    found = loop.retrainings.get(1)
+    assert (found.state, found.step("gate").details["beside"]) == ("to-approve", {PROFILE: second})
+    assert found.step("collect").details["labelled"] == {"earlier": 10, "left_out": 0, "new": 0}
+    loop.retrainings.approve(1, "bob")
+    maker = TinyMaker()
+    assert loop.worker(maker).work().state == "published"
+    assert maker.calls == []
+
+
 def test_with_the_offline_keys_a_worker_signs_for_all(loop):
     loop.retrainings.set_policy(MODEL, "on: drift severe; approve: fleet by machine", "ann")
     loop.retrainings.open(MODEL, "", "ann")
