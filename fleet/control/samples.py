@@ -16,7 +16,7 @@ from ...core.canonical import digest, dumps
 from ...core.errors import ProtocolError
 from ..protocol.sample import About
 from .database import Database
-from .tables import SAMPLES
+from .tables import ASSIGNMENTS, SAMPLES, STATES
 
 DAY_BYTES, DAY_SAMPLES = 64 << 20, 5000  # of one device, by the server's clock
 _DAY_S = 86400.0
@@ -52,10 +52,13 @@ class Samples:
     def keep(self, connection: Connection, device: str, about: About, data: bytes) -> bool:
         """Keep a file that a device sent; whether it is kept now, else the device has sent enough today.
 
-        Raises ProtocolError where nobody agreed that it leaves the device.
+        Raises ProtocolError where nobody agreed that it leaves the device, and for a model that the device was never assigned
+        and never reported: what others learn from is of devices that have it.
         """
         if not about.may_leave:
             raise ProtocolError("nobody agreed that this sample leaves its device; start the agent with --samples-upload.")
+        if not _has(connection, device, about.model):
+            raise ProtocolError(f"this device was never assigned {about.model!r} and never reported it; assign it first.")
         name, now = digest(data), self._database.clock.now()
         if connection.execute(select(SAMPLES.c.id).where(SAMPLES.c.id == name)).first() is not None:
             return True
@@ -106,6 +109,12 @@ class Samples:
                 return
             yield _sample(row), row.data
             after = row.id
+
+
+def _has(connection: Connection, device: str, model: str) -> bool:
+    """Whether the device was assigned this model or said something of it."""
+    asked = (select(table.c.device).where(table.c.device == device, table.c.model == model) for table in (STATES, ASSIGNMENTS))
+    return any(connection.execute(query).first() is not None for query in asked)
 
 
 def _in_state(state: State) -> list[ColumnElement[bool]]:

@@ -160,7 +160,7 @@ class Worker:
     # Steps
 
     def _collect(self, lease: Lease, job: Path, deployed: Mapping[str, Path]) -> Made:
-        inputs = [spec.name for spec in open_artifact(next(iter(deployed.values()))).manifest.inputs]
+        inputs = open_artifact(next(iter(deployed.values()))).manifest.inputs
         new, earlier = job / "new.npz", job / "earlier.npz"
         running = {item.sha256 for item in lease.deployed}
         counted = collect(self._server.samples(lease.model, lease.until), inputs, running, new, earlier)

@@ -13,6 +13,7 @@ from control_plane import Control
 from edgewright.calibration.opening import open_dataset
 from edgewright.core.errors import DataError, UsageError
 from edgewright.fleet.agent.identity import load_identity
+from edgewright.fleet.protocol.assignment import Wanted
 from edgewright.fleet.telemetry import sample_file
 
 N = 6
@@ -29,6 +30,7 @@ def control(tmp_path_factory):
 def device(control, tmp_path_factory):
     found = Device(tmp_path_factory.mktemp("device") / "data")
     found.enrol(control)
+    control.store.assign(load_identity(found.disk).device, Wanted("filled", "ab" * 32), "test")
     return found
 
 
