@@ -27,6 +27,7 @@ Period = Literal["hour", "day", "week", "month"]
 PERIODS: dict[Period, float] = {"hour": 3600.0, "day": 86_400.0, "week": 7 * 86_400.0, "month": 30 * 86_400.0}
 MAX_CHARACTERS = 1000
 MAX_WINDOWS, MAX_TIMES = 10_000, 1000
+_DIGITS = 9  # of a share, behind the point
 UNTRAINABLE = ("latency", "errors")  # measures that no training mends
 _EXAMPLE = (
     "on: drift severe for 2 windows or accuracy_estimate < 0.9; at most once a day; approve: canary by machine, fleet by person"
@@ -48,7 +49,7 @@ class Condition:
     windows: int = 1
 
     def __str__(self) -> str:
-        head = f"drift {self.severity}" if self.kind == "drift" else f"{self.kind} < {self.below:g}"
+        head = f"drift {self.severity}" if self.kind == "drift" else f"{self.kind} < {_written(self.below or 0.0)}"
         return head if self.windows == 1 else f"{head} for {self.windows} windows"
 
 
@@ -64,7 +65,7 @@ class Policy:
 
     @staticmethod
     def parse(text: str) -> Policy:
-        """Inverse of `str`; raises UsageError that names what cannot be read."""
+        """Inverse of `str`: what is read can be printed and read again. Raises UsageError that names what cannot be read."""
         if len(text) > MAX_CHARACTERS:
             raise UsageError(f"a policy has at most {MAX_CHARACTERS} characters, not {len(text)}.")
         conditions: tuple[Condition, ...] = ()
@@ -87,7 +88,10 @@ class Policy:
                 raise UsageError(f"the policy's part {part[:100]!r} cannot be read; write for example '{_EXAMPLE}'.")
         if not conditions:
             raise UsageError(f"the policy does not say on what a retraining starts; write for example '{_EXAMPLE}'.")
-        return Policy(conditions, *limit, *approvals)
+        policy = Policy(conditions, *limit, *approvals)
+        if (length := len(str(policy))) > MAX_CHARACTERS:
+            raise UsageError(f"the policy has {length} characters written in full, more than {MAX_CHARACTERS}; say less in it.")
+        return policy
 
     def __str__(self) -> str:
         often = "once" if self.times == 1 else f"{self.times} times"
@@ -167,7 +171,12 @@ def _holds(condition: Condition, seen: Seen) -> Cause | None:
     if len(last) < condition.windows or any(item.high >= below for item in last):
         return None
     what = "the accuracy, estimated without labels," if condition.kind == "accuracy_estimate" else "the accuracy by labels"
-    return Cause(f"{what} is {last[-1].share:.3f}, at most {last[-1].high:.3f}, below {below:g}.")
+    return Cause(f"{what} is {last[-1].share:.3f}, at most {last[-1].high:.3f}, below {_written(below)}.")
+
+
+def _written(share: float) -> str:
+    """A share as digits without an exponent, as many as are read."""
+    return f"{share:.{_DIGITS}f}".rstrip("0").rstrip(".")
 
 
 def _condition(text: str) -> Condition:
@@ -186,7 +195,7 @@ def _condition(text: str) -> Condition:
             f"the policy's condition {text[:100]!r} cannot be read; write 'drift severe for 2 windows', "
             "'accuracy_estimate < 0.9' or 'accuracy < 0.9'."
         )
-    below = round(float(share[2]) / (100 if share[3] else 1), 9)
+    below = round(float(share[2]) / (100 if share[3] else 1), _DIGITS)
     if not 0 < below <= 1:
         raise UsageError(f"the policy's condition {text[:100]!r} compares with {below:g}; give a share above 0 and up to 1.")
     return Condition("accuracy" if share[1] == "accuracy" else "accuracy_estimate", below=below, windows=windows)

@@ -23,9 +23,7 @@ def router(parts: Parts) -> APIRouter:
     @routes.get("/policies", openapi_extra=least("viewer"))
     def policies() -> trainings.Policies:
         """When models are trained again."""
-        found = [
-            trainings.Policy(model=item.model, policy=str(item.policy), at=item.at, by=item.by) for item in store.policies()
-        ]
+        found = [trainings.Policy(model=item.model, policy=item.text, at=item.at, by=item.by) for item in store.policies()]
         return trainings.Policies(policies=found)
 
     @routes.put("/policies/{model}", openapi_extra=least("operator"))
@@ -37,9 +35,8 @@ def router(parts: Parts) -> APIRouter:
     @routes.delete("/policies/{model}", openapi_extra=least("operator"))
     def remove_policy(model: models.Name, person: _Who) -> models.Removed:
         """Let nothing start a retraining of the model but a person."""
-        if model not in {item.model for item in store.policies()}:
-            raise Refusal(404, "unknown", f"{model!r} has no policy; `edgewright retrain policies` lists those that there are.")
-        store.remove_policy(model, person.name)
+        with refusing(404, "unknown"):
+            store.remove_policy(model, person.name)
         return models.Removed(name=model, is_removed=True)
 
     @routes.get("/retrainings", openapi_extra=least("viewer"))

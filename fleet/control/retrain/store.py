@@ -18,7 +18,8 @@ from ..database import Database
 from ..tables import POLICIES, RETRAININGS
 from .carrying import carry_on, plans_of
 from .deployed import Deployed, deployed
-from .records import CAREFUL, Done, Retraining, known, load, load_all, note, open_one, policy_of, save
+from .records import CAREFUL, Done, Retraining, known, load, load_all, note, open_one, save
+from .triggers import readable
 
 LONGEST_LEASE_S = 3600.0
 MAX_DETAILS_BYTES = 32 << 10
@@ -27,10 +28,11 @@ MAX_WHY = 2000
 
 @dataclass(frozen=True)
 class OfModel:
-    """The policy of a model: since when, and by whom."""
+    """The policy of a model: its text as it is kept, since when, and by whom; `policy` is None where it cannot be read."""
 
     model: str
-    policy: Policy
+    text: str
+    policy: Policy | None
     at: float
     by: str
 
@@ -60,7 +62,7 @@ class Retrainings:
         """All policies, by model."""
         with self.database.reading() as connection:
             rows = connection.execute(select(POLICIES).order_by(POLICIES.c.model)).all()
-        return [OfModel(row.model, Policy.parse(row.text), row.at, row.by) for row in rows]
+        return [OfModel(row.model, row.text, readable(row.model, row.text), row.at, row.by) for row in rows]
 
     def set_policy(self, model: str, text: str, actor: str) -> Policy:
         """Put a policy in place of the model's one; gives what was read."""
@@ -150,7 +152,7 @@ class Retrainings:
             done = found.steps if found.step("begin") is not None else (*found.steps, begin)
             why = f"{worker} works on it: {found.next}."
             save(connection, self.database, found, "running", why, done=done, worker=worker, lease_until=now + lease_s)
-            policy = policy_of(connection, found.model) or CAREFUL
+            policy = _policy(connection, found.model)
             return Leased(known(connection, number), tuple(deployed(connection, found.model)), begin.at, policy)
 
     def beat(self, number: int, worker: str, lease_s: float) -> None:
@@ -174,7 +176,7 @@ class Retrainings:
             check_step(found.state, [item.step for item in found.steps], step)
             kept = tuple(item for item in found.steps if item.step not in undone(step))
             done = (*kept, Done(step, self.database.clock.now(), actor, told))
-            state = after(step, policy_of(connection, found.model) or CAREFUL)
+            state = after(step, _policy(connection, found.model))
             save(connection, self.database, found, state, _after(state, replace(found, state=state, steps=done)), done=done)
             note(connection, self.database, found, actor, f"retrain-{step}", {"worker": worker, **told})
             carry_on(connection, self.database, number)
@@ -196,6 +198,12 @@ class Retrainings:
             action = "refuse-retraining" if state == "refused" else "fail-retraining"
             note(connection, self.database, found, actor, action, {"why": why, "worker": worker, "step": found.next, **details})
             return known(connection, number)
+
+
+def _policy(connection: Connection, model: str) -> Policy:
+    """Who may let rollouts begin: the model's policy, or the careful one where there is none that can be read."""
+    text = connection.execute(select(POLICIES.c.text).where(POLICIES.c.model == model)).scalar()
+    return (None if text is None else readable(model, text)) or CAREFUL
 
 
 def _held(connection: Connection, number: int, worker: str) -> Retraining:

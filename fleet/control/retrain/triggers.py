@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+
 from sqlalchemy import Connection, func, select
 
+from ....core.errors import UsageError
 from ....stats.paired import proportion_bounds
 from ...drift.verdict import Severity
 from ...retrain.policy import PERIODS, Cause, Drift, Policy, Seen, Window, cause
@@ -14,6 +17,8 @@ from ..tables import POLICIES, RETRAININGS
 from .deployed import deployed
 from .records import POLICY, open_one, policy_of
 
+log = logging.getLogger("edgewright.control")
+
 _ALPHA = 0.05  # of the interval of an accuracy by labels
 _BACK_S = 86_400.0  # that windows are looked at, beside those that the policy counts
 
@@ -22,7 +27,7 @@ def fired(database: Database) -> list[int]:
     """Open a retraining of each model whose policy says so; their numbers. Safe to call at any time, by several servers."""
     with database.reading() as connection:
         texts = {row.model: row.text for row in connection.execute(select(POLICIES.c.model, POLICIES.c.text))}
-        policies = {model: Policy.parse(text) for model, text in texts.items()}
+        policies = {model: policy for model, text in texts.items() if (policy := readable(model, text)) is not None}
         now = database.clock.now()
         ready = {model: policy for model, policy in policies.items() if _may(connection, model, policy, now)}
     opened = []
@@ -31,6 +36,15 @@ def fired(database: Database) -> list[int]:
         if found is not None and (number := _open(database, model, policy, found)) is not None:
             opened.append(number)
     return opened
+
+
+def readable(model: str, text: str) -> Policy | None:
+    """The policy that is kept of a model; None, and a line in the log, where it cannot be read: it stops no other model."""
+    try:
+        return Policy.parse(text)
+    except UsageError as error:
+        log.warning("the policy of %s starts nothing, since it cannot be read; set it again, or remove it: %s", model, error)
+        return None
 
 
 def seen(database: Database, model: str, policy: Policy) -> Seen:

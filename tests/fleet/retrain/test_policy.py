@@ -26,7 +26,7 @@ conditions = st.one_of(
     st.builds(
         Condition,
         st.sampled_from(("accuracy", "accuracy_estimate")),
-        below=st.integers(1, 10_000).map(lambda value: value / 10_000),
+        below=st.integers(1, 10**9).map(lambda value: value / 10**9),
         windows=windows,
     ),
 )
@@ -53,6 +53,15 @@ def test_what_is_left_out_is_careful():
 
 
 @pytest.mark.parametrize(
+    ("text", "printed"), [("0.001%", "0.00001"), ("0.000000001", "0.000000001"), ("99.99999%", "0.9999999"), ("1", "1")]
+)
+def test_a_share_is_printed_as_it_is_read(text, printed):
+    policy = Policy.parse(f"on: accuracy < {text}")
+    assert str(policy).startswith(f"on: accuracy < {printed};")
+    assert Policy.parse(str(policy)) == policy
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("", "cannot be read"),
@@ -70,6 +79,7 @@ def test_what_is_left_out_is_careful():
         ("on: drift severe; approve: all by person", "unknown rollout"),
         ("on: drift severe; approve: fleet by person, fleet by machine", "twice who approves"),
         ("on: drift severe; whenever: once a day", "whenever"),
+        ("on: " + "drift minor or " * 65 + "drift minor", "1055 characters written in full"),
         ("on: " + "drift severe or " * 100 + "drift severe", "at most 1000 characters"),
     ],
 )

@@ -9,10 +9,11 @@ from edgewright.core.errors import UsageError
 from edgewright.fleet.control import audit
 from edgewright.fleet.control.retrain.engine import RetrainEngine
 from edgewright.fleet.control.retrain.store import Retrainings
-from edgewright.fleet.control.tables import ALERTS, DRIFT_WINDOWS, OUTCOMES
+from edgewright.fleet.control.tables import ALERTS, DRIFT_WINDOWS, OUTCOMES, POLICIES
 from edgewright.fleet.drift.verdict import Judged
 from edgewright.fleet.protocol.offer import CANARY
 from edgewright.fleet.protocol.window import LATENCY_BINS, Window
+from edgewright.fleet.retrain.policy import Policy
 from edgewright.fleet.rollout.plan import Plan, Stage
 from rollout_world import SHA
 
@@ -312,3 +313,21 @@ def test_policies_are_kept_as_they_are_read(fleet, store):
     store.remove_policy("digits", "ann")
     assert store.policies() == []
     assert actions(fleet, "digits")[-3:] == ["set-policy", "set-policy", "remove-policy"]
+
+
+def test_a_policy_that_cannot_be_read_stops_no_other_and_can_be_removed(fleet, store, engine):
+    store.set_policy("digits", "on: drift severe", "ann")
+    with fleet.database.transaction() as connection:
+        connection.execute(POLICIES.insert().values(model="bad", text="on: accuracy < 1e-05", at=0.0, by="ann"))
+    alert(fleet)
+    engine.tick()
+    assert [item.model for item in store.list()] == ["digits"]
+    assert [(item.model, item.text, item.policy is None) for item in store.policies()] == [
+        ("bad", "on: accuracy < 1e-05", True),
+        ("digits", str(Policy.parse("on: drift severe")), False),
+    ]
+    store.remove_policy("bad", "ann")
+    with fleet.database.transaction() as connection:
+        connection.execute(POLICIES.update().values(text="on: accuracy < 1e-05"))
+    work(store)
+    assert store.get(1).next == "publish"  # as where there is no policy
