@@ -13,8 +13,6 @@ LIST = (ROOT / "benchmarks" / "README.md").read_text("utf-8")
 COMMAND = re.compile(r"python (?:-m benchmarks\.(?P<module>[a-z0-9_.]+)|benchmarks/(?P<file>[a-z0-9_/]+\.py))")
 # What others start: the list of all, and the script that another interpreter runs for drift_power.
 STARTED_BY_OTHERS = {"run", "evidently_defaults"}
-# Parts whose figures no command makes yet.
-LACKING = {"States of drift"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -37,7 +35,7 @@ def test_every_part_of_the_results_names_the_command_that_made_it() -> None:
     parts = re.split(r"^### ", results, flags=re.M)[1:]
     assert len(parts) > 10
     without = [part.partition("\n")[0] for part in parts if not COMMAND.search(part) and "calibration_streaming.py" not in part]
-    assert set(without) <= LACKING
+    assert without == []
 
 
 def test_every_page_that_shows_a_table_of_measurements_names_a_command() -> None:
