@@ -24,7 +24,8 @@ _TIMES = 2  # start, end
 _HEAD = 6  # start, end, merged, requests, samples, unseen
 _MOST_BYTES = 9  # of a LEB128 number below 2**63
 _AT_ONCE = 256  # windows that are decoded together, so that they stay near the processor
-_MOST_COUNT = float(2**62)  # in a sum, so that none is wrong by what 64 bits cannot hold
+_MOST_COUNT = float(2**56)  # in a sum, so that windows of some days can be added to it within 64 bits
+_MOST_OF_WINDOW = 2**40  # in one device's window: 300 million values a second for an hour
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,10 @@ class Layout:
         return int(self.latency.stop) + 1 + len(self.lengths) + sum(self.lengths)
 
     def decode(self, windows: Sequence[bytes]) -> Counts:
-        """Windows as `Window.encode` gives them, int64 [windows, columns]; raises ProtocolError for one of another shape."""
+        """Windows as `Window.encode` gives them, int64 [windows, columns].
+
+        Raises ProtocolError for one of another shape, or with a count that no device reaches, which would outweigh all others.
+        """
         size = len(self.head)
         if any(data[:size] != self.head for data in windows):
             raise ProtocolError(f"a window is not of {self.model!r} {self.sha256[:12]}, or of another version.")
@@ -90,6 +94,8 @@ class Layout:
         fits = (found[:, self._shape] == [len(self.lengths), *self.lengths]).all()
         if not fits or (found < 0).any():
             raise self._wrong()
+        if found.max(initial=0) > _MOST_OF_WINDOW:
+            raise ProtocolError(f"a window of {self.model!r} {self.sha256[:12]} has a count above {_MOST_OF_WINDOW:,}.")
         return found
 
     def fits(self, data: bytes) -> bool:
@@ -116,8 +122,7 @@ class Layout:
             return found
         order = np.argsort(owners, kind="stable")
         own, starts, sizes = np.unique(owners[order], return_index=True, return_counts=True)
-        if float(rows.max()) * float(sizes.max()) > _MOST_COUNT:
-            raise ProtocolError("counts of windows are too large to be added.")
+        _check_sum(rows, int(sizes.max()))
         if len(rows) == len(own):
             found[owners] = rows
             return found
@@ -131,8 +136,7 @@ class Layout:
 
     def merge_all(self, rows: Counts) -> Counts:
         """All rows, one or more, as one, int64 [columns]; raises ProtocolError where a sum exceeds what a count may be."""
-        if float(rows.max()) * float(len(rows)) > _MOST_COUNT:
-            raise ProtocolError("counts of windows are too large to be added.")
+        _check_sum(rows, len(rows))
         found: Counts = rows.sum(axis=0)
         found[0], found[1] = rows[:, 0].min(), rows[:, 1].max()
         found[self._shape] = [len(self.lengths), *self.lengths]
@@ -145,6 +149,12 @@ class Layout:
 
     def _wrong(self) -> ProtocolError:
         return ProtocolError(f"a window of {self.model!r} {self.sha256[:12]} has not the bins of its artifact.")
+
+
+def _check_sum(rows: Counts, most: int) -> None:
+    """Raises ProtocolError where sums of at most `most` of the rows might exceed what a count may be."""
+    if float(rows.max()) * most > _MOST_COUNT and float(rows.sum(axis=0, dtype=np.float64).max()) > _MOST_COUNT:
+        raise ProtocolError("counts of windows are too large to be added.")
 
 
 def _leb128(data: NDArray[np.uint8]) -> Counts:

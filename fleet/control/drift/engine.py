@@ -135,8 +135,11 @@ class DriftEngine:
             if judged_until(connection) != through or count_windows(connection, period) != gathered.count:
                 return
             if gathered.misfits:
-                log.warning("%d windows of telemetry have no bins that are known, or others; drift is not looked for in them",
-                            gathered.misfits)  # fmt: skip
+                log.warning(
+                    "%d windows of telemetry have no bins that are known, or others, or counts that no device reaches; "
+                    "drift is not looked for in them",
+                    gathered.misfits,
+                )
             for model in sorted({model for model, _ in judged}):
                 of_model = {sha256: of for (name, sha256), of in judged.items() if name == model}
                 closed = apply(

@@ -28,7 +28,8 @@ class Period:
 class Gathered:
     """What came in a period: `seen` by artifact (model, digest), `count` windows in all, `misfits` of them of no use.
 
-    Misfits have other bins than their artifact, or none is known of it.
+    Misfits have other bins than their artifact, or none is known of it, or counts that no device reaches; where all of an
+    artifact's together are too many to be added, each of them is one.
     """
 
     seen: Mapping[tuple[str, str], Seen]
@@ -67,6 +68,7 @@ def gather(connection: Connection, period: Period, layouts: Mapping[tuple[str, s
 class _Artifact:
     layout: Layout
     misfits: int = 0
+    _count: int = 0
     _places: dict[str, int] = field(default_factory=dict)
     _owners: list[int] = field(default_factory=list)
     _waiting: list[bytes] = field(default_factory=list)
@@ -75,6 +77,7 @@ class _Artifact:
     def add(self, device: str, data: bytes) -> None:
         self._owners.append(self._places.setdefault(device, len(self._places)))
         self._waiting.append(data)
+        self._count += 1
         if len(self._waiting) >= _AT_ONCE:
             self._flush()
 
@@ -83,6 +86,11 @@ class _Artifact:
         if not self._merged:
             return None
         rows = np.concatenate([rows for rows, _ in self._merged])
+        try:
+            self.layout.merge_all(rows)  # where all can be added, so can be those of any devices
+        except ProtocolError:
+            self.misfits = self._count
+            return None
         owners = np.concatenate([np.asarray(owners, np.intp) for _, owners in self._merged])
         names = list(self._places)
         heard = np.unique(owners)  # a device of which every window is a misfit is not among them

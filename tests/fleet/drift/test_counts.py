@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 LENGTHS = (3, 1, 6)
 LAYOUT = Layout(MODEL, SHA256, LENGTHS)
-counts = st.one_of(st.integers(0, 127), st.integers(0, 2**14), st.integers(0, 2**50))
+counts = st.one_of(st.integers(0, 127), st.integers(0, 2**14), st.integers(0, 2**39))
 
 
 @st.composite
@@ -92,6 +92,23 @@ def test_windows_of_another_shape_are_refused(data):
     assert not LAYOUT.fits(data)
     with pytest.raises(ProtocolError):
         LAYOUT.decode([encoded(), data])
+
+
+def test_a_window_with_a_count_that_no_device_reaches_is_refused():
+    def of(count):
+        return Window(MODEL, SHA256, 0, 1, 1, 2, 2, 0, (0,) * 4, (0,) * LATENCY_BINS, ((1,) * 3, (count,), (1,) * 6)).encode()
+
+    assert LAYOUT.fits(of(2**40))
+    assert not LAYOUT.fits(of(2**40 + 1))
+    with pytest.raises(ProtocolError, match="a count above 1,099,511,627,776"):
+        LAYOUT.decode([encoded(), of(2**61)])
+
+
+def test_one_large_count_among_many_rows_can_be_added():
+    rows = np.repeat(LAYOUT.decode([encoded()]), 3000, axis=0)
+    rows[7, LAYOUT.requests] = 2**50
+    assert LAYOUT.merge_all(rows)[LAYOUT.requests] == 2**50 + 2 * 2999
+    assert LAYOUT.merge(rows, np.zeros(3000, np.intp), 1)[0, LAYOUT.requests] == 2**50 + 2 * 2999
 
 
 def test_sums_that_64_bits_cannot_hold_are_refused():

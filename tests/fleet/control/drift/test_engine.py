@@ -151,6 +151,34 @@ def test_windows_of_other_bins_are_passed_over(world):
     assert point.judged.devices == 11
 
 
+@pytest.mark.parametrize("count", [2**50, 2**61])
+def test_a_device_that_counts_what_no_device_can_is_passed_over_and_the_others_are_judged(world, count):
+    from dataclasses import replace
+
+    from edgewright.fleet.protocol.window import Batch
+    from fleets import layout, rows
+
+    odd = layout(world.histograms).window(rows(world.histograms, 1, 10, world.generator, start=int(world.clock.now()))[0])
+    odd = replace(odd, latency=(*odd.latency[:-1], count))
+    world.store.take_windows(world.devices[0], Batch("1-odd", ((1, odd.encode()),)))
+    for _ in range(8):  # the first six are what latency is compared with from then on
+        world.hour(devices=range(1, 12))
+    points = world.drift.points(MODEL)
+    assert [point.judged.devices for point in points] == [11] * 8
+    assert told(world) == []
+
+
+def test_an_artifact_whose_counts_together_are_too_many_is_left_out_for_that_hour(world, monkeypatch):
+    from edgewright.fleet.drift import counts
+
+    monkeypatch.setattr(counts, "_MOST_COUNT", 11.5 * world.clock.now())  # the largest sum of twelve is that of their times
+    world.hour()
+    assert world.drift.points(MODEL) == []
+    monkeypatch.undo()
+    world.hour()
+    assert len(world.drift.points(MODEL)) == 1
+
+
 def test_an_hour_is_compared_with_the_one_before_and_the_same_of_yesterday(world):
     for number in range(26):
         world.hour(world.everybody(0.8) if number == 24 else None)
