@@ -6,8 +6,9 @@
     new labels       fresh (held out)   search                                new
 
 Which side a sample is on follows from its content, so that what judges a retraining was never learned from in any other. New
-labels are of the deployed version; what was labelled under versions before it is part of the old world by now. The counts
-that devices are compared with are made on `search`, which therefore is of the new world alone.
+labels are of the deployed version; what was labelled under versions before it is part of the old world by now. Of labelled
+samples that are the same, one counts: a device that sends one input again and again would decide a gate by it. The
+counts that devices are compared with are made on `search`, which therefore is of the new world alone.
 """
 
 from __future__ import annotations
@@ -53,6 +54,9 @@ def divide(
     train (learned from), settle (chooses among states), search (chooses candidates), old and fresh (judge), accept (both of
     these); train and accept have a column `world`, "old" or "new".
     """
+    given = len(new) + len(earlier)
+    first = new.distinct()
+    new, is_random, earlier = new.take(first), is_random[first], earlier.take(earlier.distinct())
     if accept is None:
         is_accept = share_of(old, "accept") < _OLD_ACCEPT
         accept, old = old.take(is_accept), old.take(~is_accept)
@@ -84,7 +88,7 @@ def divide(
         save(folder / f"{name}.npz", parts[name], {WORLD: worlds[name]} if name in worlds else None)
     return {
         "samples": {name: len(parts[name]) for name in PARTS}
-        | {"new": len(new), "earlier": len(earlier), "replay": len(replay)},
+        | {"new": len(new), "earlier": len(earlier), "replay": len(replay), "repeated": given - len(new) - len(earlier)},
         "digests": {name: digest_file(folder / f"{name}.npz") for name in PARTS},
     }
 

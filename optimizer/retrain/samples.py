@@ -45,6 +45,16 @@ class Samples:
         """The samples whose content is none of these hashes."""
         return self.take(np.array([item not in others for item in self.hashes()], dtype=bool))
 
+    def distinct(self) -> NDArray[np.bool_]:
+        """Mask [n] of the first sample of each content and label: one that comes again says nothing more."""
+        seen: set[tuple[bytes, bytes]] = set()
+        mask = np.zeros(len(self), dtype=bool)
+        for at, content in enumerate(self.hashes()):
+            key = content, self.labels[at].tobytes()
+            mask[at] = key not in seen
+            seen.add(key)
+        return mask
+
 
 def share_of(samples: Samples, salt: str) -> NDArray[np.float64]:
     """Where each sample lies in [0, 1), by its content alone: the same sample lies there in every retraining."""
