@@ -16,8 +16,8 @@ from .reading import points_of
 from .states import judged_until
 from .views import CLOSED, AccuracyView, Point
 
-_FRESH_S = 86_400.0  # before the newest window that was judged
-_MOST_WINDOWS = 100  # of an artifact that are looked at for each answer, where they are shorter than hours
+LABELS_S = 7 * 86_400.0  # that labels are looked back at to withdraw an estimate, as in the report: they come late
+_FRESH_S = 86_400.0  # before the newest window that was judged: what has none since then is told of no more
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def withdrawn_estimates(connection: Connection) -> dict[str, str]:
 
 
 def _fresh(connection: Connection, until: float | None) -> Iterator[tuple[str, list[Point], AccuracyView]]:
-    """Model, newest windows and accuracy of each artifact that was judged in the last day before `until`."""
+    """Model, windows of LABELS_S and accuracy of each artifact that was judged in the last day before `until`."""
     since = 0.0 if until is None else until - _FRESH_S
     artifacts = (
         select(DRIFT_WINDOWS.c.model, DRIFT_WINDOWS.c.sha256)
@@ -78,6 +78,6 @@ def _fresh(connection: Connection, until: float | None) -> Iterator[tuple[str, l
         .distinct()
     )
     for model, sha256 in connection.execute(artifacts).all():
-        points = points_of(connection, model, sha256, FLEET, since, _MOST_WINDOWS)
+        points = points_of(connection, model, sha256, FLEET, since - LABELS_S + _FRESH_S)
         if points:
             yield model, points, accuracy_view(connection, model, sha256, points)

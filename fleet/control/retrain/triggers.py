@@ -8,19 +8,23 @@ from sqlalchemy import Connection, func, select
 
 from ....core.errors import UsageError
 from ....stats.paired import proportion_bounds
+from ...drift.scope import FLEET
 from ...drift.verdict import Severity
-from ...retrain.policy import PERIODS, Cause, Drift, Policy, Seen, Window, cause
+from ...retrain.policy import Cause, Drift, Policy, Seen, Window, cause
 from ..database import Database
+from ..drift.gauges import LABELS_S
+from ..drift.labelled import accuracy_view
+from ..drift.reading import MOST_WINDOWS, points_of
 from ..drift.store import Drift as SeenDrift
 from ..drift.views import AccuracyView, Alert
-from ..tables import POLICIES, RETRAININGS
+from ..tables import DRIFT_WINDOWS, OUTCOMES, POLICIES, RETRAININGS
 from .deployed import deployed
 from .records import POLICY, open_one, policy_of
 
 log = logging.getLogger("edgewright.control")
 
 _ALPHA = 0.05  # of the interval of an accuracy by labels
-_BACK_S = 86_400.0  # that windows are looked at, beside those that the policy counts
+_HOUR_S = 3600  # labels are counted by it
 
 
 def fired(database: Database) -> list[int]:
@@ -54,10 +58,33 @@ def seen(database: Database, model: str, policy: Policy) -> Seen:
     with database.reading() as connection:
         running = {item.sha256 for item in deployed(connection, model)} if alerts else set()
     drifts = [item for alert in alerts if alert.sha256 in running for item in _drifts(alert)]
-    view = None
-    if any(item.kind != "drift" for item in policy.conditions):
-        view = drift.accuracy(model, _BACK_S + PERIODS["hour"] * max(item.windows for item in policy.conditions))
-    return Seen(drifts, _estimates(view), _accuracies(view))
+    counted = [item.windows for item in policy.conditions if item.kind != "drift"]
+    view = drift.accuracy(model, LABELS_S) if counted else None
+    if view is None or not view.points:
+        return Seen(drifts)
+    with database.reading() as connection:
+        far = _far(connection, model, view, max(counted))
+    return Seen(drifts, [] if view.withdrawn is not None else _estimates(far), _accuracies(far))
+
+
+def _far(connection: Connection, model: str, view: AccuracyView, count: int) -> AccuracyView:
+    """The view, as far back as the newest `count` windows, and the newest `count` that labels came for, however late."""
+    windows, hours = DRIFT_WINDOWS.c, OUTCOMES.c
+    which = windows.model == model, windows.sha256 == view.sha256, windows.scope == str(FLEET), windows.judged.is_not(None)
+    of_model = hours.model == model, hours.sha256 == view.sha256
+    longest = max(item.seconds for item in view.points)
+    newest = select(windows.start).where(*which).order_by(windows.start.desc()).limit(count).subquery()
+    told = (
+        select(hours.start).where(*of_model).distinct().order_by(hours.start.desc())
+        .limit(count * max(1, -(-longest // _HOUR_S))).subquery()
+    )  # fmt: skip
+    first = connection.execute(select(func.min(newest.c.start))).scalar()
+    labelled = connection.execute(select(func.min(told.c.start))).scalar()
+    starts = [item for item in (first, None if labelled is None else labelled - longest) if item is not None]
+    if min(starts) >= view.points[0].start:
+        return view
+    points = points_of(connection, model, view.sha256, FLEET, min(starts), max(count, MOST_WINDOWS))
+    return accuracy_view(connection, model, view.sha256, points)
 
 
 def _may(connection: Connection, model: str, policy: Policy, now: float) -> bool:
@@ -83,14 +110,10 @@ def _drifts(alert: Alert) -> list[Drift]:
     return [Drift(alert.id, alert.measure, str(alert.scope), severity, int(count)) for severity, count in told.items() if count]
 
 
-def _estimates(view: AccuracyView | None) -> list[Window]:
-    if view is None or view.withdrawn is not None:
-        return []  # labels contradict it
+def _estimates(view: AccuracyView) -> list[Window]:
     return [Window(item.estimate.accuracy, item.estimate.high) for item in view.points if item.estimate is not None]
 
 
-def _accuracies(view: AccuracyView | None) -> list[Window]:
-    if view is None:
-        return []
+def _accuracies(view: AccuracyView) -> list[Window]:
     told = [(item.right, item.labelled) for item in view.points if item.labelled]
     return [Window(right / count, float(proportion_bounds(right, count, _ALPHA)[1])) for right, count in told]

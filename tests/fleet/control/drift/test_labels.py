@@ -9,10 +9,13 @@ import pytest
 from drift_world import World
 from edgewright.core.manifest import HistogramBins
 from edgewright.fleet.control.database import MEMORY, Database
+from edgewright.fleet.control.drift.gauges import withdrawn_estimates
 from edgewright.fleet.control.labels import Outcome, push
 from edgewright.fleet.control.metrics import Counts, text
 from edgewright.fleet.control.polls import Polls
+from edgewright.fleet.control.retrain.triggers import seen
 from edgewright.fleet.drift.settings import Settings
+from edgewright.fleet.retrain.policy import Policy, cause
 from fleets import MODEL, SHA256, quantile_bins
 
 # As confident as a standard normal variable is large: right in 60 % of the lower half, in 100 % of the upper.
@@ -92,3 +95,42 @@ def test_a_model_without_labels_at_compile_time_has_no_estimate(clock):
     assert np.shape(view.points) == (1,)
     assert view.newest is None
     assert view.withdrawn is None
+
+
+def fires(world, text):
+    policy = Policy.parse(text)
+    return cause(policy, seen(world.database, MODEL, policy)) is not None
+
+
+def test_labels_that_come_days_late_withdraw_the_estimate_everywhere_and_reach_policies(world):
+    for _ in range(2):
+        world.hour(dict.fromkeys(range(4), -1.0), feature=0)
+    at = world.clock.now() - 3600
+    world.clock.advance(3 * 86_400)
+    world.hour(dict.fromkeys(range(4), -1.0), feature=0)
+    assert fires(world, "on: accuracy_estimate < 0.9 for 3 windows")
+    assert not fires(world, "on: accuracy < 0.9")
+    rows = [Outcome(world.devices[0], at + number / 1000, 1, 1 if number < 20 else 0, SHA256) for number in range(80)]
+    push(world.database, MODEL, rows, "ann")
+    why = world.drift.accuracy(MODEL).withdrawn
+    with world.database.reading() as connection:
+        assert withdrawn_estimates(connection) == {MODEL: why}
+    assert why is not None
+    assert "edgewright_accuracy_estimate{" not in metrics(world)
+    assert fires(world, "on: accuracy < 0.9")
+    assert not fires(world, "on: accuracy < 0.9 for 2 windows")
+    assert not fires(world, "on: accuracy_estimate < 0.9")
+    world.clock.advance(10 * 86_400)
+    world.hour(feature=0)
+    assert fires(world, "on: accuracy < 0.9")  # no newer labels say otherwise
+
+
+def test_a_policy_counts_windows_of_any_length(clock):
+    with contextlib.closing(Database(MEMORY, clock)) as database:
+        world = World(database, clock, 2, (CONFIDENCE,), Settings(window_s=2 * 86_400))
+        for _ in range(8):
+            world.send(dict.fromkeys(range(2), -1.0), feature=0)
+            clock.advance(2 * 86_400)
+        world.engine.tick()
+        assert fires(world, "on: accuracy_estimate < 0.9 for 8 windows")
+        assert not fires(world, "on: accuracy_estimate < 0.9 for 9 windows")
