@@ -116,6 +116,12 @@ def _worked(worker: Any, once: bool, wait_s: float) -> Ended | None:
             failures += 1
             log.warning("the work goes on later: %s", error)
             ended = None
+        except Exception:  # one retraining's mistake ends no worker that others wait for
+            if once:
+                raise
+            failures += 1
+            log.exception("an error that nobody expected; the work goes on later")
+            ended = None
         if once:
             return ended
         if ended is not None:

@@ -80,7 +80,8 @@ class Worker:
         """Take up what waits and do its steps; None where nothing waits.
 
         Raises NetworkError or StoreError where server or disk refuse, and UsageError where the repository does: then the same
-        call later goes on. What is wrong with the data, the training or the gates ends the retraining, with the reason.
+        call later goes on. What is wrong with the data, the training or the gates ends the retraining, with the reason, and so
+        does an error that nobody expected: it is logged, and would come again.
         """
         lease = self._server.lease(self._name, (self._settings.model,), self._lease_s)
         if lease is None:
@@ -93,12 +94,21 @@ class Worker:
             except (NetworkError, StoreError, _Later):
                 raise
             except EdgewrightError as error:
-                if is_lost.is_set():
-                    return Ended(lease.number, "lost", str(error))
-                try:
-                    return self._end(lease, job, "failed", str(error), {})
-                except UsageError as refused:
-                    return Ended(lease.number, "lost", str(refused))
+                return self._failed(lease, job, str(error), is_lost)
+            except Exception as error:
+                log.exception("retraining %d met an error that nobody expected", lease.number)
+                told = f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": .")
+                return self._failed(
+                    lease, job, f"an error that nobody expected, {told}; the worker's log tells where.", is_lost
+                )
+
+    def _failed(self, lease: Lease, job: Path, why: str, is_lost: threading.Event) -> Ended:
+        if is_lost.is_set():
+            return Ended(lease.number, "lost", why)
+        try:
+            return self._end(lease, job, "failed", why, {})
+        except UsageError as refused:
+            return Ended(lease.number, "lost", str(refused))
 
     def _retrain(self, lease: Lease, job: Path) -> Ended:
         if not lease.deployed:

@@ -19,7 +19,7 @@ from ...calibration.preprocess import Preprocessing
 from ...calibration.sources.callable import is_callable_name
 from ...core.artifact_read import open_artifact
 from ...core.canonical import digest_file
-from ...core.errors import PassError
+from ...core.errors import PassError, UsageError
 from ...core.executor import TensorSpec
 from ...core.progress import Progress, Silent
 from ...core.store import StepStore
@@ -140,7 +140,15 @@ class Retrainer:
         return Made(details, artifacts, " ".join(refused) or None)
 
     def judge(self, folder: Path, artifacts: Mapping[str, Path], deployed: Mapping[str, Path]) -> Made:
-        """Hold each new artifact beside the deployed one, on the old data and on the new; refused where one does not pass."""
+        """Hold each new artifact beside the deployed one, on the old data and on the new; refused where one does not pass.
+
+        Raises UsageError where the two are not of the same profiles.
+        """
+        if set(artifacts) != set(deployed):
+            raise UsageError(
+                f"what was compiled is for {', '.join(sorted(artifacts)) or 'no profile'}, and devices run "
+                f"{', '.join(sorted(deployed)) or 'none'} by now; let it be trained again (`edgewright retrain open`)."
+            )
         found = []
         for profile in sorted(artifacts):
             for part in ("old", "fresh"):

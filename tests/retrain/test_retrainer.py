@@ -8,7 +8,7 @@ import edgewright
 import numpy as np
 import pytest
 from edgewright.core.canonical import digest_file
-from edgewright.core.errors import DataError, PassError
+from edgewright.core.errors import DataError, PassError, UsageError
 from edgewright.optimizer.retrain.judge import Gates
 from edgewright.optimizer.retrain.material import Amounts
 from edgewright.optimizer.retrain.retrainer import Request, Retrainer
@@ -165,6 +165,13 @@ def test_what_is_no_training_is_refused_before_anything_is_done(deployed, tmp_pa
     save(tmp_path / "train.npz", Samples({"x": np.zeros((1, 8), np.float32)}, np.zeros(1, np.int64)))
     with pytest.raises(PassError, match="must return the path"):
         made.train(tmp_path, deployed / "source.onnx")
+
+
+@pytest.mark.parametrize("running", [("b",), ("a", "b"), ()])
+def test_artifacts_are_judged_beside_those_of_the_same_profiles_only(tmp_path, running):
+    made = Retrainer(Request(data="unused.npz"), tmp_path / "store", tmp_path / "looks.jsonl")
+    with pytest.raises(UsageError, match="what was compiled is for a, and devices run"):
+        made.judge(tmp_path, {"a": tmp_path / "a.ewa"}, {name: tmp_path / f"{name}.ewa" for name in running})
 
 
 def test_old_data_without_labels_are_refused(deployed, tmp_path):

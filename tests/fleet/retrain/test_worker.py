@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from edgewright.cli.retrain import _worked
 from edgewright.core.canonical import digest_file
 from edgewright.core.errors import EdgewrightError
 from edgewright.fleet.retrain.worker import told_of
@@ -70,6 +71,37 @@ def test_what_the_training_gets_wrong_is_the_reason(loop):
     loop.retrainings.open(MODEL, "", "ann")
     assert loop.worker(Broken()).work().state == "failed"
     assert loop.retrainings.get(1).why == "the training 'mine:train' failed."
+
+
+def test_an_error_that_nobody_expected_ends_the_retraining_and_not_the_worker(loop, caplog):
+    class Broken(TinyMaker):
+        def train(self, folder, source):
+            raise IndexError("Target 7 is out of bounds.")
+
+    loop.retrainings.open(MODEL, "", "ann")
+    ended = loop.worker(Broken()).work()
+    assert ended.state == "failed"
+    assert loop.retrainings.get(1).why == ended.why
+    assert "IndexError: Target 7 is out of bounds;" in ended.why
+    assert "Traceback" in caplog.text
+    assert loop.worker().work() is None
+
+
+def test_what_fails_before_a_retraining_is_known_is_tried_again(caplog):
+    class Confused:
+        calls = 0
+
+        def work(self):
+            self.calls += 1
+            if self.calls == 3:
+                raise Killed
+            raise KeyError("retraining")
+
+    with pytest.raises(Killed):
+        _worked(Confused(), once=False, wait_s=0.0)
+    assert caplog.text.count("KeyError: 'retraining'") == 2
+    with pytest.raises(KeyError):
+        _worked(Confused(), once=True, wait_s=0.0)
 
 
 def test_another_source_than_the_deployed_ones_is_refused(loop):
