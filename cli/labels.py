@@ -119,9 +119,18 @@ def _written(found: list[dict[str, Any]]) -> bytes:
     writer = csv.writer(made, lineterminator="\n")
     writer.writerow(("sample", "label", "device", "at", "predicted", "confidence"))
     for item in found:
-        at = datetime.fromtimestamp(item["at"], timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-        writer.writerow((item["id"], item["label"] or "", item["device"], at, item["predicted"], f"{item['confidence']:.4f}"))
+        writer.writerow(
+            (item["id"], item["label"] or "", item["device"], _date(item["at"]), item["predicted"], f"{item['confidence']:.4f}")
+        )
     return made.getvalue().encode()
+
+
+def _date(at: float) -> str:
+    """A date and time; the seconds themselves where a device's clock told a time that no calendar has."""
+    try:
+        return datetime.fromtimestamp(at, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        return repr(at)
 
 
 def _read(file: Path) -> tuple[list[str], list[dict[str, str]]]:

@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,17 +75,21 @@ def push(database: Database, model: str, rows: Sequence[SampleLabel] | Sequence[
             raise UsageError(f"row {number}: {row.at!r} is no time; give seconds since 1970, or a date and time.")
     told = [list(vars(row).values()) for row in rows]
     key = digest_json({"kind": type(rows[0]).__name__, "model": model, "rows": told})
-    with database.transaction() as connection:
+    with database.reading() as connection:  # what takes long stands before the transaction, in which others wait
         known = connection.execute(select(PUSHES.c.rows).where(PUSHES.c.digest == key)).first()
         if known is not None:
             return Pushed(key, known.rows, False, 0)
         classes = _classes(connection, model)
+        answers = _count(connection, model, [row for row in rows if isinstance(row, Outcome)], classes)
+    with database.transaction() as connection:
+        known = connection.execute(select(PUSHES.c.rows).where(PUSHES.c.digest == key)).first()
+        if known is not None:
+            return Pushed(key, known.rows, False, 0)
         if isinstance(rows[0], SampleLabel):
             labels = [row for row in rows if isinstance(row, SampleLabel)]
             changed, counted = _label(connection, model, labels, classes, database.clock.now(), actor)
         else:
-            counted = _count(connection, model, [row for row in rows if isinstance(row, Outcome)], classes)
-            changed = len(rows)
+            changed, counted = len(rows), answers
         _add(connection, database, model, counted)
         connection.execute(insert(PUSHES).values(digest=key, at=database.clock.now(), by=actor, rows=len(rows)))
         record(connection, database, actor, "push-labels", model, {"changed": changed, "digest": key, "rows": len(rows)})
@@ -154,31 +158,47 @@ def _count(connection: Connection, model: str, rows: Sequence[Outcome], classes:
     known = set()
     for some in in_parts(sorted(devices)):
         known |= set(connection.execute(select(DEVICES.c.device).where(DEVICES.c.device.in_(some))).scalars())
-    ran = _ran(connection, model, {row.device for row in rows if row.sha256 is None})
+    ran = _ran(connection, model, [row for row in rows if row.sha256 is None])
     counted: Outcomes = Counter()
     for number, row in enumerate(rows, start=1):
         if row.device not in known:
             raise UsageError(f"row {number}: no device {row.device[:64]!r} has enrolled; `edgewright devices list` names them.")
-        sha256 = row.sha256
-        if sha256 is None:
-            spans = ran.get(row.device, ())
-            sha256 = next((found for start, end, found in spans if start <= row.at <= end), "")
+        sha256 = ran.get((row.device, row.at), "") if row.sha256 is None else row.sha256
         for what, value in (("predicted class", row.predicted), ("label", row.label)):
             _check_class(number, what, value, classes.get(sha256))
         counted[sha256, row.device, int(row.at) // HOUR_S * HOUR_S, row.predicted, row.label] += 1
     return counted
 
 
-def _ran(connection: Connection, model: str, devices: set[str]) -> dict[str, list[tuple[int, int, str]]]:
-    """By device, when it counted requests of which artifact, the newest first; by the device's clock."""
-    found: dict[str, list[tuple[int, int, str]]] = {}
-    for some in in_parts(sorted(devices)):
+def _ran(connection: Connection, model: str, rows: Sequence[Outcome]) -> dict[tuple[str, float], str]:
+    """By device and time: of which artifact it counted requests then, by its clock; of several the one that began last."""
+    times: dict[str, set[float]] = {}
+    for row in rows:
+        times.setdefault(row.device, set()).add(row.at)
+    spans: dict[str, list[tuple[int, int, str]]] = {}
+    for some in in_parts(sorted(times)):
         query = select(WINDOWS.c.device, WINDOWS.c.start, WINDOWS.c.end, WINDOWS.c.sha256).where(
             WINDOWS.c.device.in_(some), WINDOWS.c.model == model
         )
-        for row in connection.execute(query.order_by(WINDOWS.c.start.desc())):
-            found.setdefault(row.device, []).append((row.start, row.end, row.sha256))
-    return found
+        for found in connection.execute(query.order_by(WINDOWS.c.start, WINDOWS.c.sequence)):
+            spans.setdefault(found.device, []).append((found.start, found.end, found.sha256))
+    return {
+        (device, at): sha256 for device, asked in times.items() for at, sha256 in _within(spans.get(device, []), sorted(asked))
+    }
+
+
+def _within(spans: Sequence[tuple[int, int, str]], times: Sequence[float]) -> Iterator[tuple[float, str]]:
+    """Each of the rising times with the last of the spans (by rising start) that hold it, in one pass over both."""
+    begun: list[tuple[int, int, str]] = []  # those that ended under a later one are left until it has ended too
+    place = 0
+    for at in times:
+        while place < len(spans) and spans[place][0] <= at:
+            begun.append(spans[place])
+            place += 1
+        while begun and begun[-1][1] < at:
+            begun.pop()
+        if begun:
+            yield at, begun[-1][2]
 
 
 def _classes(connection: Connection, model: str) -> dict[str, int]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 from control.rows import MODEL, everything, fill, keep_sample, send, window
+from edgewright.cli.labels import _written
 from edgewright.core.errors import UsageError
 from edgewright.core.manifest import HistogramBins
 from edgewright.fleet.control import audit
-from edgewright.fleet.control.labels import Outcome, SampleLabel, push
+from edgewright.fleet.control.labels import Outcome, SampleLabel, _within, push
 from edgewright.fleet.control.samples import Samples
 from edgewright.fleet.control.store import Store
 from edgewright.fleet.control.tables import ARTIFACTS, OUTCOMES
@@ -154,3 +155,38 @@ def test_counts_are_those_of_the_last_labels(tmp_path_factory, clock, pushes):
         expected[int(label)] = expected.get(int(label), 0) + 1
     assert {label: count for *_, label, count in counts(database)} == expected
     database.close()
+
+
+spans = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 20)), max_size=8)
+
+
+@given(spans, st.sets(st.integers(0, 60), max_size=8))
+def test_what_ran_at_a_time_is_what_began_last_of_all_that_hold_it(spans, times):
+    rising = sorted((start, start + length, str(number)) for number, (start, length) in enumerate(spans))
+    found = dict(_within(rising, sorted(times)))
+    for at in times:
+        holding = [name for start, end, name in rising if start <= at <= end]
+        assert found.get(at) == (holding[-1] if holding else None)
+
+
+class Counting(list):
+    """A list that counts how often an element was looked at."""
+
+    looks = 0
+
+    def __getitem__(self, place):
+        self.looks += 1
+        return super().__getitem__(place)
+
+
+def test_answers_are_found_without_searching_all_windows_for_each():
+    spans = Counting((hour * 3600, hour * 3600 + 3599, "a") for hour in range(8760))
+    times = [hour * 3600 + 1.0 for hour in range(8000, 8760)]
+    assert len(list(_within(spans, times))) == 760
+    assert spans.looks < 3 * (8760 + 760)
+
+
+def test_a_time_that_no_calendar_has_is_written_as_a_number():
+    item = {"id": "a" * 64, "label": None, "device": "d", "predicted": 1, "confidence": 0.5}
+    lines = _written([{**item, "at": 2.0**40}, {**item, "at": 0.0}]).decode().splitlines()
+    assert [line.split(",")[3] for line in lines[1:]] == ["1099511627776.0", "1970-01-01T00:00:00Z"]
