@@ -61,7 +61,7 @@ def retrain() -> None:
     show_default=True,
     help="Folder of the work.",
 )
-@click.option("--once", is_flag=True, help="Do what waits now and end; 0: done or nothing waits, 2: a gate refused.")
+@click.option("--once", is_flag=True, help="Do what waits now and end; 0: done, to approve, or nothing waits, 2: refused.")
 @click.option("--look", default="10s", show_default=True, help="How often to ask whether something waits.")
 @click.option("--lease", default="60s", show_default=True, help="For how long nobody else takes up what this worker works on.")
 @remote

@@ -36,7 +36,7 @@ _BEATS = 3  # while a lease lasts
 
 @dataclass(frozen=True)
 class Ended:
-    """What came of the work on a retraining: `state` is "published", "signed", "refused", "failed" or "lost"."""
+    """What came of the work on a retraining: `state` is "to-approve", "published", "signed", "refused", "failed" or "lost"."""
 
     number: int
     state: str
@@ -145,6 +145,8 @@ class Worker:
             self._note(lease, step, done[step].details)
             if step == "train":
                 self._keep_source(done[step].files["source"])
+        if self._server.state(lease.number) == "to-approve":
+            return Ended(lease.number, "to-approve", "it passed its gates, and a person lets it be published as a canary.")
         with _later():
             self._server.beat(lease.number, self._name, self._lease_s)
             artifacts = done["compile"].files
