@@ -2,8 +2,9 @@
 
 What was told last is kept with the alert, after the other side took it (any status from 200 to 299): it may hear the same event
 again where this process died in between, or where two servers tell it, and knows it by its `Idempotency-Key`. What is not taken
-is tried again for as long as it holds, with waits that grow. An alert that opened and closed before anybody could be told is
-not told any more.
+is tried again for as long as it holds, with waits that grow, each alert by itself; those that were never refused come first.
+Where nobody answers, the rest of the round is left out. An alert that opened and closed before anybody could be told is not
+told any more.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Webhook:
         self._database, self._url, self._host = database, url, parts.hostname
         self._jitter = jitter or random.Random()
         self._http = Http(database.clock, limits=_LIMITS, jitter=self._jitter)
-        self._failures = 0
+        self._refused: dict[int, tuple[int, float]] = {}  # by alert: how often in a row, and the monotonic time of the next try
 
     def tick(self) -> float:
         """Tell what is to be told; seconds until the next look. Raises StoreError when the database cannot be used."""
@@ -58,26 +59,38 @@ class Webhook:
             ).all()
             known = select(ARTIFACTS.c.sha256, ARTIFACTS.c.version).where(ARTIFACTS.c.sha256.in_({row.sha256 for row in rows}))
             versions: dict[str, int] = {row.sha256: row.version for row in connection.execute(known)}
-        for row in rows:
+        clock = self._database.clock
+        self._refused = {row.id: self._refused[row.id] for row in rows if row.id in self._refused}
+        for row in sorted(rows, key=lambda row: (self._failures(row.id), row.id)):
+            if row.id in self._refused and clock.monotonic() < self._refused[row.id][1]:
+                continue
             alert = to_alert(row)
-            why = self._post(alert, versions.get(alert.sha256))
-            if why is not None:
-                self._failures += 1
+            status = self._post(alert, versions.get(alert.sha256))
+            if status is None or not 200 <= status < 300:
+                failures = self._failures(alert.id) + 1
+                wait = max(_LIMITS.first_wait_s, _LIMITS.wait(failures, self._jitter))
+                self._refused[alert.id] = failures, clock.monotonic() + wait
+                why = "no answer" if status is None else f"status {status}"
                 log.warning("alert %d was not taken by the webhook at %s (%s); it is told again", alert.id, self._host, why)
-                return max(_LIMITS.first_wait_s, _LIMITS.wait(self._failures, self._jitter))
-            self._failures = 0
+                if status is None:
+                    return wait
+                continue
+            self._refused.pop(alert.id, None)
             with self._database.transaction() as connection:
                 connection.execute(update(ALERTS).where(ALERTS.c.id == alert.id).values(told=f"{alert.severity} {alert.state}"))
         return _LOOK_S
 
-    def _post(self, alert: Alert, version: int | None) -> str | None:
-        """None where it was taken, or in few words why not."""
+    def _failures(self, alert: int) -> int:
+        return self._refused.get(alert, (0, 0.0))[0]
+
+    def _post(self, alert: Alert, version: int | None) -> int | None:
+        """The status of the answer; None where nobody answered."""
         headers = {"Content-Type": "application/json", "Idempotency-Key": event(alert)}
         try:
             answer = self._http.post(self._url, dumps(message(alert, version)), max_bytes=_MOST_BYTES, headers=headers)
         except NetworkError:
-            return "no answer"  # the error's sentence holds the address, whose path may be a secret
-        return None if 200 <= answer.status < 300 else f"status {answer.status}"
+            return None  # the error's sentence holds the address, whose path may be a secret
+        return answer.status
 
 
 def event(alert: Alert) -> str:
