@@ -149,7 +149,7 @@ def _signed(connection: Connection, model: str, sha256: str) -> Iterator[Event]:
 
 
 def _assigned(connection: Connection, device: str, model: str, sha256: str, at: float) -> tuple[Row[Any] | None, Event | None]:
-    """The rollout that brought it, if one did, and how it was assigned."""
+    """How it was assigned last by then, and the rollout that did it, if one did."""
     member = connection.execute(
         select(MEMBERS.c.rollout, MEMBERS.c.assigned_at, MEMBERS.c.wanted)
         .join(ROLLOUTS, ROLLOUTS.c.id == MEMBERS.c.rollout)
@@ -157,14 +157,14 @@ def _assigned(connection: Connection, device: str, model: str, sha256: str, at: 
         .order_by(MEMBERS.c.assigned_at.desc())
     ).all()
     brought = next((row for row in member if json.loads(row.wanted)["sha256"] == sha256), None)
-    if brought is not None:
-        rollout = connection.execute(select(ROLLOUTS).where(ROLLOUTS.c.id == brought.rollout)).one()
-        told = {"rollout": rollout.id, "model": model, "sha256": sha256}
-        return rollout, Event(brought.assigned_at, f"rollout {rollout.id}", "assign-members", told)
     by_hand = [
         event for event in _events(connection, device, ("assign",)) if event.at <= at and event.details["model"] == model
     ]
     fits = [event for event in by_hand if event.details["sha256"] in (None, sha256)]
+    if brought is not None and (not fits or fits[-1].at <= brought.assigned_at):
+        rollout = connection.execute(select(ROLLOUTS).where(ROLLOUTS.c.id == brought.rollout)).one()
+        told = {"rollout": rollout.id, "model": model, "sha256": sha256}
+        return rollout, Event(brought.assigned_at, f"rollout {rollout.id}", "assign-members", told)
     return None, fits[-1] if fits else None
 
 
