@@ -105,11 +105,13 @@ class Retrainings:
             return open_one(connection, self.database, model, why or f"{actor} asked for it.", None, actor, {})
 
     def approve(self, number: int, actor: str) -> Retraining:
-        """Let a retraining that passed its gates be published as a canary."""
+        """Let a retraining that passed its gates be published as a canary; whoever worked on it cannot."""
         with self.database.transaction() as connection:
             found = known(connection, number)
             if found.state != "to-approve":
                 raise UsageError(f"retraining {number} is {found.state}, and nothing of it waits to be approved.")
+            if actor in {item.by for item in found.steps}:
+                raise UsageError(f"{actor} worked on retraining {number} and cannot approve it; let another person do it.")
             done = (*found.steps, Done("approve", self.database.clock.now(), actor, {}))
             why = f"approved by {actor}; the worker publishes it as a canary."
             save(connection, self.database, found, "waiting", why, done=done, lease_until=None)

@@ -240,6 +240,9 @@ def test_a_person_approves_what_the_policy_leaves_to_one(fleet, store):
     work(store)
     assert store.get(1).state == "to-approve"
     assert store.lease("w", ("digits",), 60.0, "ci") is None
+    with pytest.raises(UsageError, match="ci worked on retraining 1"):
+        store.approve(1, "ci")
+    assert store.get(1).state == "to-approve"
     store.approve(1, "eve")
     with pytest.raises(UsageError, match="nothing of it waits"):
         store.approve(1, "eve")
