@@ -12,6 +12,7 @@ from edgewright.fleet.control.labels import Outcome, SampleLabel, _within, push
 from edgewright.fleet.control.samples import Samples
 from edgewright.fleet.control.store import Store
 from edgewright.fleet.control.tables import ARTIFACTS, OUTCOMES
+from edgewright.fleet.protocol.assignment import Wanted
 from edgewright.fleet.protocol.bins import encode_bins
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -90,6 +91,7 @@ def test_a_row_that_is_wrong_takes_the_whole_push_back(database, device):
         with pytest.raises(UsageError, match=sentence):
             push(database, MODEL, rows, "ada")
         assert state(database) == before
+    Store(database).assign(device, Wanted("faces", SHA256), "test")
     other = keep_sample(database, device, 5, model="faces")
     with pytest.raises(UsageError, match="has no sample"):
         push(database, MODEL, [SampleLabel(other, "1")], "ada")
