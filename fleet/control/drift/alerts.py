@@ -1,8 +1,9 @@
 """Alerts: opened by what the tests convict, one at a time of a measure and scope, and closed when it is over.
 
 An alert closes by a plain bound: after so many windows in a row (`Settings.quiet_windows`, a day of hours) in which the lower
-bound of the distance stayed below the least severity. Its tests then start anew with what is left of alpha. A narrower alert
-ends in a wider one of its measure that is found. Severity rises as what is found does, and does not fall while it is open.
+bound of the distance stayed below the least severity. Its tests then start anew with what is left of alpha. It closes too when
+nothing was heard from its scope for seven times as long, or its device was revoked. A narrower alert ends in a wider one of its
+measure that is found. Severity rises as what is found does, and does not fall while it is open.
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ from ...drift.settings import Settings
 from ...drift.verdict import SEVERITIES, Compared, Severity
 from ..audit import record
 from ..database import Database
-from ..tables import ALERTS
+from ..tables import ALERTS, DEVICES
 from .views import ACKNOWLEDGED, CLOSED, OPEN, Alert, to_alert
 
 ENGINE = "drift engine"
 _MOST_NAMES = 20
+_UNHEARD = 7  # times `Settings.quiet_windows` without a word end an alert too: a week of hours
 _NARROW: Mapping[str, int] = {"device": 0, "attribute": 1, "fleet": 2}
 
 
@@ -73,19 +75,43 @@ def apply(
             continue
         seen = _seen(alert, judged)
         if seen is None:
+            _wait(connection, database, alert, settings, at)
             continue
         sha256, compared = seen
         if compared is not None and compared.severity is not None:
             _go_on(connection, database, alert, sha256, compared, {}, compared.severity, at)
             continue
         quiet = int(alert.evidence.get("quiet", 0)) + 1
-        evidence = {**alert.evidence, "quiet": quiet, "in_a_row": _in_a_row({}, None)}
+        evidence = {**alert.evidence, "quiet": quiet, "unheard": 0, "in_a_row": _in_a_row({}, None)}
         if quiet >= settings.quiet_windows:
             _close(connection, database, alert, f"{quiet} windows in a row were without drift.", at, evidence)
             closed.append(Closed(alert.measure, alert.scope))
         else:
             connection.execute(update(ALERTS).where(ALERTS.c.id == alert.id).values(evidence=_text(evidence)))
     return closed
+
+
+def _wait(connection: Connection, database: Database, alert: Alert, settings: Settings, at: float) -> None:
+    """Count a window in which nothing was heard from an alert's scope; after too many of them it ends.
+
+    Its tests stand as they did: nothing says that the drift is over, and a device that comes back with it opens another.
+    """
+    unheard = int(alert.evidence.get("unheard", 0)) + 1
+    evidence = {**alert.evidence, "unheard": unheard, "in_a_row": _in_a_row({}, None)}
+    if _is_gone(connection, alert.scope):
+        _close(connection, database, alert, "its device was revoked.", at, evidence)
+    elif unheard >= _UNHEARD * settings.quiet_windows:
+        _close(connection, database, alert, f"nothing was heard from there in {unheard} windows in a row.", at, evidence)
+    else:
+        connection.execute(update(ALERTS).where(ALERTS.c.id == alert.id).values(evidence=_text(evidence)))
+
+
+def _is_gone(connection: Connection, scope: Scope) -> bool:
+    """Whether a scope is one device, and that is revoked."""
+    if scope.kind != "device":
+        return False
+    query = select(DEVICES.c.device).where(DEVICES.c.device == scope.name, DEVICES.c.revoked_at.is_not(None))
+    return connection.execute(query).first() is not None
 
 
 def _widest(judged: Mapping[str, Judgement]) -> dict[tuple[str, Scope], tuple[str, Finding]]:
@@ -194,6 +220,7 @@ def _go_on(
         "compared": asdict(compared),
         "in_a_row": _in_a_row(alert.evidence.get("in_a_row", {}), severity),
         "quiet": 0,
+        "unheard": 0,
     }
     values = {
         "sha256": sha256, "severity": worst, "last_at": at, "windows": alert.windows + 1, "evidence": _text(told)

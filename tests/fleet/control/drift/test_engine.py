@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from itertools import pairwise
 
 import pytest
+from drift_world import World
 from edgewright.core.errors import UsageError
 from edgewright.fleet.control.audit import entries, verify
-from edgewright.fleet.control.tables import ALERTS, AUDIT, DRIFT_STATES, DRIFT_WINDOWS
+from edgewright.fleet.control.database import MEMORY, Database
+from edgewright.fleet.control.tables import ALERTS, AUDIT, DEVICES, DRIFT_STATES, DRIFT_WINDOWS
 from edgewright.fleet.drift.scope import FLEET, Scope
-from fleets import MODEL, SHA256
+from edgewright.fleet.drift.settings import Settings
+from fleets import MODEL, SHA256, quantile_bins
+from sqlalchemy import update
 
 
 def told(world):
@@ -99,6 +104,31 @@ def test_an_alert_closes_after_a_day_without_drift_and_a_new_drift_opens_another
         actions = [item.action for item in entries(connection) if item.actor in ("drift engine", "ann")]
         assert verify(connection).broken is None
     assert actions == ["open-alert", "acknowledge-alert", "close-alert", "open-alert"]
+
+
+def test_an_alert_of_a_device_that_is_gone_closes_and_counts_no_windows_in_a_row(clock):
+    settings = Settings(first_windows=1, quiet_windows=1)
+    with contextlib.closing(Database(MEMORY, clock)) as database:
+        world = World(database, clock, 10, quantile_bins(1), settings)
+        world.hour(feature=0)
+        world.hour({5: 2.0, 7: 2.0}, feature=0)
+        assert len(world.drift.alerts()) == 2
+        with database.transaction() as connection:
+            gone = update(DEVICES).where(DEVICES.c.device == world.devices[7]).values(revoked_at=clock.now())
+            connection.execute(gone)
+        present = [number for number in range(10) if number not in (5, 7)]
+        world.hour(feature=0, devices=present)
+        (alert,) = world.drift.alerts()
+        assert alert.scope == Scope("device", world.devices[5])
+        assert set(alert.evidence["in_a_row"].values()) == {0}
+        for _ in range(5):
+            world.hour(feature=0, devices=present)
+        assert len(world.drift.alerts()) == 1
+        world.hour(feature=0, devices=present)
+        assert sorted(item.evidence["closed"] for item in world.drift.alerts(states=("closed",))) == [
+            "its device was revoked.",
+            "nothing was heard from there in 7 windows in a row.",
+        ]
 
 
 def test_an_acknowledgement_is_kept_and_of_an_open_alert_only(world):
