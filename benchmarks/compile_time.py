@@ -5,8 +5,9 @@ its outputs and writes the artifact. It is watched from outside: processor time,
 lengthen, and the memory that it and its children hold together. Nothing is timed on a CPU that is not the profile's: what a
 timing takes follows from how fast the model runs, which is not the compiler's.
 
-Bars: processor time grows nearly linearly with the parameters (an exponent of at most 1.1 from the second model on), and each
-byte of the largest model costs at most 3 bytes of peak memory beyond what the smallest one takes.
+Bars, from the second of three or more models on: processor time grows nearly linearly with the parameters (an exponent of at
+most 1.1), and each byte more of a model costs at most 3 bytes of peak memory. Below that, imports and the moments that
+compensated rounding goes by (at most 512 MB, whatever the model) still grow into the constant. Of two models nothing is judged.
 
     python -m benchmarks.compile_time [--millions 1 5 25 100] [--shape deep|wide] [--picture FILE]
 """
@@ -157,10 +158,10 @@ def report(found: Sequence[Compiled]) -> bool:
         holds &= growth <= _MOST_EXPONENT
         print(f"\nprocessor time grows with parameters to the power of {growth:.2f} (bar: {_MOST_EXPONENT})")
     if len(found) > 1:
-        first, last = found[0], found[-1]
+        first, last = found[min(1, len(found) - 2)], found[-1]
         cost = (last.peak_bytes - first.peak_bytes) / (last.model_bytes - first.model_bytes)
         constant = first.peak_bytes - cost * first.model_bytes
-        holds &= cost <= _MOST_BYTES_A_BYTE
+        holds &= cost <= _MOST_BYTES_A_BYTE or len(found) == 2
         print(f"peak memory: {constant / 1e6:.0f} MB and {cost:.2f} times the model (bar: {_MOST_BYTES_A_BYTE:g} times)")
     return holds
 
