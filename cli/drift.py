@@ -143,7 +143,7 @@ def acknowledge(server: Remote, as_json: bool, number: int) -> None:
 @click.option("--array", "name", default="x", show_default=True, help="Which array of both files: [samples, ...].")
 @click.option("--linear", "is_linear", is_flag=True, help="The linear-time test, for many samples; much less powerful.")
 @click.option("--most", type=click.IntRange(4), default=1000, show_default=True, help="Samples of each file, drawn at random.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of what is drawn.")
 @click.option("--json", "as_json", is_flag=True, help="JSON for programs.")
 def compare(new: Path, old: Path, name: str, is_linear: bool, most: int, seed: int, as_json: bool) -> None:
     """Compare samples of NEW with those of OLD (.npz) in all respects at once, by maximum mean discrepancy.

@@ -63,4 +63,8 @@ def _seconds(text: str) -> float | None:
 
 def next_slot(due: float, period_s: float, now: float) -> float:
     """The first moment after `now` that is whole periods from `due`, both of one clock: a slot that was missed stays missed."""
-    return due if due > now else due + period_s * (math.floor((now - due) / period_s) + 1)
+    if due > now:
+        return due
+    following = due + period_s * (math.floor((now - due) / period_s) + 1)
+    # What floating point rounded away between two large moments is a period at most.
+    return following if following > now else following + period_s
