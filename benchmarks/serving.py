@@ -45,10 +45,10 @@ from edgewright.core.manifest import (
     TargetRecord,
     Tolerance,
 )
+from edgewright.core.resident import resident_bytes
 from edgewright.fleet.serve.client import Client
 from edgewright.fleet.serve.session import Session
 from edgewright.fleet.serve.supervisor import Supervisor
-from edgewright.runtimes.bench.resident import resident_bytes
 from edgewright.runtimes.onnxruntime.run import session_options
 
 CLASSES = 10

@@ -9,42 +9,29 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import os
-from pathlib import Path
+
+from .resident import resident_bytes
 
 _WORTH_BYTES = 64 << 20  # that the process must have grown by for a collection
 
 
-class _Resident:
-    """Resident bytes of this process, and the least of them since memory was last given back."""
+class _Since:
+    """The least that the process has held since memory was last given back, in bytes."""
 
-    def __init__(self) -> None:
-        self.least = 0
-
-    @staticmethod
-    def now() -> int | None:
-        """None where the system does not tell (no Linux)."""
-        try:
-            return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-        except (OSError, ValueError, IndexError):
-            return None
-
-
-_resident = _Resident()
+    least = 0
 
 
 def give_back() -> None:
     """Where the process grew by 64 MiB since the last time, collect what only refers to itself, and let it be returned.
 
-    The allocator that returns it is glibc's; elsewhere only the collection is done.
+    The allocator that returns it is glibc's; elsewhere only the collection is done. Without /proc it is done every time.
     """
-    before = _resident.now()
-    if before is not None:
-        _resident.least = min(_resident.least, before)
-        if before - _resident.least < _WORTH_BYTES:
-            return
+    held = resident_bytes()
+    _Since.least = min(_Since.least, held)
+    if held and held - _Since.least < _WORTH_BYTES:
+        return
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
-    _resident.least = _resident.now() or 0
+    _Since.least = resident_bytes()

@@ -16,9 +16,9 @@ from typing import Any
 from ..core.errors import EdgewrightError
 from ..core.executor import Executor
 from ..core.progress import Advance, Silent
+from ..core.resident import peak_bytes, reset_peak
 from .bench.batches import run_all
 from .bench.opening import ModelFile, import_libraries, load_model
-from .bench.resident import peak_bytes, reset_peak
 
 
 class _Told(Silent):

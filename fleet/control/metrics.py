@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, and_, func, select
 
+from ...core.resident import resident_bytes
 from ...core.version import VERSION
-from ...runtimes.bench.resident import resident_bytes
 from ..protocol.window import ERROR_KINDS, LATENCY_BINS, LATENCY_EDGES_MS, Window
 from .drift.gauges import gauges
 from .polls import Cohort, Polls

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ...runtimes.bench.resident import resident_bytes
+from ...core.resident import resident_bytes
 from ..protocol.window import LATENCY_EDGES_MS
 from .model import LoadedModel
 from .tally import Counted

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from ...core.errors import EdgewrightError
+from ...core.resident import peak_bytes, reset_peak
 from .opening import import_libraries, load_model, open_model
-from .resident import peak_bytes, reset_peak
 
 _RUNS = 3
 

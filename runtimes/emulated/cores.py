@@ -66,11 +66,6 @@ def core_for(profile: DeviceProfile) -> Core | None:
     return next(iter(same or fitting), None)
 
 
-def core_named(name: str) -> Core | None:
-    """The core of that qemu name, or None."""
-    return next((core for core in CORES if core.name == name), None)
-
-
 def flags_of(hwcap: int, hwcap2: int) -> frozenset[str]:
     """Linux' names of the instruction sets in the auxiliary vector of an arm64 process."""
     known = ((hwcap, _HWCAP), (hwcap2, _HWCAP2))

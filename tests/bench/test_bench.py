@@ -10,6 +10,7 @@ import onnx
 import pytest
 from edgewright.core.errors import DataError, EdgewrightError, RuntimeFailure, UsageError
 from edgewright.core.executor import TensorSpec
+from edgewright.core.resident import peak_bytes, reset_peak
 from edgewright.device_profiles.loader import load
 from edgewright.ir.model import Model
 from edgewright.runtimes import registry
@@ -20,7 +21,6 @@ from edgewright.runtimes.bench.latency import Budget, measure, warm_up
 from edgewright.runtimes.bench.measurement import Measurement
 from edgewright.runtimes.bench.memory import peak_memory_bytes
 from edgewright.runtimes.bench.opening import load_model, open_model, runtime_version
-from edgewright.runtimes.bench.resident import peak_bytes, reset_peak
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays

@@ -7,7 +7,7 @@ import weakref
 
 import numpy as np
 from edgewright.core.freeing import give_back
-from edgewright.runtimes.bench.resident import resident_bytes
+from edgewright.core.resident import resident_bytes
 
 
 class Held:

@@ -11,7 +11,7 @@ from edgewright.device_profiles.host import measured_on_emulated
 from edgewright.device_profiles.loader import known, load
 from edgewright.device_profiles.profile import DeviceProfile
 from edgewright.optimizer.judging import emulation_notes, judging, open_emulator
-from edgewright.runtimes.emulated.cores import CORES, core_for, core_named, cpu_of, flags_of
+from edgewright.runtimes.emulated.cores import CORES, core_for, cpu_of, flags_of
 from edgewright.runtimes.emulated.emulator import EmulatedCpu, Emulator
 from edgewright.runtimes.emulated.root import Root
 from edgewright.runtimes.location import Here
@@ -47,7 +47,6 @@ def test_a_profile_gets_the_core_whose_kernels_it_runs_or_none(profile: DevicePr
 def test_what_an_emulated_device_reads_of_its_cpu_is_the_core(core) -> None:
     seen = parse_cpuinfo(core.cpuinfo(4), "aarch64")
     assert (seen.model, seen.flags) == (core.model, core.isa)
-    assert core_named(core.name) is core
 
 
 def test_instruction_sets_come_from_the_bits_that_the_kernel_tells() -> None:

@@ -6,10 +6,10 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from edgewright.core.resident import peak_bytes, reset_peak
 from edgewright.ir import serde
 from edgewright.ir.model import Model
 from edgewright.ir.verify import verify
-from edgewright.runtimes.bench.resident import peak_bytes, reset_peak
 from onnx import TensorProto, helper, numpy_helper
 
 WIDTH, LAYERS = 64, 3
