@@ -23,6 +23,7 @@ from ...runtimes.bench.record import BenchResult, read_report
 from .accuracy import Judging, answer
 from .figures import FIGURES, SHOWN
 from .finding import Comparison, Finding, Side
+from .judge import ruled
 from .looks import plan_looks
 from .measuring import Measured, Turns, measure_in_turns
 from .records import match, record_findings, size_finding
@@ -165,13 +166,9 @@ def _budget(seconds: float) -> Budget:
 
 def _finding(subject: str, item: Measured) -> Finding:
     figure, rule, bounded = FIGURES[item.figure], item.rule, item.bounded
-    return Finding(
+    found = Finding(
         subject=subject,
         figure=figure.name,
-        slice=None,
-        rule=None if rule is None else str(rule),
-        status="shown" if item.judged is None else item.judged.status,
-        why="" if item.judged is None else item.judged.why,
         unit=figure.unit,
         scale="relative" if rule is None else rule.scale,
         how="turns" if figure.source == "timing" else "processes",
@@ -182,10 +179,9 @@ def _finding(subject: str, item: Measured) -> Finding:
         measured=bounded.estimate,
         low=bounded.low if math.isfinite(bounded.low) else None,
         high=bounded.high if math.isfinite(bounded.high) else None,
-        threshold=None if rule is None else rule.threshold,
-        n_needed=None if item.judged is None else item.judged.n_needed,
         is_higher_better=figure.is_higher_better,
     )
+    return ruled(found, rule, item.judged)
 
 
 def _turn_notes(conditions: dict[str, object]) -> list[str]:

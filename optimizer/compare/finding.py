@@ -28,15 +28,15 @@ class Finding:
 
     subject: str
     figure: str
-    slice: str | None
-    rule: str | None
-    status: Status
-    why: str
     unit: str
     scale: Scale
     how: How
     n: int
     confidence: float | None
+    slice: str | None = None
+    rule: str | None = None
+    status: Status = "shown"
+    why: str = ""
     base: float | None = None
     head: float | None = None
     measured: float | None = None

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from .finding import Status
+from .finding import Finding, Status
 from .rules import Rule, Scale
 from .words import said
 
@@ -57,6 +57,15 @@ def judge_exact(rule: Rule, value: float, unit: str) -> Judged:
     if is_worse:
         return Judged("regression", f"{told(value)} lies beyond {told(rule.threshold)}.")
     return Judged("none", f"{told(value)} lies within {told(rule.threshold)}.")
+
+
+def ruled(found: Finding, rule: Rule | None, judged: Judged | None) -> Finding:
+    """`found`, which is only shown, with what was judged of it by `rule`."""
+    if rule is None or judged is None:
+        return found
+    return replace(
+        found, rule=str(rule), status=judged.status, why=judged.why, threshold=rule.threshold, n_needed=judged.n_needed
+    )
 
 
 def _needed(found: Bounded, limit: float) -> int | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from ...stats.rank_bounds import two_sample_shift
 from ..gates.registry import find_metric
 from .figures import FIGURES
 from .finding import Finding
-from .judge import Bounded, Judged, judge, judge_exact
+from .judge import Bounded, Judged, judge, judge_exact, ruled
 from .rules import Rule, Scale
 
 _UNSEEN = 0.03
@@ -100,13 +100,9 @@ def _judged(pair: Matched, name: str, rule: Rule | None, alpha: float) -> Findin
     judged = None if rule is None else judge(rule, bounded, figure.unit)
     if judged is not None and name != "memory":
         judged = _undisturbed(pair, judged)
-    return Finding(
+    found = Finding(
         subject=pair.subject,
         figure=name,
-        slice=None,
-        rule=None if rule is None else str(rule),
-        status="shown" if judged is None else judged.status,
-        why="" if judged is None else judged.why,
         unit=figure.unit,
         scale=scale,
         how="records",
@@ -117,11 +113,10 @@ def _judged(pair: Matched, name: str, rule: Rule | None, alpha: float) -> Findin
         measured=ends[0],
         low=_finite(ends[1]),
         high=_finite(ends[2]),
-        threshold=None if rule is None else rule.threshold,
-        # More windows of the same two records do not take away what passed between them.
-        n_needed=None,
         is_higher_better=figure.is_higher_better,
     )
+    # More windows of the same two records do not take away what passed between them.
+    return ruled(found, rule, None if judged is None else replace(judged, n_needed=None))
 
 
 def size_finding(subject: str, base: int, head: int, rule: Rule | None) -> Finding:
@@ -130,13 +125,9 @@ def size_finding(subject: str, base: int, head: int, rule: Rule | None) -> Findi
     # A file of no bytes has no share that could be asked for; it counts as one byte.
     value = {"relative": head / max(base, 1) - 1, "change": float(head - base), "level": float(head)}[scale]
     judged = None if rule is None else judge_exact(rule, value, "B")
-    return Finding(
+    found = Finding(
         subject=subject,
         figure="size",
-        slice=None,
-        rule=None if rule is None else str(rule),
-        status="shown" if judged is None else judged.status,
-        why="" if judged is None else judged.why,
         unit="B",
         scale=scale,
         how="exact",
@@ -147,8 +138,8 @@ def size_finding(subject: str, base: int, head: int, rule: Rule | None) -> Findi
         measured=value,
         low=value,
         high=value,
-        threshold=None if rule is None else rule.threshold,
     )
+    return ruled(found, rule, judged)
 
 
 def _judged_metric(pair: Matched, name: str, rule: Rule | None, alpha: float) -> Finding:
@@ -173,13 +164,9 @@ def _judged_metric(pair: Matched, name: str, rule: Rule | None, alpha: float) ->
     bounded = Bounded(ends[0], ends[1], ends[2], min(before.n, after.n), "samples")
     is_share = metric is not None and metric.is_share
     judged = None if rule is None else judge(rule, bounded, "", is_share=is_share)
-    return Finding(
+    found = Finding(
         subject=pair.subject,
         figure=name,
-        slice=None,
-        rule=None if rule is None else str(rule),
-        status="shown" if judged is None else judged.status,
-        why="" if judged is None else judged.why,
         unit="",
         scale=scale,
         how="records",
@@ -190,11 +177,10 @@ def _judged_metric(pair: Matched, name: str, rule: Rule | None, alpha: float) ->
         measured=ends[0],
         low=ends[1],
         high=ends[2],
-        threshold=None if rule is None else rule.threshold,
-        n_needed=None if judged is None else judged.n_needed,
         is_share=is_share,
         is_higher_better=metric.is_higher_better if metric is not None else rule is not None and rule.op == "<",
     )
+    return ruled(found, rule, judged)
 
 
 def _reach(figure: Accuracy, end: str, alpha: float) -> float:
