@@ -1,9 +1,10 @@
 """Alerts: opened by what the tests convict, one at a time of a measure and scope, and closed when it is over.
 
-An alert closes by a plain bound: after so many windows in a row (`Settings.quiet_windows`, a day of hours) in which the lower
-bound of the distance stayed below the least severity. Its tests then start anew with what is left of alpha. It closes too when
-nothing was heard from its scope for seven times as long, or its device was revoked. A narrower alert ends in a wider one of its
-measure that is found. Severity rises as what is found does, and does not fall while it is open.
+An alert closes after so many windows in a row (`Settings.quiet_windows`, a day of hours) that were quiet: the lower bound of
+the distance stayed below the least severity, and the test's wealth below the highest that the alert has seen, so that neither
+a window by itself nor all together say that the drift goes on. Its tests then start anew with what is left of alpha. It closes
+too when nothing was heard from its scope for seven times as long, or its device was revoked. A narrower alert ends in a wider
+one of its measure that is found. Severity rises as what is found does, and does not fall while it is open.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from .views import ACKNOWLEDGED, CLOSED, OPEN, Alert, to_alert
 
 ENGINE = "drift engine"
 _MOST_NAMES = 20
+_SLACK = 0.1  # below the highest logarithm of the wealth at which it is taken for that: at its cap a wealth only trembles
 _UNHEARD = 7  # times `Settings.quiet_windows` without a word end an alert too: a week of hours
 _NARROW: Mapping[str, int] = {"device": 0, "attribute": 1, "fleet": 2}
 
@@ -62,24 +64,24 @@ def apply(
     before = {(item.measure, item.scope): item for item in open_alerts(connection, model)}
     closed: list[Closed] = []
     for key, (sha256, finding) in found.items():
-        if key in before:
-            _go_on(connection, database, before[key], sha256, finding.compared, _evidence(finding), finding.severity, at)
-        else:
+        if key not in before:
             _open(connection, database, model, sha256, finding, at)
     for key, alert in before.items():
-        if key in found:
-            continue
-        wider = next((item for item in found if item[0] == key[0] and _is_within(alert, found[item][1])), None)
+        wider = (
+            None if key in found else next((it for it in found if it[0] == key[0] and _is_within(alert, found[it][1])), None)
+        )
         if wider is not None:
             _close(connection, database, alert, f"it is part of what drifts in {wider[1]}.", at, alert.evidence)
             continue
-        seen = _seen(alert, judged)
+        seen = _seen(alert, judged, settings)
         if seen is None:
             _wait(connection, database, alert, settings, at)
             continue
         sha256, compared = seen
-        if compared is not None and compared.severity is not None:
-            _go_on(connection, database, alert, sha256, compared, {}, compared.severity, at)
+        if compared is not None and _goes_on(alert, compared, settings):
+            by, finding = found.get(key, ("", None))
+            evidence = _evidence(finding) if finding is not None and by == sha256 else {}
+            _go_on(connection, database, alert, sha256, compared, evidence, at)
             continue
         quiet = int(alert.evidence.get("quiet", 0)) + 1
         evidence = {**alert.evidence, "quiet": quiet, "unheard": 0, "in_a_row": _in_a_row({}, None)}
@@ -132,26 +134,39 @@ def _is_within(alert: Alert, wider: Finding) -> bool:
     return wider.scope == FLEET or alert.scope.name in wider.devices
 
 
-def _seen(alert: Alert, judged: Mapping[str, Judgement]) -> tuple[str, Compared | None] | None:
+def _seen(alert: Alert, judged: Mapping[str, Judgement], settings: Settings) -> tuple[str, Compared | None] | None:
     """The artifact and comparison that say most of an alert in this window; None where nothing was heard from its scope.
 
     Without a comparison the scope was heard from, by artifacts that have no such measure.
     """
+
+    def rank(compared: Compared | None) -> tuple[int, int, float]:
+        if compared is None:
+            return -1, -1, 0.0
+        severity = -1 if compared.severity is None else SEVERITIES.index(compared.severity)
+        return int(_goes_on(alert, compared, settings)), severity, compared.distance
+
     heard: tuple[str, Compared | None] | None = None
     for sha256, judgement in judged.items():
         if alert.scope not in judgement.windows:
             continue
         measures = judgement.windows[alert.scope][1].measures
         compared = next((item for item in measures if item.measure == alert.measure and item.count), None)
-        if heard is None or _rank(compared) > _rank(heard[1]):
+        if heard is None or rank(compared) > rank(heard[1]):
             heard = sha256, compared
     return heard
 
 
-def _rank(compared: Compared | None) -> tuple[int, float]:
-    if compared is None:
-        return -1, 0.0
-    return (0 if compared.severity is None else 1 + SEVERITIES.index(compared.severity)), compared.distance
+def _goes_on(alert: Alert, compared: Compared, settings: Settings) -> bool:
+    """Whether a window shows that an alert's drift goes on: by itself, or as one of many that keep the test as sure as ever."""
+    if compared.severity is None:
+        return False
+    return compared.low >= settings.minor or compared.log_e >= _surest(alert.evidence) - _SLACK
+
+
+def _surest(evidence: Mapping[str, Any]) -> float:
+    """Highest logarithm of the wealth that an alert has seen."""
+    return float(evidence.get("surest", evidence["compared"]["log_e"]))
 
 
 def _evidence(finding: Finding) -> dict[str, Any]:
@@ -188,6 +203,7 @@ def _open(connection: Connection, database: Database, model: str, sha256: str, f
     evidence = {
         "sentence": _sentence(finding.compared, finding.scope, finding.reach),
         "compared": asdict(finding.compared),
+        "surest": finding.compared.log_e,
         "in_a_row": _in_a_row({}, severity),
         "quiet": 0,
         **_evidence(finding),
@@ -209,15 +225,16 @@ def _go_on(
     sha256: str,
     compared: Compared,
     evidence: Mapping[str, Any],
-    severity: Severity,
     at: float,
 ) -> None:
+    severity = compared.severity
     worst = max(alert.severity, severity, key=SEVERITIES.index)
     told = {
         **alert.evidence,
         **evidence,
         "sentence": _sentence(compared, alert.scope, evidence.get("reach", alert.evidence.get("reach"))),
         "compared": asdict(compared),
+        "surest": max(_surest(alert.evidence), compared.log_e),
         "in_a_row": _in_a_row(alert.evidence.get("in_a_row", {}), severity),
         "quiet": 0,
         "unheard": 0,

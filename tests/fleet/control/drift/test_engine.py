@@ -106,6 +106,37 @@ def test_an_alert_closes_after_a_day_without_drift_and_a_new_drift_opens_another
     assert actions == ["open-alert", "acknowledge-alert", "close-alert", "open-alert"]
 
 
+def compared(world):
+    """Of the fleet's windows the comparison of the feature that drifts."""
+    return [next(it for it in point.judged.measures if it.measure == "input x1[0]") for point in world.drift.points(MODEL)]
+
+
+def test_an_alert_closes_a_day_after_the_drift_though_windows_are_too_small_to_lie_near_the_reference(world):
+    world.hour()
+    for _ in range(20):
+        world.hour(world.everybody(1.0), requests=10)
+    for _ in range(6):
+        assert told(world) == [("input x1[0]", "fleet", "open")]
+        world.hour(requests=10)
+    assert told(world) == [("input x1[0]", "fleet", "closed")]
+    after = compared(world)[-6:]
+    assert all(item.is_alarm for item in after)  # the test still held what it had found
+    assert sum(item.distance >= 0.05 for item in after) >= 4
+
+
+def test_an_alert_stays_open_while_a_drift_goes_on_that_no_window_shows_by_itself(clock):
+    with contextlib.closing(Database(MEMORY, clock)) as database:
+        world = World(database, clock, 12, settings=Settings(first_windows=6, quiet_windows=3))
+        world.hour()
+        for _ in range(40):
+            world.hour(world.everybody(0.4), requests=5)
+        (alert,) = world.drift.alerts()
+        assert told(world) == [("input x1[0]", "fleet", "open")]
+        since = [point.start >= alert.first_at for point in world.drift.points(MODEL)].count(True)
+        unsure = [item.low < 0.05 for item in compared(world)[-since:]]
+    assert any(all(unsure[at : at + 3]) for at in range(since - 2))  # as many in a row as would have closed it
+
+
 def test_an_alert_of_a_device_that_is_gone_closes_and_counts_no_windows_in_a_row(clock):
     settings = Settings(first_windows=1, quiet_windows=1)
     with contextlib.closing(Database(MEMORY, clock)) as database:
