@@ -17,8 +17,9 @@ demo-fleet: $(VENV)/.fleet
 demo-loop: $(VENV)/.loop
 	$(BIN)/python docs/demo_loop.py
 
+# A test process that dies ends the run and its test is named: pytest-xdist would start another and then wait for ever.
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart=0
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -39,15 +39,15 @@ def describe(
     """Where something drifts; None where there is nothing to say.
 
     `drifting` devices are among the `telling`, those that sent enough to tell. `is_world` says that the fleet's counts together
-    drift: then it is the fleet unless one device or attribute of at most half of the devices explains it. Without it many
-    devices that differ and have nothing in common are no drift of the world; the first `MOST_DEVICES` of them, as they are
-    given, are named.
+    drift: then it is the fleet unless one device or attribute of at most half of the devices explains it. Without it
+    devices that differ and have nothing in common are no drift of the world, however many they are; the first `MOST_DEVICES` of
+    them, as they are given, are named.
     """
     of_world = Described((FLEET,), 1.0, 1.0) if is_world else None
     if not drifting:
         return of_world
     share = len(drifting) / len(telling)
-    if share > WORLD_SHARE or len(telling) == 1:
+    if is_world and share > WORLD_SHARE:
         return of_world
     if len(drifting) == 1:
         return Described((Scope("device", next(iter(drifting))),), 1.0, 1.0)
@@ -86,12 +86,17 @@ def _best(
             continue
         holders = sum(value in _values(attributes.get(device, _NONE).get(name, ())) for device in telling)
         precision = hit / holders
-        if precision >= LEAST_FIT:
+        if precision >= LEAST_FIT and not _is_of_all(name, value, attributes):
             fits.append((-2 * precision * recall / (precision + recall), holders, name, value, precision, recall))
     if not fits:
         return None
     _, _, name, value, precision, recall = min(fits)
     return Described((Scope("attribute", name, value),), precision, recall)
+
+
+def _is_of_all(name: str, value: str, attributes: Mapping[str, Mapping[str, Values]]) -> bool:
+    """Whether every device holds it, so that it tells none from another."""
+    return all(value in _values(of.get(name, ())) for of in attributes.values())
 
 
 def _values(values: Values) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from .watched import ERRORS, LATENCY
 _ALPHA = 0.001
 _FEWEST = 8  # devices that say what is usual
 _FAR = 6.0  # spreads above the median: what is usual ends there
+_MANY = 0.25  # share of devices past their bound from which on what is usual is said by the others alone
 _AT_ONCE = 1 << 17  # counts that are looked at together
 
 
@@ -42,11 +43,12 @@ class Drifting:
     """Of one measure, over the devices of a window: who drifts now, who sent enough to tell, and who is convicted of it.
 
     A device drifts now where its distance to the reference exceeds what devices are allowed, and what is usual among them, by
-    more than chance, in this window or in all so far. It tells where a drift as large as that of the drifting ones would have
-    been seen. Convicted are those that drift now and whose sequential test has reached its bound.
+    more than chance, in this window (then it is clear) or in all so far. It tells where a drift as large as that of those that
+    drift would have been seen. Convicted are those that drift now and whose sequential test has reached its bound.
     """
 
     drifting: Bools
+    clear: Bools
     telling: Bools
     convicted: Bools
     distance: Floats
@@ -93,14 +95,21 @@ def drifting_devices(tests: Tests, seen: Look, bounds: Floats, settings: Setting
     for place, item in enumerate(tests.watched):
         delta = 2 * settings.service_delta if item.kind in (LATENCY, ERRORS) else settings.device_delta
         distance, total, log_e = seen.distance[:, place], seen.total[:, place], seen.log_e[:, place]
-        allowed = max(delta, _usual(distance[total > 0]))
+        is_past = log_e >= bounds[place]
         error = radius(total / seen.deff[:, place], _ALPHA) + radius(np.array(float(sum(item.reference))), _ALPHA)
+        is_like = total > 0
+        if is_past.any():  # those that send too little beside these lie far by chance alone, and say nothing of what is usual
+            is_like &= error <= 2 * np.median(error[is_past])
+        if is_past.sum() > _MANY * is_like.sum():
+            is_like &= ~is_past
+        allowed = max(delta, _usual(distance[is_like]))
         is_likely = (log_e >= -np.log(_ALPHA)) & (distance > allowed)
-        drifting = (total > 0) & ((distance - error > allowed) | is_likely)
-        convicted = drifting & (log_e >= bounds[place])
+        clear = (total > 0) & (distance - error > allowed)
+        drifting = clear | ((total > 0) & is_likely)
+        convicted = drifting & is_past
         size = float(np.median(distance[drifting])) if drifting.any() else 0.0
         telling = drifting | ((total > 0) & (error < size - allowed))
-        found.append(Drifting(drifting, telling, convicted, distance))
+        found.append(Drifting(drifting, clear, telling, convicted, distance))
     return found
 
 

@@ -19,7 +19,7 @@ from ...stats.drift_power import design_effect
 from .accuracy import estimated
 from .compare import Others, compare
 from .counts import Counts, Layout
-from .describe import Values, describe, holds
+from .describe import WORLD_SHARE, Values, describe, holds
 from .devices import Drifting, Look, drifting_devices, look
 from .scope import FLEET, Scope
 from .sequence import Bools, Floats, Standing, Tests, design_effects
@@ -167,7 +167,10 @@ class _Window:
             return []
         order = [int(at) for at in np.argsort(-who.distance, kind="stable") if who.drifting[at]]
         telling = [name for name, tells in zip(self.seen.devices, who.telling, strict=True) if tells]
-        about = self.attributes if 1 < len(order) <= len(telling) / 2 else {}
+        are_most = len(order) > WORLD_SHARE * len(telling)
+        if are_most and not is_world:  # hardly anybody else sends enough to say that this is not usual, so it has to be clear
+            order = [at for at in order if who.clear[at]]
+        about = {} if len(order) < 2 or (are_most and is_world) else self.attributes
         found = describe([self.seen.devices[at] for at in order], telling, about, is_world=is_world)
         if found is None:
             return []

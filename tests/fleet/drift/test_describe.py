@@ -45,10 +45,18 @@ def test_an_attribute_need_not_fit_all_of_them():
 
 def test_more_than_half_of_the_devices_are_the_world():
     assert scopes(DEVICES[:11], is_world=True) == ["fleet"]
-    assert scopes(DEVICES[:11]) == []  # each in its own way, and together they do not drift
     assert scopes([], is_world=True) == ["fleet"]
     assert scopes([]) == []
     assert scopes(["d0"], ["d0"], is_world=True) == ["fleet"]
+
+
+def test_devices_that_send_little_are_described_however_many_they_are():
+    # Together they do not drift, since the others send so much more.
+    few = {name: {"batch": "b2" if number < 12 else "b1", "arch": "x"} for number, name in enumerate(DEVICES)}
+    assert scopes(DEVICES[:12], attributes=few) == ["attribute batch = b2"]
+    assert scopes(DEVICES[:12], DEVICES[:12], attributes=few) == ["attribute batch = b2"]  # not what all of the fleet hold
+    assert scopes(DEVICES[:11]) == [f"device {name}" for name in DEVICES[:5]]
+    assert scopes(["d0"], ["d0"]) == ["device d0"]
 
 
 def test_devices_with_nothing_in_common_are_named_one_by_one_and_not_without_end():
