@@ -11,6 +11,7 @@ from ...ir.model import Model, constant
 from ...runtimes.contract import OperatorRule, Scheme
 
 _BINARY = frozenset({"Add", "Mul", "Sub", "Div", "MatMul"})
+_LEAST_TABLE = 1024  # numbers in a table from which on its bytes are worth rounding
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,18 @@ def weight_of(node: onnx_ir.Node, rule: OperatorRule) -> onnx_ir.Value | None:
     return value if value is not None and constant(value) is not None else None
 
 
+def is_lookup(node: onnx_ir.Node) -> bool:
+    """Whether a node takes rows of a constant table, an embedding: int8 is a quarter of its bytes, whoever reads the rows."""
+    table = constant(node.inputs[0]) if node.op_type == "Gather" and node.inputs else None
+    return table is not None and table.ndim > 1 and table.size >= _LEAST_TABLE and node.attributes.get_int("axis", 0) == 0
+
+
 def make_plan(model: Model, scheme: Scheme, keep_float: Collection[str] = ()) -> Plan:
     """Plan `model` for `scheme`, leaving the layers in `keep_float` (by first output's name) in float.
 
     Operators with weights run in int8 wherever the scheme has a rule for them. Others follow when all that they read is int8
-    and what they make is read in int8: alone between float neighbours they would only add rounding and conversions.
+    and what they make is read in int8: alone between float neighbours they would only add rounding and conversions. What is
+    looked up in a table is int8 in any case.
     """
     outputs = {str(value.name) for value in model.graph.outputs}
     chosen: dict[str, onnx_ir.Node] = {}
@@ -89,7 +97,7 @@ def make_plan(model: Model, scheme: Scheme, keep_float: Collection[str] = ()) ->
 def _drop_unread(scheme: Scheme, chosen: dict[str, onnx_ir.Node], absorbed: dict[str, str], kept: dict[str, str]) -> None:
     """Leave nodes without weights in float where nothing reads their result in int8 (from the end to the start)."""
     for name, node in reversed(list(chosen.items())):
-        if weight_of(node, scheme.operators[node.op_type]) is not None:
+        if weight_of(node, scheme.operators[node.op_type]) is not None or is_lookup(node):
             continue
         readers = [user for value in result_of(node, absorbed) for user in value.consumers()]
         if not any(layer(user) in chosen for user in readers):
@@ -131,7 +139,7 @@ def _why_float(
     shape_reason = _unusual(node)
     if shape_reason:
         return shape_reason
-    if rule.weights is not None and weight_of(node, rule) is not None:
+    if (rule.weights is not None and weight_of(node, rule) is not None) or is_lookup(node):
         return None
     variable = [value for value in data if constant(value) is None]
     if not variable or not all(_is_int8(value, chosen, absorbed) for value in variable):

@@ -17,6 +17,7 @@ RULES = {
     "Add": OperatorRule(),
     "Concat": SAME,
     "MaxPool": SAME,
+    "Gather": SAME,
     "Sigmoid": OperatorRule(fixed_output=(1 / 256, -128)),
     "Tanh": OperatorRule(fixed_output=(1 / 128, 0)),
 }
@@ -117,3 +118,33 @@ def test_weights_that_are_not_constant_are_no_weights() -> None:
     plan = make_plan(build([helper.make_node("Conv", ["x", "x"], ["y"])], "y"), SCHEME)
     assert not plan.nodes
     assert "not constant" in plan.kept["y"]
+
+
+def lookup(rows: int, axis: int = 0) -> Model:
+    """tokens -> Gather from a table of rows of 32 -> Exp."""
+    table = np.random.default_rng(0).normal(size=(rows, 32)).astype(np.float32)
+    nodes = [helper.make_node("Gather", ["table", "x"], ["r"], axis=axis), helper.make_node("Exp", ["r"], ["y"])]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.INT64, [1, 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(table, "table")],
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    return Model.from_bytes(onnx.shape_inference.infer_shapes(proto).SerializeToString())
+
+
+def test_a_table_is_looked_up_in_int8_whoever_reads_the_rows() -> None:
+    plan = make_plan(lookup(64), SCHEME)
+    assert plan.nodes == ("r",)
+    assert plan.tensors["table"] == plan.tensors["r"]
+
+
+def test_a_table_that_is_small_or_is_cut_into_columns_stays_in_float() -> None:
+    for model in (lookup(31), lookup(64, axis=1)):
+        assert make_plan(model, SCHEME).kept["r"] == "it reads a float tensor"
+
+
+def test_a_table_can_be_kept_in_float() -> None:
+    assert make_plan(lookup(64), SCHEME, ("r",)).kept["r"] == "kept in float for accuracy"
