@@ -11,6 +11,7 @@ import onnx_ir
 from numpy.typing import NDArray
 
 from ..core.errors import DataError, ModelError, UsageError, unknown
+from ..core.freeing import give_back
 from ..core.progress import Progress, Silent
 from ..ir.model import Model
 from .dataset import Split
@@ -98,6 +99,7 @@ class _Runner:
                     self._session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
                 except Exception as error:
                     raise ModelError(f"ONNX Runtime cannot load the model to calibrate it: {_first_line(error)}") from error
+            give_back()
         self._value = onnxruntime.OrtValue.ortvalue_from_numpy
 
     def run(self, fed: Mapping[str, NDArray[Any]], count: int) -> Iterator[tuple[str, NDArray[Any]]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import gc
 
+from .mapping import forget_pages
 from .resident import resident_bytes
 
 _WORTH_BYTES = 64 << 20  # that the process must have grown by for a collection
@@ -22,10 +23,12 @@ class _Since:
 
 
 def give_back() -> None:
-    """Where the process grew by 64 MiB since the last time, collect what only refers to itself, and let it be returned.
+    """Let go of mapped arrays; where the process grew by 64 MiB since the last time, collect what only refers to itself, and
+    let it be returned.
 
     The allocator that returns it is glibc's; elsewhere only the collection is done. Without /proc it is done every time.
     """
+    forget_pages()
     held = resident_bytes()
     _Since.least = min(_Since.least, held)
     if held and held - _Since.least < _WORTH_BYTES:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..core.errors import ModelError
 from ..core.executor import TensorSpec
 from . import serde
+from .weightless import map_weights
 
 MADE_BY = "edgewright.made_by"
 
@@ -34,6 +35,12 @@ class Model:
         except OSError as error:
             raise ModelError(f"cannot read the model {file}: {error.strerror or error}; check the path.") from error
         return Model(serde.parse(data, str(file), file.parent))
+
+    def with_mapped_weights(self) -> Model:
+        """A copy whose weights, where they are large, lie in a temporary file; raises StoreError."""
+        copy = self.clone()
+        map_weights(copy.ir)
+        return copy
 
     @staticmethod
     def from_bytes(data: bytes, where: str = "the model") -> Model:

@@ -15,6 +15,7 @@ import onnx_ir
 from ..core.canonical import digest as _digest
 from ..core.canonical import digest_json
 from ..core.errors import ModelError, StoreError
+from ..core.mapping import forget_pages
 from .weightless import weights_as_inputs, without_weights
 
 MAX_MODEL_BYTES = 2 << 30
@@ -144,6 +145,7 @@ def on_disk(model: onnx_ir.Model) -> Iterator[Path]:
                 f"cannot write a temporary file in {tempfile.gettempdir()}: {error.strerror or error}; free some space or "
                 "point TMPDIR to another disk."
             ) from error
+        forget_pages()
         yield file
 
 

@@ -5,11 +5,19 @@ Nothing that is large is copied: to check, compare or write a graph must not cos
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import onnx_ir
+from numpy.typing import NDArray
+
+from ..core.mapping import is_mapped, mapped
 
 _Weights = dict[str, onnx_ir.TensorProtocol]
 # Smaller ones may be read by rules and by shape inference (axes, sizes, scales).
 _LARGE_BYTES = 1 << 12
+# From how many bytes on weights are worth a file, each and all together.
+_MAPPED_BYTES, _LEAST_MAPPED_BYTES = 1 << 16, 16 << 20
 
 
 def without_weights(model: onnx_ir.Model) -> tuple[onnx_ir.Model, _Weights]:
@@ -41,3 +49,52 @@ def _take(graph: onnx_ir.Graph, above_bytes: int) -> list[tuple[onnx_ir.Value, o
         graph.initializers.pop(name)
         value.const_value = None
     return taken
+
+
+class _Arrays(Sequence[NDArray[Any]]):
+    """The arrays of tensors, each made when it is asked for."""
+
+    def __init__(self, tensors: Sequence[onnx_ir.TensorProtocol]) -> None:
+        self._tensors = tensors
+
+    def __len__(self) -> int:
+        return len(self._tensors)
+
+    def __getitem__(self, place: Any) -> Any:
+        return self._tensors[place].numpy()
+
+
+def map_weights(model: onnx_ir.Model) -> None:
+    """Let the main graph's large weights lie in a file, where they are many bytes; raises StoreError.
+
+    Nothing refers to the file that the model was read from afterwards, of which one number left would keep all in memory.
+    """
+    found = {}
+    for name, value in model.graph.initializers.items():
+        tensor = value.const_value
+        if tensor is not None and tensor.nbytes >= _MAPPED_BYTES and tensor.dtype.bitwidth >= 8 and not _is_in_file(tensor):
+            found[name] = tensor
+    if sum(tensor.nbytes for tensor in found.values()) < _LEAST_MAPPED_BYTES:
+        return
+    arrays = mapped(_Arrays(list(found.values())))
+    for (name, tensor), array in zip(found.items(), arrays, strict=True):
+        model.graph.initializers[name].const_value = _tensor(tensor, array)
+    for value in model.graph.initializers.values():
+        if isinstance(value.const_value, onnx_ir.serde.TensorProtoTensor):
+            value.const_value = _tensor(value.const_value)
+    for node in onnx_ir.traversal.RecursiveGraphIterator(model.graph):
+        for name, attribute in node.attributes.items():
+            if isinstance(attribute.value, onnx_ir.serde.TensorProtoTensor):
+                node.attributes[name] = onnx_ir.AttrTensor(name, _tensor(attribute.value))
+
+
+def _tensor(like: onnx_ir.TensorProtocol, array: NDArray[Any] | None = None) -> onnx_ir.TensorProtocol:
+    """`like` in an array of its own, or in `array`; texts as they are."""
+    if like.dtype == onnx_ir.DataType.STRING:
+        return like
+    held = like.numpy().copy() if array is None else array
+    return onnx_ir.Tensor(held, dtype=like.dtype, shape=onnx_ir.Shape(tuple(like.shape.numpy())), name=like.name)
+
+
+def _is_in_file(tensor: onnx_ir.TensorProtocol) -> bool:
+    return isinstance(tensor, onnx_ir.Tensor) and is_mapped(tensor.raw)

@@ -169,12 +169,14 @@ class Builder:
     ) -> None:
         target = registry.get(runtime)
         model, notes = trained or (self._run(passes, target.scheme(profile)), ())
+        give_back()
         support = target.supports(model, profile)
         missing = [item for item in support if item.runs == "no"]
         if missing:
             names = ", ".join(sorted({f"{item.op_type} ({item.reason.rstrip('.')})" for item in missing}))
             count = "1 node" if len(missing) == 1 else f"{len(missing)} nodes"
             raise LoweringError(f"{runtime} cannot run {count} of this model: {names}; try another runtime.")
+        give_back()
         lowered = target.lower(model, profile)
         counts: dict[str, int] = {}
         for item in support:

@@ -80,14 +80,14 @@ def prepare_model(ingested: Ingested) -> tuple[Model, str]:
     """The model that every candidate starts from (batch 1, canonical, batch norm folded) and the pipeline's text."""
     pipeline = Pipeline([Strip(), Canonicalize(), WidenWeights(), FoldBatchNorm(), Canonicalize()])
     base, _ = pipeline.run(fix_batch(ingested.model, 1))
-    return base, str(pipeline)
+    return base.with_mapped_weights(), str(pipeline)
 
 
 def prepare_trained(trained: Model, passes: Sequence[Pass]) -> tuple[Model, str]:
     """Like `prepare_model`, from what `passes` made of the ingested model in training form, whose weights are float32."""
     after = (Canonicalize(), FoldBatchNorm(), Canonicalize())
     base, _ = Pipeline(after).run(fix_batch(trained, 1))
-    return base, str(Pipeline([Strip(), Canonicalize(), WidenWeights(), *passes, *after]))
+    return base.with_mapped_weights(), str(Pipeline([Strip(), Canonicalize(), WidenWeights(), *passes, *after]))
 
 
 def bind_data(recipe: Recipe, data: Dataset, base: Model) -> Dataset:

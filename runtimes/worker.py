@@ -15,6 +15,7 @@ from typing import Any
 
 from ..core.errors import EdgewrightError
 from ..core.executor import Executor
+from ..core.freeing import give_back
 from ..core.progress import Advance, Silent
 from ..core.resident import peak_bytes, reset_peak
 from .bench.batches import run_all
@@ -49,11 +50,13 @@ def serve(connection: Connection) -> None:
             if kind in ("load", "unload") and executor is not None:
                 executor.close()
                 executor = None
+                give_back()
             if kind == "load":
                 name, files, entry, threads = given
                 import_libraries(name)
                 before = reset_peak()
                 executor = load_model(ModelFile(name, files, entry, threads))
+                give_back()  # what only loading took, up to four times the file
                 value = (executor.inputs, executor.outputs)
             elif kind == "run" and executor is not None:
                 value = run_all(executor, given[0], _Told(connection))

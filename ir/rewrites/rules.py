@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 import onnx_ir
-from onnxscript.rewriter import RewriteRuleSet
+from onnxscript.rewriter import RewriteRule, RewriteRuleSet
 from onnxscript.rewriter.rules.common import (
     _basic_rules,
     _broadcast_to_matmul,
@@ -49,12 +50,12 @@ class _TransposedMatMulAddToGemm(_MatMulAddToGemm, _matmul_add_to_gemm.TransBMat
 
 
 def rules() -> RewriteRuleSet:
-    """A fresh set (rules hold state while they match). The batch-norm fusions are not in it: training needs batch norm whole.
+    """A fresh set. The batch-norm fusions are not in it: training needs batch norm whole.
 
     Nor is onnxscript's rule that turns `auto_pad` of a convolution into numbers: it forgets dilations (see `forms`).
     """
     return RewriteRuleSet(
-        [
+        _fresh(
             # A transposed operand is looked for before the plain product, which would match inside it.
             *_TransposedMatMulAddToGemm().rule().commute(),
             *_MatMulAddToGemm().rule().commute(),
@@ -71,5 +72,13 @@ def rules() -> RewriteRuleSet:
             *_fuse_hardswish.fuse_hardswish_rules(),
             _fuse_pad_into_conv.fuse_pad_into_conv_rule,
             *_remove_optional_bias.rules,
-        ]
+        )
     )
+
+
+def _fresh(*rules: RewriteRule) -> list[RewriteRule]:
+    """Copies with matchers of their own: a matcher holds on to the last graph that it saw, and onnxscript's live for ever."""
+    fresh = [copy(rule) for rule in rules]
+    for rule in fresh:
+        rule._matcher = copy(rule._matcher)
+    return fresh

@@ -171,7 +171,7 @@ def _named_after(path: Path, kind: str, convert: Any, samples: Samples | None, t
 
 def _convert_onnx(path: Path, samples: Samples | None, shapes: Mapping[str, Sequence[int | None]] | None) -> Converted:
     try:
-        model = Model.load(path)
+        model = Model.load(path).with_mapped_weights()
     except ModelError:
         if path.suffix != ".onnx":
             raise ModelError(f"{path} is no model that this version reads; it reads {READS}.") from None
@@ -181,6 +181,7 @@ def _convert_onnx(path: Path, samples: Samples | None, shapes: Mapping[str, Sequ
             raise ModelError(f"{path} has no {what}, so there is nothing to run; export it with them.")
     # Before anything reads the graph: what is not finite here makes every later answer worthless.
     verify_weights(model)
+    give_back()
     sized = _with_shapes(model, shapes)
     inputs = match_samples(samples, sized.inputs) if samples is not None else random_samples(sized.inputs)
     return Converted(model, inputs, run_onnx(str(path), inputs, sized.inputs))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ...core.errors import ModelError, ParityError
 from ...core.executor import TensorSpec
+from ...core.freeing import give_back
 from ...runtimes.inputs import first_line
 from .samples import Samples, fixed_batch
 
@@ -51,6 +52,7 @@ def run_onnx(model: bytes | str, inputs: Samples, specs: Sequence[TensorSpec]) -
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     try:
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        give_back()
         names = [output.name for output in session.get_outputs()]
         batch = fixed_batch(specs)
         count = len(next(iter(inputs.values()))) if inputs else 1

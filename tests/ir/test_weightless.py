@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from edgewright.core.resident import peak_bytes, reset_peak
+from edgewright.core.freeing import give_back
+from edgewright.core.mapping import is_mapped
+from edgewright.core.resident import peak_bytes, reset_peak, resident_bytes
 from edgewright.ir import serde
 from edgewright.ir.model import Model
 from edgewright.ir.verify import verify
@@ -106,3 +110,24 @@ def test_a_file_on_disk_takes_no_memory(large: Model) -> None:
     with large.on_disk() as file:
         assert (file.parent / "weights").stat().st_size >= 64 * MEGA
     assert peak_bytes() - before < 36 * MEGA
+
+
+def test_large_weights_in_a_file_are_the_same_model_without_the_memory(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(made(2048, 4).to_bytes())
+    give_back()
+    before = resident_bytes()
+    model = Model.load(path).with_mapped_weights()
+    give_back()
+    assert resident_bytes() - before < 16 * MEGA
+    assert {name for name, array in model.weights().items() if is_mapped(array)} == {"w0", "w1", "w2", "w3"}
+    again = Model.load(path)
+    assert model.digest() == again.digest()
+    assert model.to_bytes() == again.to_bytes()
+    tensors = [value.const_value for value in model.with_mapped_weights().graph.initializers.values()]
+    assert tensors == [value.const_value for value in model.graph.initializers.values()]  # no second file
+
+
+def test_the_weights_of_a_small_model_stay_in_memory() -> None:
+    model = made().with_mapped_weights()
+    assert not any(is_mapped(array) for array in model.weights().values())

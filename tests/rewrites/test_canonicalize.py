@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import subprocess
 import sys
+import weakref
 from textwrap import dedent
 
 import numpy as np
@@ -375,6 +377,20 @@ def test_nothing_changes_the_second_time_and_the_input_never(build):
     second = Canonicalize().run(first.model)
     assert not second.changed
     assert second.model.to_bytes() == first.model.to_bytes()
+
+
+def test_a_model_that_nobody_has_any_more_is_gone(build):
+    model = build(
+        [("MatMul", ["x", "w"], ["m"], {}), ("Add", ["m", "b"], ["a"], {}), ("Relu", ["a"], ["y"], {})],
+        {"w": floats(4, 3), "b": floats(3)},
+        {"x": [2, 4]},
+        ["y"],
+    )
+    result = Canonicalize().run(model).model
+    graphs = weakref.ref(model.graph), weakref.ref(result.graph)
+    del model, result
+    gc.collect()
+    assert [graph() for graph in graphs] == [None, None]
 
 
 def test_pass_text_round_trips():
