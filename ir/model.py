@@ -36,6 +36,11 @@ class Model:
             raise ModelError(f"cannot read the model {file}: {error.strerror or error}; check the path.") from error
         return Model(serde.parse(data, str(file), file.parent))
 
+    @staticmethod
+    def graph_of(path: Path) -> Model:
+        """Model of an .onnx file that was just written, whose weights lie beside it and are not read; raises ModelError."""
+        return Model(serde.graph_of(path))
+
     def with_mapped_weights(self) -> Model:
         """A copy whose weights, where they are large, lie in a temporary file; raises StoreError."""
         copy = self.clone()

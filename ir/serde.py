@@ -64,6 +64,14 @@ def parse(data: bytes, where: str, base: Path | None = None) -> onnx_ir.Model:
     return read
 
 
+def graph_of(path: Path) -> onnx_ir.Model:
+    """The graph in a file; weights beside it are not read, and are not there when the file is gone. Raises ModelError."""
+    try:
+        return onnx_ir.load(path)
+    except Exception as error:
+        raise ModelError(f"{path} cannot be read as an ONNX model: {error}.") from error
+
+
 def _check_external(proto: onnx.ModelProto, where: str, base: Path | None) -> None:
     """External data must be relative files below the model's folder."""
     for tensor in proto.graph.initializer:

@@ -57,6 +57,7 @@ def refusal(model: Model) -> tuple[str, str, str] | None:
 
     options = session_options(1)
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.add_session_config_entry("session.disable_prepacking", "1")
     try:
         with model.on_disk() as file:
             onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])

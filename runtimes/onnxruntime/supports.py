@@ -62,11 +62,13 @@ def _optimise(ready: Model) -> Model:
         options = session_options(1)
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
         options.optimized_model_filepath = str(file)
+        # Nothing is run, so weights need not stand in a kernel's own order too.
+        options.add_session_config_entry("session.disable_prepacking", "1")
         # Beside the graph, which alone is read.
         options.add_session_config_entry("session.optimized_model_external_initializers_file_name", "weights")
         options.add_session_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", "1024")
         onnxruntime.InferenceSession(str(given), options, providers=["CPUExecutionProvider"])
-        return Model.load(file)
+        return Model.graph_of(file)
 
 
 def _is_integer(kernel: onnx_ir.Node) -> bool:
