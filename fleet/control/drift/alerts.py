@@ -79,8 +79,8 @@ def apply(
             continue
         sha256, compared = seen
         if compared is not None and _goes_on(alert, compared, settings):
-            by, finding = found.get(key, ("", None))
-            evidence = _evidence(finding) if finding is not None and by == sha256 else {}
+            named = found.get(key)
+            evidence = _evidence(named[1]) if named is not None and named[0] == sha256 else {}
             _go_on(connection, database, alert, sha256, compared, evidence, at)
             continue
         quiet = int(alert.evidence.get("quiet", 0)) + 1
