@@ -11,9 +11,12 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
+from ...core.canonical import digest
+from ...core.mapping import forget_pages, mapped
 from .sharing import SharedTable, SharingBuilder
 
 _IDENTIFIER = b"TFL3"
+_LARGE_BYTES = 1 << 16  # of a constant that waits in a file, not in memory
 _ALIGNMENT = 16  # of every buffer: kernels read weights with vector loads
 _LEAST_VERSION = {schema.BuiltinOperator.BROADCAST_TO: 2}  # the first version that interpreters have; 1 for all others
 _TYPES = {
@@ -85,7 +88,7 @@ class Writer:
     def __init__(self) -> None:
         empty = AlignedBuffer()
         self._buffers: list[Any] = [empty]
-        self._buffer_of: dict[bytes, int] = {}
+        self._buffer_of: dict[str, int] = {}
         self._constants: dict[tuple[Any, ...], Tensor] = {}
         self._tensors: list[Any] = []
         self._names: set[str] = set()
@@ -107,14 +110,17 @@ class Writer:
         return self._stored(name, (flat[0::2] | flat[1::2] << 4).tobytes(), array.shape, "int4", quant)
 
     def _stored(self, name: str, data: bytes, shape: tuple[int, ...], dtype: str, quant: Quant | None) -> Tensor:
-        key = (data, shape, dtype, quant)
+        found = digest(data)
+        key = (found, shape, dtype, quant)
         if key not in self._constants:
-            if data not in self._buffer_of:
+            if found not in self._buffer_of:
                 buffer = AlignedBuffer()
                 buffer.data = np.frombuffer(data, np.uint8)
-                self._buffer_of[data] = len(self._buffers)
+                if len(data) >= _LARGE_BYTES:
+                    (buffer.data,) = mapped([buffer.data])  # until it is packed
+                self._buffer_of[found] = len(self._buffers)
                 self._buffers.append(buffer)
-            self._constants[key] = self._add(name, shape, dtype, quant, self._buffer_of[data])
+            self._constants[key] = self._add(name, shape, dtype, quant, self._buffer_of[found])
         return self._constants[key]
 
     def _add(self, name: str, shape: tuple[int, ...], dtype: str, quant: Quant | None, buffer: int) -> Tensor:
@@ -217,6 +223,7 @@ class Writer:
         model.signatureDefs = [_signature(inputs, outputs, place)]
         # From here on nothing is added, and each buffer is given up as soon as it is packed.
         self._buffers, self._buffer_of, self._constants = [], {}, {}
+        forget_pages()
         known = sum(buffer.data.nbytes + _ALIGNMENT for buffer in model.buffers if buffer.data is not None)
         builder = SharingBuilder(known + (1 << 16))
         builder.Finish(model.Pack(builder), file_identifier=_IDENTIFIER)
