@@ -5,24 +5,13 @@ from __future__ import annotations
 import ml_dtypes
 import numpy as np
 import onnx
-import pytest
-from edgewright.core.errors import UsageError
 from edgewright.device_profiles.loader import load
 from edgewright.ir.model import Model
-from edgewright.runtimes import registry
 from edgewright.runtimes.bench.batches import example_inputs
 from onnx import TensorProto, helper, numpy_helper
 
 PROFILE = load("x86-64-vnni")
 SHAPES = {"wide": (16, 8, 3, 3), "point": (64, 16, 1, 1), "deep": (64, 1, 3, 3), "last": (33, 64), "head": (10, 33)}
-
-
-@pytest.fixture(params=registry.NAMES)
-def runtime(request):
-    try:
-        return registry.get(request.param)
-    except (UsageError, ModuleNotFoundError) as error:
-        pytest.skip(f"{request.param} is not here: {error}")
 
 
 class Network:

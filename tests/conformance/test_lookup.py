@@ -4,29 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
-import pytest
 from edgewright.calibration.bind import bind
 from edgewright.calibration.collect import collect
 from edgewright.calibration.dataset import Split
 from edgewright.calibration.opening import open_dataset
-from edgewright.core.errors import UsageError
 from edgewright.device_profiles.loader import load
 from edgewright.ir.model import Model
 from edgewright.optimizer.quantize.quantize import Quantize, QuantizeNeeds
-from edgewright.runtimes import registry
 from onnx import TensorProto, helper, numpy_helper
 
 PROFILE = load("x86-64-vnni")
 WORDS, WIDTH, LENGTH = 600, 32, 6
 TOKENS = np.random.default_rng(0).integers(0, WORDS, (48, LENGTH))
-
-
-@pytest.fixture(params=registry.NAMES)
-def runtime(request):
-    try:
-        return registry.get(request.param)
-    except (UsageError, ModuleNotFoundError) as error:
-        pytest.skip(f"{request.param} is not here: {error}")
 
 
 def network() -> Model:

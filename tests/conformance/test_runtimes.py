@@ -7,7 +7,7 @@ import re
 import numpy as np
 import onnx
 import pytest
-from edgewright.core.errors import LoweringError, RuntimeFailure, UsageError
+from edgewright.core.errors import LoweringError, RuntimeFailure
 from edgewright.device_profiles.loader import load
 from edgewright.ir.model import Model
 from edgewright.runtimes import registry
@@ -16,14 +16,6 @@ from onnx import TensorProto, helper, numpy_helper
 
 PROFILE = load("x86-64-vnni")
 RNG_SEED = 20240
-
-
-@pytest.fixture(params=registry.NAMES)
-def runtime(request):
-    try:
-        return registry.get(request.param)
-    except (UsageError, ModuleNotFoundError) as error:
-        pytest.skip(f"{request.param} is not here: {error}")
 
 
 def weights(*shape: int) -> np.ndarray:
