@@ -338,6 +338,19 @@ def orders(path: Path, short: Path) -> tuple[subprocess.Popen[bytes], Channel]:
     return process, channel
 
 
+def until_refused(place: Path) -> None:
+    """Wait until nobody listens there any more."""
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+            try:
+                sock.connect(str(place))
+            except ConnectionRefusedError:
+                return
+        time.sleep(0.02)
+    raise AssertionError("it still listens")
+
+
 def test_a_worker_ends_with_its_supervisor_and_answers_what_it_has_begun(build: Build, short: Path) -> None:
     process, channel = orders(build(1.0), short)
     body = b'{"inputs":[{"name":"x","datatype":"FP32","shape":[1,4],"data":[0,0,0,0]}]}'
@@ -348,6 +361,7 @@ def test_a_worker_ends_with_its_supervisor_and_answers_what_it_has_begun(build: 
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGTERM)
         channel.close()
+        until_refused(short / "p.sock")
         sock.sendall(body[9:])
         said = b"".join(iter(lambda: sock.recv(4096), b""))
     assert b'"data":[1.0,1.0,1.0]' in said
