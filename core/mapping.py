@@ -14,7 +14,7 @@ from weakref import WeakSet
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import StoreError
+from .spool import no_scratch
 
 _ALIGNED = 64  # bytes: what vector instructions like best
 _MAPPED: WeakSet[mmap.mmap] = WeakSet()
@@ -36,10 +36,7 @@ def mapped(arrays: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
             file.flush()
             mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except OSError as error:
-        raise StoreError(
-            f"cannot write a temporary file in {tempfile.gettempdir()}: {error.strerror or error}; free some space or "
-            "point TMPDIR to another disk."
-        ) from error
+        raise no_scratch(error) from error
     _MAPPED.add(mapping)
     counts = (int(np.prod(shape, dtype=np.int64)) for _, _, shape in places)
     return [

@@ -14,8 +14,9 @@ import onnx_ir
 
 from ..core.canonical import digest as _digest
 from ..core.canonical import digest_json
-from ..core.errors import ModelError, StoreError
+from ..core.errors import ModelError
 from ..core.mapping import forget_pages
+from ..core.spool import no_scratch
 from .weightless import weights_as_inputs, without_weights
 
 MAX_MODEL_BYTES = 2 << 30
@@ -149,10 +150,7 @@ def on_disk(model: onnx_ir.Model) -> Iterator[Path]:
                 model.clone(), file, external_data="weights", size_threshold_bytes=_INLINE_BYTES, alignment=_PAGE_BYTES
             )
         except OSError as error:
-            raise StoreError(
-                f"cannot write a temporary file in {tempfile.gettempdir()}: {error.strerror or error}; free some space or "
-                "point TMPDIR to another disk."
-            ) from error
+            raise no_scratch(error) from error
         forget_pages()
         yield file
 

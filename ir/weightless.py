@@ -72,7 +72,9 @@ def map_weights(model: onnx_ir.Model) -> None:
     found = {}
     for name, value in model.graph.initializers.items():
         tensor = value.const_value
-        if tensor is not None and tensor.nbytes >= _MAPPED_BYTES and tensor.dtype.bitwidth >= 8 and not _is_in_file(tensor):
+        if tensor is None or tensor.dtype == onnx_ir.DataType.STRING or tensor.dtype.bitwidth < 8 or _is_in_file(tensor):
+            continue
+        if tensor.nbytes >= _MAPPED_BYTES:
             found[name] = tensor
     if sum(tensor.nbytes for tensor in found.values()) < _LEAST_MAPPED_BYTES:
         return

@@ -12,7 +12,8 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from ...core.canonical import digest
-from ...core.mapping import forget_pages, mapped
+from ...core.mapping import forget_pages
+from ...core.spool import Spool
 from .sharing import SharedTable, SharingBuilder
 
 _IDENTIFIER = b"TFL3"
@@ -62,6 +63,15 @@ class Tensor:
     is_constant: bool = False
 
 
+@dataclass(frozen=True)
+class _Waiting:
+    """Bytes of a large constant, in a file until they are packed."""
+
+    spool: Spool
+    place: int
+    nbytes: int
+
+
 class AlignedBuffer(schema.BufferT):  # type: ignore[misc]
     """A buffer whose bytes start at a multiple of 16 in the file, as the schema's force_align asks."""
 
@@ -71,10 +81,16 @@ class AlignedBuffer(schema.BufferT):  # type: ignore[misc]
         """Write the buffer; gives its place in the builder."""
         if self.data is None:
             return super().Pack(builder)
-        data = memoryview(self.data)
-        builder.StartVector(1, len(data), _ALIGNMENT)
-        builder.head -= len(data)
-        builder.Bytes[builder.head : builder.head + len(data)] = data
+        size = self.data.nbytes
+        builder.StartVector(1, size, _ALIGNMENT)
+        builder.head -= size
+        with memoryview(builder.Bytes) as written:
+            target = written[builder.head : builder.head + size]
+            if isinstance(self.data, _Waiting):
+                self.data.spool.read_into(self.data.place, target)
+            else:
+                target[:] = self.data.data
+            target.release()
         self.data = None  # it is in the file now, and its memory is free for what follows
         vector = builder.EndVector()
         schema.BufferStart(builder)
@@ -89,6 +105,7 @@ class Writer:
         empty = AlignedBuffer()
         self._buffers: list[Any] = [empty]
         self._buffer_of: dict[str, int] = {}
+        self._spool = Spool()
         self._constants: dict[tuple[Any, ...], Tensor] = {}
         self._tensors: list[Any] = []
         self._names: set[str] = set()
@@ -115,9 +132,10 @@ class Writer:
         if key not in self._constants:
             if found not in self._buffer_of:
                 buffer = AlignedBuffer()
-                buffer.data = np.frombuffer(data, np.uint8)
-                if len(data) >= _LARGE_BYTES:
-                    (buffer.data,) = mapped([buffer.data])  # until it is packed
+                if len(data) < _LARGE_BYTES:
+                    buffer.data = np.frombuffer(data, np.uint8)
+                else:
+                    buffer.data = _Waiting(self._spool, self._spool.add(data), len(data))
                 self._buffer_of[found] = len(self._buffers)
                 self._buffers.append(buffer)
             self._constants[key] = self._add(name, shape, dtype, quant, self._buffer_of[found])

@@ -131,3 +131,13 @@ def test_large_weights_in_a_file_are_the_same_model_without_the_memory(tmp_path:
 def test_the_weights_of_a_small_model_stay_in_memory() -> None:
     model = made().with_mapped_weights()
     assert not any(is_mapped(array) for array in model.weights().values())
+
+
+def test_texts_stay_in_memory_however_many_they_are() -> None:
+    model = made(2048, 1)
+    texts = onnx.helper.make_tensor("names", TensorProto.STRING, [20_000], [b"a name of some length"] * 20_000)
+    proto = onnx.ModelProto.FromString(model.to_bytes())
+    proto.graph.initializer.append(texts)
+    found = Model.from_bytes(proto.SerializeToString()).with_mapped_weights()
+    assert found.graph.initializers["names"].const_value.numpy()[-1] == b"a name of some length"
+    assert is_mapped(found.graph.initializers["w0"].const_value.numpy())
