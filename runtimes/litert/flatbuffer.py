@@ -245,8 +245,7 @@ class Writer:
         known = sum(buffer.data.nbytes + _ALIGNMENT for buffer in model.buffers if buffer.data is not None)
         builder = SharingBuilder(known + (1 << 16))
         builder.Finish(model.Pack(builder), file_identifier=_IDENTIFIER)
-        with memoryview(builder.Bytes) as written:
-            return bytes(written[builder.Head() :])
+        return builder.taken()
 
     def _places(self, inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor], operators: Sequence[Any]) -> dict[int, int]:
         """Number in the file of each tensor that is stored, in its order."""

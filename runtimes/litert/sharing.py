@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import mmap
 from collections.abc import Callable
 from typing import Any
 
@@ -9,14 +11,32 @@ import flatbuffers
 import numpy as np
 from numpy.typing import NDArray
 
+_PIECE_BYTES = 1 << 22  # a whole number of pages
+
 
 class SharingBuilder(flatbuffers.Builder):  # type: ignore[misc]
     """A builder that gives the place of an equal string or vector which it has written before."""
 
     def __init__(self, size_bytes: int) -> None:
         """Room for `size_bytes` from the start: a builder that grows holds its content twice, in steps of twice its size."""
-        super().__init__(size_bytes)
+        super().__init__(1)
+        # Of its own pages, so that they can be given back one by one.
+        self.Bytes = mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self.head = size_bytes
         self._written: dict[Any, Any] = {}
+
+    def taken(self) -> bytes:
+        """What was built; the builder has nothing afterwards. Never are both there whole."""
+        file, start, end = io.BytesIO(), self.Head(), len(self.Bytes)
+        with memoryview(self.Bytes) as built:
+            while start < end:
+                stop = min((start // _PIECE_BYTES + 1) * _PIECE_BYTES, end)
+                file.write(built[start:stop])
+                if isinstance(self.Bytes, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+                    self.Bytes.madvise(mmap.MADV_DONTNEED, start // _PIECE_BYTES * _PIECE_BYTES, stop - start)
+                start = stop
+        self.Bytes = bytearray()
+        return file.getvalue()
 
     def once(self, key: Any, write: Callable[[], Any]) -> Any:
         """The place of what was written under `key`, or of what `write` writes now."""
