@@ -21,7 +21,7 @@ class SharingBuilder(flatbuffers.Builder):  # type: ignore[misc]
         """Room for `size_bytes` from the start: a builder that grows holds its content twice, in steps of twice its size."""
         super().__init__(1)
         # Of its own pages, so that they can be given back one by one.
-        self.Bytes = mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self.Bytes: bytearray | mmap.mmap = mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         self.head = size_bytes
         self._written: dict[Any, Any] = {}
 
