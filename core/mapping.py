@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import mmap
 import tempfile
+import threading
 from collections.abc import Sequence
 from typing import Any
 from weakref import WeakSet
@@ -18,6 +19,7 @@ from .spool import no_scratch
 
 _ALIGNED = 64  # bytes: what vector instructions like best
 _MAPPED: WeakSet[mmap.mmap] = WeakSet()
+_LOCK = threading.Lock()
 
 
 def mapped(arrays: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
@@ -37,7 +39,8 @@ def mapped(arrays: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
             mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except OSError as error:
         raise no_scratch(error) from error
-    _MAPPED.add(mapping)
+    with _LOCK:
+        _MAPPED.add(mapping)
     counts = (int(np.prod(shape, dtype=np.int64)) for _, _, shape in places)
     return [
         np.frombuffer(mapping, dtype, count, place).reshape(shape)
@@ -54,6 +57,6 @@ def is_mapped(array: Any) -> bool:
 
 def forget_pages() -> None:
     """Let go of what was read of mapped arrays; it is read again when somebody looks."""
-    for mapping in list(_MAPPED):
-        if hasattr(mmap, "MADV_DONTNEED"):
+    with _LOCK:
+        for mapping in list(_MAPPED) if hasattr(mmap, "MADV_DONTNEED") else ():
             mapping.madvise(mmap.MADV_DONTNEED)

@@ -81,21 +81,25 @@ def map_weights(model: onnx_ir.Model) -> None:
     arrays = mapped(_Arrays(list(found.values())))
     for (name, tensor), array in zip(found.items(), arrays, strict=True):
         model.graph.initializers[name].const_value = _tensor(tensor, array)
-    for value in model.graph.initializers.values():
-        if isinstance(value.const_value, onnx_ir.serde.TensorProtoTensor):
-            value.const_value = _tensor(value.const_value)
+    graphs = [model.graph]
     for node in onnx_ir.traversal.RecursiveGraphIterator(model.graph):
         for name, attribute in node.attributes.items():
             if isinstance(attribute.value, onnx_ir.serde.TensorProtoTensor):
                 node.attributes[name] = onnx_ir.AttrTensor(name, _tensor(attribute.value))
+            elif isinstance(attribute.value, onnx_ir.Graph):
+                graphs.append(attribute.value)
+    for graph in graphs:
+        for value in graph.initializers.values():
+            if isinstance(value.const_value, onnx_ir.serde.TensorProtoTensor):
+                value.const_value = _tensor(value.const_value)
 
 
 def _tensor(like: onnx_ir.TensorProtocol, array: NDArray[Any] | None = None) -> onnx_ir.TensorProtocol:
-    """`like` in an array of its own, or in `array`; texts as they are."""
+    """`like` in memory of its own, or in `array`."""
+    shape = onnx_ir.Shape(tuple(like.shape.numpy()))
     if like.dtype == onnx_ir.DataType.STRING:
-        return like
-    held = like.numpy().copy() if array is None else array
-    return onnx_ir.Tensor(held, dtype=like.dtype, shape=onnx_ir.Shape(tuple(like.shape.numpy())), name=like.name)
+        return onnx_ir.StringTensor(list(like.string_data()), shape=shape, name=like.name)  # type: ignore[attr-defined]
+    return onnx_ir.Tensor(like.numpy().copy() if array is None else array, dtype=like.dtype, shape=shape, name=like.name)
 
 
 def _is_in_file(tensor: onnx_ir.TensorProtocol) -> bool:

@@ -16,7 +16,7 @@ from ..runtimes.location import Location
 from .evaluate import Outputs
 from .exam import is_inside
 from .kit import Kit
-from .quantize.plan import make_plan, weight_of
+from .quantize.plan import is_lookup, make_plan, weight_of
 from .quantize.quantize import Quantize
 
 Ranges = Literal["min-max", "percentile", "mse", "entropy"]
@@ -113,4 +113,8 @@ def _weighted_layers(kit: Kit, runtime: str, profile: DeviceProfile) -> Sequence
     scheme = registry.get(runtime).scheme(profile)
     nodes = {str(node.outputs[0].name): node for node in kit.builder.base.graph}
     plan = make_plan(kit.builder.base, scheme)
-    return [name for name in plan.nodes if weight_of(nodes[name], scheme.operators[nodes[name].op_type]) is not None]
+    return [
+        name
+        for name in plan.nodes
+        if weight_of(nodes[name], scheme.operators[nodes[name].op_type]) is not None or is_lookup(nodes[name])
+    ]

@@ -51,7 +51,8 @@ def describe(
         return of_world
     if len(drifting) == 1:
         return Described((Scope("device", next(iter(drifting))),), 1.0, 1.0)
-    found = _best(drifting, telling, attributes)
+    # Where hardly any other device can tell, an attribute has to fit among all that hold it.
+    found = _best(drifting, telling if share <= WORLD_SHARE else attributes, attributes)
     if found is not None:
         return found
     if is_world:
@@ -70,7 +71,7 @@ def holds(scope: Scope, device: str, attributes: Mapping[str, Values]) -> bool:
 
 
 def _best(
-    drifting: Collection[str], telling: Collection[str], attributes: Mapping[str, Mapping[str, Values]]
+    drifting: Collection[str], among: Collection[str], attributes: Mapping[str, Mapping[str, Values]]
 ) -> Described | None:
     hits = Counter(
         (name, value)
@@ -84,19 +85,14 @@ def _best(
         recall = hit / len(drifting)
         if recall < LEAST_FIT:
             continue
-        holders = sum(value in _values(attributes.get(device, _NONE).get(name, ())) for device in telling)
+        holders = sum(value in _values(attributes.get(device, _NONE).get(name, ())) for device in among)
         precision = hit / holders
-        if precision >= LEAST_FIT and not _is_of_all(name, value, attributes):
+        if precision >= LEAST_FIT:
             fits.append((-2 * precision * recall / (precision + recall), holders, name, value, precision, recall))
     if not fits:
         return None
     _, _, name, value, precision, recall = min(fits)
     return Described((Scope("attribute", name, value),), precision, recall)
-
-
-def _is_of_all(name: str, value: str, attributes: Mapping[str, Mapping[str, Values]]) -> bool:
-    """Whether every device holds it, so that it tells none from another."""
-    return all(value in _values(of.get(name, ())) for of in attributes.values())
 
 
 def _values(values: Values) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from ...ir.model import Model, constant
 from ...runtimes.contract import OperatorRule, Scheme
 
 _BINARY = frozenset({"Add", "Mul", "Sub", "Div", "MatMul"})
+_TABLE_READERS = frozenset({"Gather", "MatMul", "Gemm"})  # these in int8 too
 _LEAST_TABLE = 1024  # numbers in a table from which on its bytes are worth rounding
 
 
@@ -61,9 +62,16 @@ def weight_of(node: onnx_ir.Node, rule: OperatorRule) -> onnx_ir.Value | None:
 
 
 def is_lookup(node: onnx_ir.Node) -> bool:
-    """Whether a node takes rows of a constant table, an embedding: int8 is a quarter of its bytes, whoever reads the rows."""
-    table = constant(node.inputs[0]) if node.op_type == "Gather" and node.inputs else None
-    return table is not None and table.ndim > 1 and table.size >= _LEAST_TABLE and node.attributes.get_int("axis", 0) == 0
+    """Whether a node takes rows of a constant table, an embedding: int8 is a quarter of its bytes, whoever reads the rows.
+
+    A table that others read as it is would be stored twice; rows that no sample decides have no statistics.
+    """
+    if node.op_type != "Gather" or node.attributes.get_int("axis", 0) != 0 or constant(node.inputs[1]) is not None:
+        return False
+    value, table = node.inputs[0], constant(node.inputs[0])
+    if value is None or table is None or table.ndim < 2 or table.size < _LEAST_TABLE or value.is_graph_output():
+        return False
+    return all(user.op_type in _TABLE_READERS for user in value.consumers())
 
 
 def make_plan(model: Model, scheme: Scheme, keep_float: Collection[str] = ()) -> Plan:
@@ -186,6 +194,7 @@ class _Groups:
     def __init__(self) -> None:
         self.parent: dict[str, str] = {}
         self.fixed: dict[str, tuple[float, int]] = {}
+        self.tables: set[str] = set()  # groups that hold a table, whose numbers a demanded scale might cut off
 
     def root(self, name: str) -> str:
         self.parent.setdefault(name, name)
@@ -195,8 +204,9 @@ class _Groups:
         return name
 
     def can_join(self, names: Collection[str]) -> bool:
-        demands = {self.fixed[root] for root in map(self.root, names) if root in self.fixed}
-        return len(demands) <= 1
+        roots = {self.root(name) for name in names}
+        demands = {self.fixed[root] for root in roots if root in self.fixed}
+        return len(demands) <= 1 and not (demands and roots & self.tables)
 
     def join(self, names: Collection[str]) -> None:
         roots = sorted({self.root(name) for name in names})
@@ -205,6 +215,8 @@ class _Groups:
             self.parent[root] = roots[0]
         if demand is not None:
             self.fixed[roots[0]] = demand
+        if self.tables.intersection(roots):
+            self.tables.add(roots[0])
 
 
 def _with_groups(scheme: Scheme, chosen: dict[str, onnx_ir.Node], absorbed: dict[str, str], kept: dict[str, str]) -> Plan:
@@ -227,6 +239,8 @@ def _with_groups(scheme: Scheme, chosen: dict[str, onnx_ir.Node], absorbed: dict
                 break
             if rule.same_scale:
                 groups.join(own)
+            if is_lookup(node):
+                groups.tables.add(groups.root(own[0]))
         if contradicting is None:
             break
         kept[contradicting] = "its inputs demand different scales"

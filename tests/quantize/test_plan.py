@@ -120,16 +120,18 @@ def test_weights_that_are_not_constant_are_no_weights() -> None:
     assert "not constant" in plan.kept["y"]
 
 
-def lookup(rows: int, axis: int = 0) -> Model:
-    """tokens -> Gather from a table of rows of 32 -> Exp."""
+def lookup(rows: int, *more: onnx.NodeProto, axis: int = 0, indices: str = "x") -> Model:
+    """tokens -> Gather from a table of rows of 32 -> Exp, or `more` that makes y of the rows r."""
     table = np.random.default_rng(0).normal(size=(rows, 32)).astype(np.float32)
-    nodes = [helper.make_node("Gather", ["table", "x"], ["r"], axis=axis), helper.make_node("Exp", ["r"], ["y"])]
+    held = {"table": table, "places": np.arange(4)[None], "square": table[:32] if rows > 32 else table}
+    nodes = [helper.make_node("Gather", ["table", indices], ["r"], axis=axis)]
+    nodes += more or [helper.make_node("Exp", ["r"], ["y"])]
     graph = helper.make_graph(
         nodes,
         "g",
         [helper.make_tensor_value_info("x", TensorProto.INT64, [1, 4])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
-        [numpy_helper.from_array(table, "table")],
+        [numpy_helper.from_array(array, name) for name, array in held.items()],
     )
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     return Model.from_bytes(onnx.shape_inference.infer_shapes(proto).SerializeToString())
@@ -144,6 +146,26 @@ def test_a_table_is_looked_up_in_int8_whoever_reads_the_rows() -> None:
 def test_a_table_that_is_small_or_is_cut_into_columns_stays_in_float() -> None:
     for model in (lookup(31), lookup(64, axis=1)):
         assert make_plan(model, SCHEME).kept["r"] == "it reads a float tensor"
+
+
+@pytest.mark.parametrize("demanding", ["Sigmoid", "Tanh"])
+def test_a_demanded_scale_never_cuts_a_table_off(demanding: str) -> None:
+    nodes = [
+        helper.make_node("MatMul", ["r", "square"], ["m"]),
+        helper.make_node(demanding, ["m"], ["s"]),
+        helper.make_node("Concat", ["r", "s"], ["c"], axis=1),
+        helper.make_node("MatMul", ["c", "square"], ["y"]),
+    ]
+    plan = make_plan(lookup(64, *nodes), SCHEME)
+    assert "c" not in plan.nodes
+    assert plan.kept["c"] == "its inputs demand different scales"
+    assert plan.tensors["r"] not in plan.fixed
+
+
+def test_a_table_that_somebody_reads_as_it_is_and_rows_that_no_sample_decides_stay_in_float() -> None:
+    read = lookup(64, helper.make_node("Exp", ["table"], ["e"]), helper.make_node("MatMul", ["r", "e"], ["y"]))
+    for model in (read, lookup(64, indices="places")):
+        assert "r" not in make_plan(model, SCHEME).nodes
 
 
 def test_a_table_can_be_kept_in_float() -> None:

@@ -1,15 +1,16 @@
 """Alerts: opened by what the tests convict, one at a time of a measure and scope, and closed when it is over.
 
 An alert closes after so many windows in a row (`Settings.quiet_windows`, a day of hours) that were quiet: the lower bound of
-the distance stayed below the least severity, and the test's wealth below the highest that the alert has seen, so that neither
-a window by itself nor all together say that the drift goes on. Its tests then start anew with what is left of alpha. It closes
-too when nothing was heard from its scope for seven times as long, or its device was revoked. A narrower alert ends in a wider
-one of its measure that is found. Severity rises as what is found does, and does not fall while it is open.
+the distance stayed below the least severity, and the test's wealth below the highest that the alert has seen of it, so that
+neither a window by itself nor all together say that the drift goes on. Its tests then start anew with what is left of alpha.
+It closes too when nothing was heard from its scope for seven times as long, or its device was revoked. A narrower alert ends
+in a wider one of its measure that is found. Severity rises as what is found does, and does not fall while it is open.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -78,7 +79,7 @@ def apply(
             _wait(connection, database, alert, settings, at)
             continue
         sha256, compared = seen
-        if compared is not None and _goes_on(alert, compared, settings):
+        if compared is not None and _goes_on(alert, sha256, compared, settings):
             named = found.get(key)
             evidence = _evidence(named[1]) if named is not None and named[0] == sha256 else {}
             _go_on(connection, database, alert, sha256, compared, evidence, at)
@@ -140,11 +141,11 @@ def _seen(alert: Alert, judged: Mapping[str, Judgement], settings: Settings) -> 
     Without a comparison the scope was heard from, by artifacts that have no such measure.
     """
 
-    def rank(compared: Compared | None) -> tuple[int, int, float]:
+    def rank(sha256: str, compared: Compared | None) -> tuple[int, int, float]:
         if compared is None:
             return -1, -1, 0.0
         severity = -1 if compared.severity is None else SEVERITIES.index(compared.severity)
-        return int(_goes_on(alert, compared, settings)), severity, compared.distance
+        return int(_goes_on(alert, sha256, compared, settings)), severity, compared.distance
 
     heard: tuple[str, Compared | None] | None = None
     for sha256, judgement in judged.items():
@@ -152,21 +153,21 @@ def _seen(alert: Alert, judged: Mapping[str, Judgement], settings: Settings) -> 
             continue
         measures = judgement.windows[alert.scope][1].measures
         compared = next((item for item in measures if item.measure == alert.measure and item.count), None)
-        if heard is None or rank(compared) > rank(heard[1]):
+        if heard is None or rank(sha256, compared) > rank(*heard):
             heard = sha256, compared
     return heard
 
 
-def _goes_on(alert: Alert, compared: Compared, settings: Settings) -> bool:
+def _goes_on(alert: Alert, sha256: str, compared: Compared, settings: Settings) -> bool:
     """Whether a window shows that an alert's drift goes on: by itself, or as one of many that keep the test as sure as ever."""
     if compared.severity is None:
         return False
-    return compared.low >= settings.minor or compared.log_e >= _surest(alert.evidence) - _SLACK
+    return compared.low >= settings.minor or compared.log_e >= _surest(alert.evidence, sha256) - _SLACK
 
 
-def _surest(evidence: Mapping[str, Any]) -> float:
-    """Highest logarithm of the wealth that an alert has seen."""
-    return float(evidence.get("surest", evidence["compared"]["log_e"]))
+def _surest(evidence: Mapping[str, Any], sha256: str) -> float:
+    """Highest logarithm of the wealth that an alert has seen of an artifact's test; each artifact has one of its own."""
+    return float(evidence.get("surest", {}).get(sha256, -math.inf))
 
 
 def _evidence(finding: Finding) -> dict[str, Any]:
@@ -203,7 +204,7 @@ def _open(connection: Connection, database: Database, model: str, sha256: str, f
     evidence = {
         "sentence": _sentence(finding.compared, finding.scope, finding.reach),
         "compared": asdict(finding.compared),
-        "surest": finding.compared.log_e,
+        "surest": {sha256: finding.compared.log_e},
         "in_a_row": _in_a_row({}, severity),
         "quiet": 0,
         **_evidence(finding),
@@ -234,7 +235,7 @@ def _go_on(
         **evidence,
         "sentence": _sentence(compared, alert.scope, evidence.get("reach", alert.evidence.get("reach"))),
         "compared": asdict(compared),
-        "surest": max(_surest(alert.evidence), compared.log_e),
+        "surest": {**alert.evidence.get("surest", {}), sha256: max(_surest(alert.evidence, sha256), compared.log_e)},
         "in_a_row": _in_a_row(alert.evidence.get("in_a_row", {}), severity),
         "quiet": 0,
         "unheard": 0,

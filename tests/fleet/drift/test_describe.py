@@ -98,3 +98,8 @@ def test_a_scope_is_read_as_it_is_written(scope):
 def test_what_is_no_scope_is_refused(text):
     with pytest.raises(UsageError, match="no scope"):
         Scope.parse(text)
+
+
+def test_an_attribute_is_not_named_for_holders_of_whom_hardly_any_can_tell():
+    few = {name: {"batch": "b2" if number == 19 else "b1"} for number, name in enumerate(DEVICES)}
+    assert scopes(DEVICES[:2], DEVICES[:2], attributes=few) == [f"device {name}" for name in DEVICES[:2]]
