@@ -16,6 +16,8 @@ from ..core.mapping import is_mapped, mapped
 _Weights = dict[str, onnx_ir.TensorProtocol]
 # Smaller ones may be read by rules and by shape inference (axes, sizes, scales).
 _LARGE_BYTES = 1 << 12
+# What may refer to the file that it was read from.
+_OF_A_FILE = (onnx_ir.serde.TensorProtoTensor, onnx_ir.StringTensor)
 # From how many bytes on weights are worth a file, each and all together.
 _MAPPED_BYTES, _LEAST_MAPPED_BYTES = 1 << 16, 16 << 20
 
@@ -84,13 +86,13 @@ def map_weights(model: onnx_ir.Model) -> None:
     graphs = [model.graph]
     for node in onnx_ir.traversal.RecursiveGraphIterator(model.graph):
         for name, attribute in node.attributes.items():
-            if isinstance(attribute.value, onnx_ir.serde.TensorProtoTensor):
+            if isinstance(attribute.value, _OF_A_FILE):
                 node.attributes[name] = onnx_ir.AttrTensor(name, _tensor(attribute.value))
             elif isinstance(attribute.value, onnx_ir.Graph):
                 graphs.append(attribute.value)
     for graph in graphs:
         for value in graph.initializers.values():
-            if isinstance(value.const_value, onnx_ir.serde.TensorProtoTensor):
+            if isinstance(value.const_value, _OF_A_FILE):
                 value.const_value = _tensor(value.const_value)
 
 
