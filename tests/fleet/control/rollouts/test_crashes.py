@@ -71,7 +71,7 @@ def test_wherever_the_process_dies_the_story_ends_the_same(repository: Simulated
     wanted, died = run(repository, is_bad, 10_000)
     assert not died
     assert wanted[0] == ends  # type: ignore[index]
-    moment = -1 if is_bad else 0  # every second moment of each story, the others of the other
+    moment = -1 if is_bad else 0  # odd moments of the bad version's story, even ones of the good one's
     while True:
         moment += 2
         found, died = run(repository, is_bad, moment)
