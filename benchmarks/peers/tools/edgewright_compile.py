@@ -49,6 +49,7 @@ def convert(task: Task, out: Path) -> Path:
         threads=1,
         out=out / "dist",
         store=out.parent / "store",  # of the model: the second runtime finds what the first one made
+        ledger=out / "ledger.jsonl",  # but each row is a first look at the samples that judge, as it is for the other tools
         **asked,
     )
     if not result.artifacts:
