@@ -27,8 +27,9 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# What finishes within minutes; BENCH='--all --out DIR' runs all that benchmarks/README.md lists, BENCH='--only NAME' one of them.
 bench: $(VENV)/.bench
-	$(BIN)/python -m benchmarks.run
+	$(BIN)/python -m benchmarks.run $(BENCH)
 
 # Every peer in an environment of its own; what is done is kept, so that a second run goes on. PEERS='--model resnet8' does a part.
 bench-peers: $(VENV)/.peers

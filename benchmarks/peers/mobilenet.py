@@ -65,7 +65,7 @@ def train(cache: Path, epochs: int, count: int = TRAINED) -> None:
     right = float(np.mean(net.predict(resized, verbose=0).argmax(1) == classes))
     print(f"{right:.1%} of {len(classes)} images right that it was not trained on", flush=True)
     if right < _AT_LEAST:
-        raise RuntimeError(f"MobileNetV2 learned too little: {right:.1%} right, at least {_AT_LEAST:.0%} asked; train for longer")
+        raise RuntimeError(f"MobileNetV2 learned too little: {right:.1%} right, not {_AT_LEAST:.0%}; train it for longer")
     part = file_of(cache).with_suffix(".part.keras")
     net.save(part)
     np.savez(cache / "mobilenet_v2.npz", *net.get_weights())

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.run import QUICK
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "benchmarks" / "README.md", *(ROOT / "docs").rglob("*.md")])
 LIST = (ROOT / "benchmarks" / "README.md").read_text("utf-8")
@@ -54,9 +56,7 @@ def test_the_targets_that_pages_name_are_in_the_makefile() -> None:
 
 
 def test_the_list_of_what_make_bench_runs_names_files_that_are_there() -> None:
-    text = (ROOT / "benchmarks" / "run.py").read_text("utf-8")
-    modules = re.findall(r'"benchmarks\.([a-z_.]+)"', text)
-    files = re.findall(r'"(benchmarks/[a-z_/]+\.py)"', text)
-    assert len(modules) + len(files) >= 5
-    for path in (*(f"benchmarks/{name.replace('.', '/')}.py" for name in modules), *files):
-        assert (ROOT / path).is_file()
+    named = [COMMAND.search(command) for command in QUICK]
+    assert all(named)
+    for found in filter(None, named):
+        assert (ROOT / "benchmarks" / (found["file"] or f"{found['module'].replace('.', '/')}.py")).is_file()
