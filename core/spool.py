@@ -31,9 +31,11 @@ class Spool:
         return place
 
     def read_into(self, place: int, target: memoryview) -> None:
-        """Fill `target` with what was added at `place`."""
+        """Fill `target` with what was added at `place`; raises ValueError where less was added."""
+        if place + len(target) > self._end:
+            raise ValueError(f"{len(target)} bytes at {place} were never added, of {self._end}")
         try:
-            if self._file is not None:
+            if self._file is not None and len(target) > 0:
                 self._file.seek(place)
                 self._file.readinto(target)  # type: ignore[attr-defined]
         except OSError as error:

@@ -68,9 +68,12 @@ def parse(data: bytes, where: str, base: Path | None = None) -> onnx_ir.Model:
 def graph_of(path: Path) -> onnx_ir.Model:
     """The graph in a file; weights beside it are not read, and are not there when the file is gone. Raises ModelError."""
     try:
-        return onnx_ir.load(path)
+        read = onnx_ir.load(path)
     except Exception as error:
         raise ModelError(f"{path} cannot be read as an ONNX model: {error}.") from error
+    if not read.graph.outputs:
+        raise ModelError(f"{path} cannot be read as an ONNX model: it has no graph.")
+    return read
 
 
 def _check_external(proto: onnx.ModelProto, where: str, base: Path | None) -> None:

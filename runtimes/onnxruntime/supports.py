@@ -9,6 +9,7 @@ from pathlib import Path
 import onnx_ir
 
 from ...core.errors import StoreError
+from ...core.spool import no_scratch
 from ...ir.model import Model
 from ..contract import OperatorSupport
 from ..inputs import first_line
@@ -35,9 +36,7 @@ def supports(model: Model) -> list[OperatorSupport]:
         raise
     except Exception as error:
         if _NOT_WRITTEN in str(error):
-            raise StoreError(
-                f"cannot write a temporary file in {tempfile.gettempdir()}; free some space or point TMPDIR to another disk."
-            ) from error
+            raise no_scratch(OSError(first_line(error))) from error
         return _refused(model, ready, first_line(error))
     made = {value.name: node for node in optimised.graph for value in node.outputs}
 

@@ -42,3 +42,23 @@ def test_a_disk_that_refuses_is_one_sentence(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
     with pytest.raises(StoreError, match=r"temporary file in .*missing.*point TMPDIR"):
         Spool().add(b"data")
+
+
+def test_what_was_never_added_is_not_read() -> None:
+    spool = Spool()
+    spool.read_into(0, memoryview(bytearray()))
+    spool.add(b"data")
+    for place, size in ((0, 5), (3, 2), (9, 1)):
+        with pytest.raises(ValueError, match="never added"):
+            spool.read_into(place, memoryview(bytearray(size)))
+
+
+def test_a_disk_that_no_longer_reads_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened, make = [], tempfile.TemporaryFile
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **options: opened.append(make(**options)) or opened[0])
+    spool = Spool()
+    spool.add(b"data")
+    with open(os.devnull, "wb") as refusing:
+        os.dup2(refusing.fileno(), opened[0].fileno())
+    with pytest.raises(StoreError, match=r"temporary file .*Bad file descriptor"):
+        spool.read_into(0, memoryview(bytearray(4)))
