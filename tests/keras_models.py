@@ -40,10 +40,38 @@ def conversions(folder: Path) -> None:
     code = keras.Model(z, layers.Lambda(lambda v: v * 2.0)(z))
     code.save(folder / "code.keras")
     code.save(folder / "code.h5")
+    net.export(folder / "net.tf", verbose=False)
+    saved_models(folder)
     kinds: dict[str, Any] = {"net.tflite": "tflite", "net.keras": "keras", "row.keras": "keras"}
+    kinds |= {path.name: "saved_model" for path in folder.glob("*.tf")}
     for name, kind in kinds.items():
         (folder / "job" / name).mkdir(parents=True)
         tensorflow_job._main(folder / "job" / name, folder / name, kind, False)
+
+
+def saved_models(folder: Path) -> None:
+    """SavedModels that are good (two inputs and outputs, batches of 2), that would act, and that have nothing to serve."""
+    root = tf.Module()
+    root.weights = tf.Variable(np.random.default_rng(2).standard_normal((4, 3)).astype(np.float32))
+
+    def pair(right: Any, left: Any) -> Any:
+        return {"weighed": tf.nn.softmax(left @ root.weights), "apart": left - 2.0 * right}
+
+    def writer(x: Any) -> Any:
+        tf.io.write_file("canary", "written")
+        return {"y": x @ root.weights}
+
+    def typed(function: Any, batch: int | None, *names: str) -> Any:
+        return tf.function(function, input_signature=[tf.TensorSpec((batch, 4), name=name) for name in names])
+
+    made = {"pair": typed(pair, 2, "right", "left"), "writer": typed(writer, None, "x")}
+    for name, function in made.items():
+        tf.saved_model.save(root, folder / f"{name}.tf", signatures={"serving_default": function})
+    tf.saved_model.save(root, folder / "one.tf", signatures={"answer": made["pair"]})
+    tf.saved_model.save(root, folder / "two.tf", signatures={"answer": made["pair"], "other": made["pair"]})
+    tf.saved_model.save(root, folder / "none.tf", signatures={})
+    (folder / "broken.tf").mkdir()
+    (folder / "broken.tf" / "saved_model.pb").write_bytes(b"no such thing")
 
 
 def steps(folder: Path) -> None:

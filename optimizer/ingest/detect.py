@@ -9,12 +9,13 @@ from typing import Literal
 from ...core.errors import ModelError
 from ...ir import serde
 
-Kind = Literal["onnx", "pt2", "torchscript", "torch", "pickle", "safetensors", "keras", "hdf5", "tflite"]
+Kind = Literal["onnx", "pt2", "torchscript", "torch", "pickle", "safetensors", "keras", "hdf5", "tflite", "saved_model"]
 
 _ZIP, _HDF5, _TFLITE = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n", b"TFL3"
 _HEAD_BYTES = 4096
 _MAX_MEMBERS = 100_000
-READS = "ONNX, PyTorch (.pt2, or package.module:factory with weights), Keras (.keras, .h5) and TFLite"
+SAVED_MODEL = "saved_model.pb"  # what makes a folder TensorFlow's
+READS = "ONNX, PyTorch (.pt2, or package.module:factory with weights), Keras (.keras, .h5), SavedModels and TFLite"
 
 
 def detect(path: Path) -> Kind:
@@ -25,7 +26,7 @@ def detect(path: Path) -> Kind:
         )
     try:
         if path.is_dir():
-            raise ModelError(_folder(path))
+            return _folder_kind(path)
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
         size = path.stat().st_size
@@ -48,10 +49,16 @@ def detect(path: Path) -> Kind:
     return "onnx"
 
 
-def _folder(path: Path) -> str:
-    if (path / "saved_model.pb").is_file():
-        return f"{path} is a TensorFlow SavedModel, which this version does not read; save the model as .keras."
-    return f"{path} is a folder; give the model's file."
+def _folder_kind(path: Path) -> Kind:
+    graph = path / SAVED_MODEL
+    if not graph.is_file():
+        raise ModelError(f"{path} is a folder and no SavedModel; give the model's file.")
+    if graph.stat().st_size == 0:
+        raise ModelError(f"{graph} is empty; save the model again.")
+    size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    if size > serde.MAX_MODEL_BYTES:
+        raise ModelError(f"{path} has {size} bytes, more than {serde.MAX_MODEL_BYTES}; it cannot be a model for the edge.")
+    return "saved_model"
 
 
 def members(path: Path) -> dict[str, int]:

@@ -33,9 +33,9 @@ _PACKAGES = ("onnx", "onnx-ir", "onnxscript", "onnxruntime")
 class Ingested:
     """A canonical model and where it came from.
 
-    `source_format`: "onnx", "torch", "pt2", "keras" or "tflite". `source_digest`: SHA-256 of the source's file, or of the
-    exported graph where the source is an object. `parity`: None only when `model` was given as a `Model`. `notes`: a line for
-    each thing worth telling. `versions`: of the frameworks and libraries that took part.
+    `source_format`: "onnx", "torch", "pt2", "keras", "tensorflow" or "tflite". `source_digest`: SHA-256 of a source's file (of
+    all files of a folder), or of the exported graph where the source is an object. `parity`: None only when `model` was given
+    as a `Model`. `notes`: a line for each thing worth telling. `versions`: of the frameworks and libraries that took part.
     """
 
     model: Model
@@ -57,11 +57,11 @@ def ingest(
 ) -> Ingested:
     """Canonical model of `source`, checked against it.
 
-    `source` is a path (ONNX, .pt2, .keras, .h5, .tflite; told apart by content), the text `package.module:factory`, a
-    `torch.nn.Module`, a `torch.export.ExportedProgram`, a Keras model or a `Model`. `samples` are arrays [n, ...] by input name
-    for the parity check (seeded random ones otherwise, of which some models need the real kind). `shapes` gives free axes
-    their sizes, and a module its inputs. `weights` is the state dict for a factory. Raises ModelError, ParityError, DataError,
-    UsageError, or TrustError when a file would run code and `trust` is not given.
+    `source` is a path (ONNX, .pt2, .keras, .h5, .tflite, told apart by content, or the folder of a SavedModel), the text
+    `package.module:factory`, a `torch.nn.Module`, a `torch.export.ExportedProgram`, a Keras model or a `Model`. `samples` are
+    arrays [n, ...] by input name for the parity check (seeded random ones otherwise, of which some models need the real kind).
+    `shapes` gives free axes their sizes, and a module its inputs. `weights` is the state dict for a factory. Raises ModelError,
+    ParityError, DataError, UsageError, or TrustError when a file would run code and `trust` is not given.
     """
     show = progress if progress is not None else Silent()
     with show.task("ingest"):
@@ -133,6 +133,10 @@ def _convert_file(
 
         check_config(path, kind == "keras", trust)
         return "keras", digest_file(path), _named_after(path, kind, convert_in_child, samples, trust)
+    if kind == "saved_model":
+        from .tensorflow_job import convert_in_child
+
+        return "tensorflow", _digest_of_folder(path), convert_in_child(path, "saved_model", samples, trust)
     if kind == "tflite":
         from .tensorflow_job import convert_in_child
 
@@ -154,6 +158,11 @@ def _convert_file(
     from .torch_module import convert_module
 
     return "torch", digest_file(path), convert_module(whole_module(path, trust), samples, shapes)
+
+
+def _digest_of_folder(path: Path) -> str:
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    return digest_json({file.relative_to(path).as_posix(): digest_file(file) for file in files})
 
 
 def _named_after(path: Path, kind: str, convert: Any, samples: Samples | None, trust: bool) -> Converted:

@@ -1,4 +1,4 @@
-"""Keras and TFLite files become graphs in a process of their own.
+"""Keras files, SavedModels and TFLite files become graphs in a process of their own.
 
 TensorFlow takes seconds and half a gigabyte to import, writes to standard error from C++, and can end the process on a broken
 file; the names that tf2onnx makes come from counters that begin anew with each process.
@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,12 +23,13 @@ from ...ir.model import Model
 from .convert import Converted
 from .samples import Samples
 
+Kind = Literal["keras", "saved_model", "tflite"]
 _ANSWER, _MODEL, _INPUTS, _OUTPUTS, _SAMPLES = "answer.json", "model.onnx", "inputs.npz", "outputs.npz", "samples.npz"
 _TIMEOUT_SECONDS = 1800
 _ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "TF_ENABLE_ONEDNN_OPTS": "0", "PYTHONHASHSEED": "0"}
 
 
-def convert_in_child(path: Path, kind: Literal["keras", "tflite"], samples: Samples | None, trust: bool) -> Converted:
+def convert_in_child(path: Path, kind: Kind, samples: Samples | None, trust: bool) -> Converted:
     """Graph of the file at `path` with the source's answers; raises the child's error, or ModelError when it dies."""
     with tempfile.TemporaryDirectory(prefix="edgewright-") as name:
         folder = Path(name)
@@ -85,12 +86,9 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
 
 def _main(folder: Path, path: Path, kind: str, trust: bool) -> None:
     """Convert, run, and leave the answer in `folder`."""
-    from . import tensorflow_child
-
     samples = _arrays(folder / _SAMPLES) if (folder / _SAMPLES).exists() else None
     try:
-        job = tensorflow_child.keras if kind == "keras" else tensorflow_child.tflite
-        made = job(path, samples, trust)
+        made = _job(kind)(path, samples, trust)
         (folder / _MODEL).write_bytes(made.model.to_bytes())
         _save(folder / _INPUTS, made.inputs)
         _save(folder / _OUTPUTS, made.outputs)
@@ -102,6 +100,16 @@ def _main(folder: Path, path: Path, kind: str, trust: bool) -> None:
     except EdgewrightError as error:
         answer = {"error": str(error), "kind": type(error).__name__}
     (folder / _ANSWER).write_text(json.dumps(answer))
+
+
+def _job(kind: str) -> Callable[[Path, Samples | None, bool], Converted]:
+    if kind == "saved_model":
+        from .saved_model_child import saved_model
+
+        return saved_model
+    from . import tensorflow_child
+
+    return tensorflow_child.keras if kind == "keras" else tensorflow_child.tflite
 
 
 def main(arguments: Sequence[str]) -> None:

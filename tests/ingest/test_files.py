@@ -125,11 +125,22 @@ def test_a_broken_onnx_file(plain, tmp_path):
 def test_paths_that_hold_no_file(tmp_path):
     with pytest.raises(ModelError, match=r"cannot read the model .*No such file"):
         ingest(tmp_path / "missing.onnx")
-    with pytest.raises(ModelError, match=r"is a folder; give the model's file"):
+    with pytest.raises(ModelError, match=r"is a folder and no SavedModel; give the model's file"):
         ingest(tmp_path)
     (tmp_path / "saved_model.pb").touch()
-    with pytest.raises(ModelError, match=r"SavedModel, which this version does not read"):
+    with pytest.raises(ModelError, match=r"saved_model\.pb is empty"):
         ingest(tmp_path)
+
+
+def test_a_saved_model_that_is_too_much(tmp_path, monkeypatch):
+    from edgewright.ir import serde
+
+    monkeypatch.setattr(serde, "MAX_MODEL_BYTES", 10_000)
+    (tmp_path / "saved_model.pb").write_bytes(b"graph")
+    (tmp_path / "variables").mkdir()
+    (tmp_path / "variables" / "variables.data").write_bytes(bytes(10_000))
+    with pytest.raises(ModelError, match=r"has 10005 bytes, more than 10000"):
+        detect(tmp_path)
 
 
 def test_a_zip_that_is_neither(tmp_path):

@@ -1,4 +1,4 @@
-"""Keras and TFLite files, through a process of their own."""
+"""Keras files, SavedModels and TFLite files, through a process of their own."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def ingest_at_once(path):
 
     def copy(command, **_):
         folder, file, kind = command[command.index(tensorflow_job.__name__) + 1 :]
-        assert kind == ("tflite" if path.suffix == ".tflite" else "keras")
+        assert kind == {".tflite": "tflite", ".tf": "saved_model"}.get(path.suffix, "keras")
         shutil.copytree(path.parent / "job" / Path(file).name, folder, dirs_exist_ok=True)
         return subprocess.CompletedProcess(command, 0, b"", b"")
 
@@ -75,6 +75,44 @@ def test_a_tflite_file(keras_files):
     assert found.source_format == "tflite"
     assert found.parity.max_rel < 1e-5
     assert operators(found.model)["Conv"] == 2
+
+
+def test_a_saved_model_is_the_model_that_was_saved(keras_files, keras_model):
+    found = ingest_at_once(keras_files / "net.tf")
+    assert found.source_format == "tensorflow"
+    assert found.parity.max_rel < 1e-5
+    assert found.model.inputs == keras_model.model.inputs
+    assert operators(found.model) == operators(keras_model.model)
+    assert found.source_digest != ingest_at_once(keras_files / "pair.tf").source_digest
+
+
+@pytest.mark.parametrize("name", ["pair.tf", "one.tf"])
+def test_inputs_and_outputs_of_a_saved_model_go_by_their_names(keras_files, name):
+    found = ingest_at_once(keras_files / name)
+    assert {spec.name: spec.shape for spec in found.model.inputs} == {"left": (2, 4), "right": (2, 4)}
+    assert {spec.name: spec.shape for spec in found.model.outputs} == {"apart": (2, 4), "weighed": (2, 3)}
+    assert found.parity.ok
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "sentence"),
+    [
+        ("writer.tf", TrustError, r"more than compute when it is loaded or run \(WriteFile\); .*--trust"),
+        ("two.tf", ModelError, r"no function 'serving_default' to serve \(it has answer, other\)"),
+        ("none.tf", ModelError, r"no function 'serving_default' to serve \(it has none\)"),
+        ("broken.tf", ModelError, r"is a broken SavedModel"),
+    ],
+)
+def test_saved_models_that_are_refused(keras_files, name, error, sentence):
+    with pytest.raises(error, match=sentence) as caught:
+        ingest_at_once(keras_files / name)
+    assert "\n" not in str(caught.value)
+    assert not list(keras_files.rglob("canary"))
+
+
+def test_a_saved_model_through_the_child(keras_files):
+    with pytest.raises(TrustError, match=r"WriteFile"):
+        ingest(keras_files / "writer.tf")
 
 
 @pytest.mark.parametrize("name", ["code.keras", "code.h5"])
