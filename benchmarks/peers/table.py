@@ -15,8 +15,8 @@ harness, one thread. A row stands beside the compiler's int8 (or the way named) 
 is what `edgewright compile` gives when nothing is asked for. The compiler also gets {search} samples to choose on; its time and
 memory include its searching, gating and measuring, but steps that it shares with an earlier way are kept.
 
-ai-edge-quantizer takes TFLite: TensorFlow's float file of Keras and TensorFlow models, the compiler's own of others. Keyword
-spotting comes as a SavedModel, which the compiler does not read: it is given tf2onnx's file, as the tools that take ONNX are.
+ai-edge-quantizer takes TFLite: TensorFlow's float file of Keras and TensorFlow models, the compiler's own of others. Tools
+that take ONNX are given what tf2onnx makes of Keras and TensorFlow models, and PyTorch's own export.
 
 - **metric**: with its 95 % interval (in brackets the float model's); *against ours*: theirs minus ours on the same samples;
   *same class*: the share of samples on which the file and the float model agree.

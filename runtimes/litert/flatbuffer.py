@@ -17,6 +17,7 @@ from ...core.spool import Spool
 from .sharing import SharedTable, SharingBuilder
 
 _IDENTIFIER = b"TFL3"
+_TABLES_BYTES = 1 << 25  # room for all but constants; what is not written takes no memory
 _LARGE_BYTES = 1 << 16  # of a constant that waits in a file, not in memory
 _ALIGNMENT = 16  # of every buffer: kernels read weights with vector loads
 _LEAST_VERSION = {schema.BuiltinOperator.BROADCAST_TO: 2}  # the first version that interpreters have; 1 for all others
@@ -243,7 +244,7 @@ class Writer:
         self._buffers, self._buffer_of, self._constants = [], {}, {}
         forget_pages()
         known = sum(buffer.data.nbytes + _ALIGNMENT for buffer in model.buffers if buffer.data is not None)
-        builder = SharingBuilder(known + (1 << 16))
+        builder = SharingBuilder(known + known // 4 + _TABLES_BYTES)
         builder.Finish(model.Pack(builder), file_identifier=_IDENTIFIER)
         return builder.taken()
 

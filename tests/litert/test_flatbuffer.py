@@ -7,6 +7,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from edgewright.runtimes.litert.flatbuffer import Quant, Writer
 from edgewright.runtimes.litert.parts import take_apart
+from edgewright.runtimes.litert.sharing import SharingBuilder
 
 
 def relu_chain() -> tuple[Writer, bytes]:
@@ -107,3 +108,21 @@ def test_operators_without_a_name_go_by_the_number_of_their_result():
     known = writer.unname({"x": x}, {"y": y})
     assert known == {"x": "x", "inner": "#1", "y": "y"}
     assert [part.name for part in take_apart(writer.finish({"x": x}, {"y": y}))] == ["#1", "y"]
+
+
+def test_the_room_foreseen_is_enough_for_many_layers(monkeypatch):
+    """A builder that grows holds all weights twice, which is the most that a lowering may not take."""
+
+    def refuse(self):
+        raise AssertionError("grew")
+
+    monkeypatch.setattr(SharingBuilder, "growByteBuffer", refuse)
+    writer, random = Writer(), np.random.default_rng(0)
+    x = writer.tensor("x", (1, 64), "float32")
+    for _ in range(3000):
+        quant = Quant(tuple(random.random(64).tolist()), (0,) * 64, 0)
+        weights = writer.constant("w", random.integers(-127, 127, (64, 1), np.int8), quant)
+        made = writer.tensor("y", (1, 64), "float32")
+        writer.operator("FULLY_CONNECTED", [x, weights], [made], "FullyConnectedOptions")
+        x = made
+    assert len(writer.finish({}, {"y": x})) > 2 << 20

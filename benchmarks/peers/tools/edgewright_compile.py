@@ -19,7 +19,7 @@ from benchmarks.peers.task import Cannot, Task
 
 
 def _model(task: Task) -> Any:
-    path = task.path("torch", "keras", "source", "onnx")  # a SavedModel is not read: through tf2onnx
+    path = task.path("torch", "keras", "saved_model", "source", "onnx")
     if path.suffix != ".pt":
         return path
     import torch
