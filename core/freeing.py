@@ -7,19 +7,58 @@ full collection walks through every object of the process, so it is done only wh
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
+import threading
+from collections.abc import Iterator
 
 from .mapping import forget_pages
 from .resident import resident_bytes
 
 _WORTH_BYTES = 64 << 20  # that the process must have grown by for a collection
+# glibc, malloc.h and mallopt(3): from which size on an allocation is pages of its own, and how much free heap is kept.
+_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
+_OWN_PAGES_BYTES = 128 << 10  # where glibc begins, before it learns from what is freed
+_LEARNED_BYTES = 32 << 20  # the most that it learns
 
 
 class _Since:
     """The least that the process has held since memory was last given back, in bytes."""
 
     least = 0
+
+
+class _Blocks:
+    """How many blocks of `freed_at_once` are open."""
+
+    lock, count = threading.Lock(), 0
+
+
+@contextlib.contextmanager
+def freed_at_once() -> Iterator[None]:
+    """Within the block what is larger than 128 KiB is the system's again as soon as it is freed.
+
+    Otherwise glibc learns from large pieces that are freed to keep such pieces in its heap, where what lies above them holds
+    them: reading or lowering a model then peaks at up to four times it. It costs page faults, so work that makes and drops
+    arrays over and over (training, running) stands outside. Elsewhere than on glibc nothing happens.
+    """
+    _set_threshold(1)
+    try:
+        yield
+    finally:
+        _set_threshold(-1)
+
+
+def _set_threshold(change: int) -> None:
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return
+    with _Blocks.lock:
+        _Blocks.count += change
+        # Any setting ends the learning; what stands outside is given what it would have learned.
+        mallopt(_MMAP_THRESHOLD, _OWN_PAGES_BYTES if _Blocks.count else _LEARNED_BYTES)
+        mallopt(_TRIM_THRESHOLD, _OWN_PAGES_BYTES if _Blocks.count else 2 * _LEARNED_BYTES)
 
 
 def give_back() -> None:

@@ -12,7 +12,7 @@ from ..calibration.statistics import Statistics
 from ..core.canonical import digest_file, digest_json, dumps
 from ..core.code import code_digest
 from ..core.errors import EdgewrightError, LoweringError, PassError, StoreError
-from ..core.freeing import give_back
+from ..core.freeing import freed_at_once, give_back
 from ..core.progress import Progress, Silent
 from ..core.store import StepStore
 from ..device_profiles.profile import DeviceProfile
@@ -112,7 +112,7 @@ class Builder:
         )
 
         def make(folder: Path) -> None:
-            with self._progress.task(f"build {runtime} {precision}"):
+            with self._progress.task(f"build {runtime} {precision}"), freed_at_once():
                 self._make(folder, passes, runtime, profile, precision, trained)
             give_back()
 

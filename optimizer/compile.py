@@ -13,7 +13,7 @@ from ..core.artifact import SUFFIX
 from ..core.artifact_write import write_artifact
 from ..core.errors import StoreError
 from ..core.files import moved_in, try_writing, write_atomic
-from ..core.freeing import give_back
+from ..core.freeing import freed_at_once, give_back
 from ..core.manifest import DataRecord, SourceRecord
 from ..core.progress import Progress, Silent
 from ..core.store import StepStore
@@ -109,7 +109,7 @@ def compile_recipe(recipe: Recipe, progress: Progress) -> CompileResult:
     raw = prepare.open_data(recipe)
     prepare.check_gates(recipe, raw)
     ingested = prepare.ingest_model(recipe, raw, progress)
-    with progress.task("prepare"):
+    with progress.task("prepare"), freed_at_once():
         base, pipeline = prepare.prepare_model(ingested)
     data = prepare.bind_data(recipe, raw, base)
     company = gather(recipe, variants, ingested, prepare.first_samples(data), progress)

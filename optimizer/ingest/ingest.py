@@ -12,7 +12,7 @@ from typing import Any
 
 from ...core.canonical import digest_file, digest_json
 from ...core.errors import EdgewrightError, ModelError, TrustError, UsageError
-from ...core.freeing import give_back
+from ...core.freeing import freed_at_once, give_back
 from ...core.progress import Progress, Silent
 from ...ir import serde
 from ...ir.model import Model
@@ -64,12 +64,12 @@ def ingest(
     ParityError, DataError, UsageError, or TrustError when a file would run code and `trust` is not given.
     """
     show = progress if progress is not None else Silent()
-    with show.task("ingest"):
+    with show.task("ingest"), freed_at_once():
         if isinstance(source, Model):
             return Ingested(_canonical(source), "onnx", source.digest(), None, (), _versions())
         source_format, source_digest, converted = _convert(source, samples, shapes, weights, trust)
     give_back()
-    with show.task("parity"):
+    with show.task("parity"), freed_at_once():
         return _checked(source_format, source_digest, converted, shapes)
 
 
