@@ -35,32 +35,6 @@ class _Blocks:
     lock, count = threading.Lock(), 0
 
 
-@contextlib.contextmanager
-def freed_at_once() -> Iterator[None]:
-    """Within the block what is larger than 128 KiB is the system's again as soon as it is freed.
-
-    Otherwise glibc learns from large pieces that are freed to keep such pieces in its heap, where what lies above them holds
-    them: reading or lowering a model then peaks at up to four times it. It costs page faults, so work that makes and drops
-    arrays over and over (training, running) stands outside. Elsewhere than on glibc nothing happens.
-    """
-    _set_threshold(1)
-    try:
-        yield
-    finally:
-        _set_threshold(-1)
-
-
-def _set_threshold(change: int) -> None:
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is None:
-        return
-    with _Blocks.lock:
-        _Blocks.count += change
-        # Any setting ends the learning; what stands outside is given what it would have learned.
-        mallopt(_MMAP_THRESHOLD, _OWN_PAGES_BYTES if _Blocks.count else _LEARNED_BYTES)
-        mallopt(_TRIM_THRESHOLD, _OWN_PAGES_BYTES if _Blocks.count else 2 * _LEARNED_BYTES)
-
-
 def give_back() -> None:
     """Let go of mapped arrays; where the process grew by 64 MiB since the last time, collect what only refers to itself, and
     let it be returned.
@@ -77,3 +51,30 @@ def give_back() -> None:
     if trim is not None:
         trim(0)
     _Since.least = resident_bytes()
+
+
+@contextlib.contextmanager
+def freed_at_once() -> Iterator[None]:
+    """Within the block what is larger than 128 KiB is the system's again as soon as it is freed.
+
+    Otherwise glibc learns from large pieces that are freed to keep such pieces in its heap, where what lies above them holds
+    them: reading or lowering a model then peaks at up to four times it. It costs page faults, so work that makes and drops
+    arrays over and over (training, running) stands outside. Elsewhere than on glibc nothing happens.
+    """
+    give_back()  # first: what the block takes is never taken from the heap's free pieces
+    _set_threshold(1)
+    try:
+        yield
+    finally:
+        _set_threshold(-1)
+
+
+def _set_threshold(change: int) -> None:
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return
+    with _Blocks.lock:
+        _Blocks.count += change
+        # Any setting ends the learning; what stands outside is given what it would have learned.
+        mallopt(_MMAP_THRESHOLD, _OWN_PAGES_BYTES if _Blocks.count else _LEARNED_BYTES)
+        mallopt(_TRIM_THRESHOLD, _OWN_PAGES_BYTES if _Blocks.count else 2 * _LEARNED_BYTES)
