@@ -60,7 +60,7 @@ class Ratio:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", default=list(MODELS))
-    parser.add_argument("--allocation", default="latency", choices=("latency", "global", "isomorphic", "uniform"))
+    parser.add_argument("--allocation", default="latency", choices=("latency", "macs", "global", "isomorphic", "uniform"))
     parser.add_argument("--align", default="profile")
     parser.add_argument("--amount", type=float, default=0.5)
     parser.add_argument("--store", type=Path, help="Step store that keeps the layers' times.")

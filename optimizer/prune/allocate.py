@@ -15,7 +15,7 @@ from .costs import CostModel, Widths
 from .importance import Scores
 from .places import Group
 
-Allocation = Literal["latency", "global", "isomorphic", "uniform"]
+Allocation = Literal["latency", "macs", "global", "isomorphic", "uniform"]
 # Widths by group at t in [0, 1]: everything at 0, the least at 1, and never more at a larger t.
 Family = Callable[[float], Mapping[str, int]]
 
@@ -48,13 +48,14 @@ class Choices:
 
 
 def family_of(allocation: Allocation, choices: Choices, cost: Callable[[], CostModel]) -> Family:
-    """The widths that an allocation goes through; `cost` is asked for by "latency" alone.
+    """The widths that an allocation goes through; `cost` is asked for by "latency" and "macs" alone.
 
     - "uniform": the same share of each group.
     - "global": one ranking of all units, by `harm` of losing one (see there).
     - "isomorphic": the same share of each class of groups alike in structure, ranked within the class (2407.04616).
     - "latency": step by step, where least harm is done for what is saved of `cost` (a knapsack, as HALP's 2110.10811, solved
       greedily with a look-ahead over a few steps, since time falls in stairs).
+    - "macs": the same with multiply-accumulates as the cost: whatever machine compiles, the widths are the same.
     """
     if allocation == "uniform":
         return _uniform(choices)

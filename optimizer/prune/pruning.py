@@ -167,7 +167,9 @@ class Pruning:
         return self._latency.total(self._full) if self._options.of == "latency" else counted(self._start, self._options.of)
 
     def _cost(self) -> CostModel:
-        """What the allocation "latency" weighs importance against."""
+        """What the allocations "latency" and "macs" weigh importance against."""
+        if self._options.allocation == "macs":
+            return counted_macs(self._start, self._groups)
         if timed_runtimes(self._needs.profile):
             return self._latency
         told = f"{self._untimed()}: importance is weighed against multiply-accumulates instead of time"

@@ -10,7 +10,7 @@ from edgewright.optimizer.prune.places import Group, Place
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-ALLOCATIONS = ["uniform", "global", "isomorphic", "latency"]
+ALLOCATIONS = ["uniform", "global", "isomorphic", "latency", "macs"]
 
 
 def group(name, units, partitions=None):
@@ -62,6 +62,16 @@ def test_global_takes_the_units_that_matter_least_wherever_they_are():
     found = choices({"a": [9, 9, 9, 9, 0.1, 0.1, 0.1, 0.1], "b": [5] * 8}, comparable=True)
     widths = family_of("global", found, lambda: chain({"a": 8, "b": 8}, [1, 1]))(0.25)
     assert widths == {"a": 4, "b": 8}
+
+
+def test_macs_takes_what_saves_most_for_the_harm():
+    """Of two layers that matter alike, the one whose units cost ten times as much goes first."""
+    found = choices({"dear": [1] * 8, "cheap": [1] * 8}, comparable=True)
+    cost = Counted([Product(10, (Extent(0, (("dear", 1),)),)), Product(1, (Extent(0, (("cheap", 1),)),))])
+    widths = reach(family_of("macs", found, lambda: cost), cost.total, 0.5 * cost.total(found.full))
+    assert widths["cheap"] == 8
+    assert widths["dear"] < 5
+    assert len(set(family_of("global", found, lambda: cost)(0.5).values())) == 1
 
 
 def test_isomorphic_takes_the_same_share_of_groups_alike_whatever_the_scale_of_others():

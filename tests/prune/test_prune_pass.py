@@ -111,7 +111,7 @@ def removed(before, after):
 
 @pytest.mark.parametrize(
     ("allocation", "importance"),
-    [("uniform", "l2"), ("global", "l1"), ("isomorphic", "bn-scale"), ("latency", "fpgm"), ("global", "bn-scale")],
+    [("uniform", "l2"), ("global", "l1"), ("isomorphic", "bn-scale"), ("latency", "fpgm"), ("macs", "l2")],
 )
 def test_the_amount_goes_and_the_model_runs(trained, allocation, importance):
     model = trained[0]
@@ -120,6 +120,7 @@ def test_the_amount_goes_and_the_model_runs(trained, allocation, importance):
     assert 0.4 <= removed(model, result.model) < 0.55
     assert right(result.model, trained) >= 0
     assert any("multiply-accumulates" in note for note in result.notes)
+    assert any("instead of time" in note for note in result.notes) == (allocation == "latency")
 
 
 def test_taylor_keeps_more_than_chance_and_repair_helps(trained):
