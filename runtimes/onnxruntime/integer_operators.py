@@ -2,7 +2,8 @@
 
     DQ(x), DQ(w), DQ(b) -> Conv -> Q    becomes    QLinearConv(x, w, b)
 
-ONNX Runtime puts the same operators in their place when it loads the longer form, so that the answers are the same to the bit;
+ONNX Runtime puts the same operators in their place when it loads the longer form, so that the answers are the same to the bit
+(but for products with a bias in float, see `fuse_biased_products`);
 but each of the longer form's nodes, and the scales and zero points of each bias, are a good part of a small model's file.
 """
 
@@ -53,6 +54,48 @@ def fuse(graph: onnx_ir.Graph) -> None:
             write(graph, node)
     if any(node.domain == MICROSOFT for node in graph):
         graph.opset_imports[MICROSOFT] = 1
+
+
+def fuse_biased_products(graph: onnx_ir.Graph) -> None:
+    """Put one integer operator in place of a product of integers to whose result a bias is added in float.
+
+        Add(MatMul(DQ(x), DQ(@w)), @b)    becomes    MatMulIntegerToFloat(x, @w, b)
+
+    ONNX Runtime (1.32) would not: it makes a float Gemm of product and sum first, and then multiplies in float with weights that
+    it dequantizes anew in every run.
+    """
+    for node in list(graph):
+        made = _layer(node) if node.op_type == "MatMul" and node.domain == "" else None
+        sizes = made[1].value.shape if made is not None else None
+        after = _biased(node, sizes[-1]) if sizes is not None and len(sizes) == 2 else None
+        if made is None or after is None:
+            continue
+        data, weights, _ = made
+        inputs = [data.value, weights.value, data.scale, weights.scale, data.zero, weights.zero, after.bias]
+        _replace(graph, node, "MatMulIntegerToFloat", MICROSOFT, inputs, after.made)
+        graph.opset_imports[MICROSOFT] = 1
+
+
+@dataclass(frozen=True)
+class _Biased:
+    """What the sum behind a product makes, and the constant [outputs] that it adds."""
+
+    made: onnx_ir.Value
+    bias: onnx_ir.Value
+
+
+def _biased(node: onnx_ir.Node, width: int | onnx_ir.SymbolicDim) -> _Biased | None:
+    """The sum that is the only reader of a product, if it adds a number to each of its `width` outputs."""
+    made = node.outputs[0]
+    uses = tuple(made.uses())
+    reader = uses[0].node if len(uses) == 1 and not made.is_graph_output() else None
+    if reader is None or reader.op_type != "Add" or reader.domain != "":
+        return None
+    bias = reader.inputs[1 - uses[0].idx]
+    known = constant(bias)
+    if bias is None or known is None or known.dtype != np.float32 or known.ndim != 1 or known.size != width:
+        return None
+    return _Biased(reader.outputs[0], bias)
 
 
 def _convolution(graph: onnx_ir.Graph, node: onnx_ir.Node) -> None:

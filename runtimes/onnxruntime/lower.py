@@ -14,7 +14,7 @@ from ..contract import Lowered
 from ..inputs import first_line
 from ..naming import shorten
 from ..qdq import prepare
-from .integer_operators import fuse
+from .integer_operators import fuse, fuse_biased_products
 from .run import session_options
 
 ENTRY = "model.onnx"
@@ -37,6 +37,7 @@ def lower(model: Model, profile: DeviceProfile) -> Lowered:
     named = prepare(model)
     known = _name_nodes(named, model)
     DeduplicateInitializersPass()(named.ir)
+    fuse_biased_products(named.graph)
     fuse(named.graph)
     RemoveUnusedNodesPass()(named.ir)
     ready, names = shorten(named)

@@ -15,6 +15,7 @@ from ..contract import OperatorSupport
 from ..inputs import first_line
 from ..qdq import prepare
 from ..tracing import Arithmetic, trace
+from .integer_operators import fuse_biased_products
 from .lower import refusal
 from .run import session_options
 
@@ -30,6 +31,7 @@ _BORDER = frozenset({"QuantizeLinear", "DequantizeLinear"})
 def supports(model: Model) -> list[OperatorSupport]:
     """One entry a node: values keep their names in the optimised graph, so a name that is gone was fused away."""
     ready = prepare(model)
+    fuse_biased_products(ready.graph)  # what ONNX Runtime does not fuse by itself
     try:
         optimised = _optimise(ready)
     except StoreError:

@@ -159,3 +159,36 @@ def test_integer_operators_lead_back_to_the_layers() -> None:
     times = RUNTIME.profile_operators(lowered.files, lowered.entry, 1, x, 1)
     found = {kind: lowered.debug_map[name].split(".")[0] for name, kind, _ in times if name in lowered.debug_map}
     assert found.items() >= {"QLinearConv": "Conv", "QGemm": "Gemm", "QLinearAdd": "Add", "NhwcMaxPool": "MaxPool"}.items()
+
+
+def biased_product(bias: tuple[int, ...] = (6,), axis: int = 1, *, twice: bool = False) -> Model:
+    """Tokens of a transformer through a dense layer whose sum stays in float: x -> Q -> DQ -> MatMul -> Add -> Sigmoid."""
+    n = Network([1, 5, 24])
+    scales = (0.01 + 0.01 * n.rng.random((24, 6)[axis])).astype(np.float32)
+    w = [n.rng.integers(-127, 128, (24, 6)).astype(np.int8), scales, np.zeros(scales.shape, np.int8)]
+    product = n.op("MatMul", [n.around("x", 0.03, 120), n.op("DequantizeLinear", [n.hold(array) for array in w], axis=axis)])
+    total = n.op("Add", [n.hold(n.rng.normal(size=bias).astype(np.float32)), product])
+    made = n.op("Sigmoid", [total])
+    return n.model(n.op("Mul", [made, product]) if twice else made, [1, 5, 6])
+
+
+def test_a_product_with_a_bias_in_float_is_one_of_integers() -> None:
+    """Otherwise its weights are dequantized in every run, and the product is one of floats."""
+    model = biased_product()
+    lowered = RUNTIME.lower(model, PROFILE)
+    short = lowered.files["model.onnx"]
+    assert {"MatMulIntegerToFloat": 1, "QuantizeLinear": 1}.items() <= kernels(short).items()
+    assert not {"MatMul", "Gemm", "DequantizeLinear"} & set(kernels(short))
+    assert "Gemm" in kernels(model.to_bytes())  # what ONNX Runtime would make of it
+    assert answers(short, [1, 5, 24]) == pytest.approx(answers(model.to_bytes(), [1, 5, 24]), abs=1e-5)
+    runs = {item.op_type: item.runs for item in RUNTIME.supports(model, PROFILE)}
+    assert (runs["MatMul"], runs["Add"], runs["Sigmoid"]) == ("int8", "int8", "float32")
+    assert "MatMul" in {name.split(".")[0] for name in lowered.debug_map.values()}
+
+
+@pytest.mark.parametrize("change", [{"bias": (5, 6)}, {"bias": (1,)}, {"axis": 0}, {"twice": True}])
+def test_products_that_no_integer_operator_makes_are_left_alone(change: dict) -> None:
+    model = biased_product(**change)
+    short = RUNTIME.lower(model, PROFILE).files["model.onnx"]
+    assert "MatMulIntegerToFloat" not in {node.op_type for node in onnx.ModelProto.FromString(short).graph.node}
+    assert answers(short, [1, 5, 24]) == pytest.approx(answers(model.to_bytes(), [1, 5, 24]), abs=1e-5)
