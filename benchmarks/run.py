@@ -85,10 +85,15 @@ def run(command: str, out: Path, given: Mapping[str, str]) -> Outcome:
             words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
         )
         assert process.stdout is not None
-        for line in process.stdout:
-            log.write(line)
-            print(line, end="", flush=True)
-        code = process.wait()
+        try:
+            for line in process.stdout:
+                log.write(line)
+                print(line, end="", flush=True)
+            code = process.wait()
+        except BaseException:  # Ctrl-C, or a terminal that is gone
+            process.terminate()
+            process.wait()
+            raise
     return Outcome(command, code, time.monotonic() - start)
 
 

@@ -58,10 +58,11 @@ def freed_at_once() -> Iterator[None]:
     """Within the block what is larger than 128 KiB is the system's again as soon as it is freed.
 
     Otherwise glibc learns from large pieces that are freed to keep such pieces in its heap, where what lies above them holds
-    them: reading or lowering a model then peaks at up to four times it. It costs page faults, so work that makes and drops
-    arrays over and over (training, running) stands outside. Elsewhere than on glibc nothing happens.
+    them: reading or lowering a model then peaks at up to four times it. What fits a piece that is free in the heap already is
+    taken from there all the same. It costs page faults, so work that makes and drops arrays over and over (training, running)
+    stands outside. Elsewhere than on glibc nothing happens.
     """
-    give_back()  # first: what the block takes is never taken from the heap's free pieces
+    give_back()  # first, or what the block takes comes on top of what is free
     _set_threshold(1)
     try:
         yield

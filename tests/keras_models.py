@@ -5,6 +5,7 @@ Run as a script with a folder. Beside the models it leaves, in `job/NAME`, what 
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -46,30 +47,47 @@ def conversions(folder: Path) -> None:
     kinds |= {path.name: "saved_model" for path in folder.glob("*.tf")}
     for name, kind in kinds.items():
         (folder / "job" / name).mkdir(parents=True)
+        if name == "pair.tf":
+            rows = np.random.default_rng(4).random((6, 4), np.float32)
+            np.savez(folder / "job" / name / "samples.npz", left=rows, right=1 - rows)
+        if name == "asked.tf":
+            (folder / "job" / name / "shapes.json").write_text('{"z": [1, 4]}')
         tensorflow_job._main(folder / "job" / name, folder / name, kind, False)
 
 
 def saved_models(folder: Path) -> None:
-    """SavedModels that are good (two inputs and outputs, batches of 2), that would act, and that have nothing to serve."""
+    """SavedModels that are good (`pair`: two inputs, one answer under two names, batches of 2) and that are refused."""
     root = tf.Module()
     root.weights = tf.Variable(np.random.default_rng(2).standard_normal((4, 3)).astype(np.float32))
+    root.table = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer([0, 1], [1.0, 2.0], tf.int32, tf.float32), 0.0)
 
     def pair(right: Any, left: Any) -> Any:
-        return {"weighed": tf.nn.softmax(left @ root.weights), "apart": left - 2.0 * right}
+        weighed = tf.nn.softmax(left @ root.weights)
+        return {"weighed": weighed, "again": tf.identity(weighed), "apart": left - 2.0 * right}
 
-    def writer(x: Any) -> Any:
-        tf.io.write_file("canary", "written")
-        return {"y": x @ root.weights}
+    def save(name: str, signatures: Any) -> None:
+        tf.saved_model.save(root, folder / f"{name}.tf", signatures=signatures)
 
-    def typed(function: Any, batch: int | None, *names: str) -> Any:
-        return tf.function(function, input_signature=[tf.TensorSpec((batch, 4), name=name) for name in names])
+    def serve(name: str, function: Any, *specs: Any) -> None:
+        save(name, {"serving_default": tf.function(function, input_signature=list(specs))})
 
-    made = {"pair": typed(pair, 2, "right", "left"), "writer": typed(writer, None, "x")}
-    for name, function in made.items():
-        tf.saved_model.save(root, folder / f"{name}.tf", signatures={"serving_default": function})
-    tf.saved_model.save(root, folder / "one.tf", signatures={"answer": made["pair"]})
-    tf.saved_model.save(root, folder / "two.tf", signatures={"answer": made["pair"], "other": made["pair"]})
-    tf.saved_model.save(root, folder / "none.tf", signatures={})
+    both = tf.function(pair, input_signature=[tf.TensorSpec((2, 4), name=name) for name in ("right", "left")])
+    row = tf.TensorSpec((None, 4), name="x")
+    save("pair", {"serving_default": both})
+    save("one", {"answer": both})
+    save("two", {"answer": both, "other": both})
+    save("none", {})
+    serve("number", lambda x: {"y": tf.reduce_sum(x @ root.weights)}, row)
+    serve("words", lambda text: {"y": tf.strings.length(text)}, tf.TensorSpec((None,), tf.string, name="text"))
+    serve("unranked", lambda x: {"y": x * 2.0}, tf.TensorSpec(None, name="x"))
+    serve("scalar", lambda x: {"y": x * 2.0}, tf.TensorSpec((), name="x"))
+    serve("clash", lambda x: {"x": x * 2.0}, row)
+    serve("free", lambda x: {"y": tf.reduce_mean(x, axis=1)}, tf.TensorSpec((None, None), name="x"))
+    serve("idle", lambda: {"y": root.weights * 2.0})
+    serve("table", lambda x: {"y": root.table.lookup(x)}, tf.TensorSpec((None, 3), tf.int32, name="x"))
+    serve("asked", lambda x: {"y": x @ root.weights}, row)
+    serve("lost", lambda x: {"y": x @ root.weights}, row)
+    shutil.rmtree(folder / "lost.tf" / "variables")
     (folder / "broken.tf").mkdir()
     (folder / "broken.tf" / "saved_model.pb").write_bytes(b"no such thing")
 

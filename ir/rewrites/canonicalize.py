@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 from collections.abc import Iterator
@@ -62,11 +63,13 @@ def canonical(model: Model, made_by: str = Canonicalize.name) -> Model:
     """The canonical form of `model`, its new nodes stamped with `made_by`."""
     check_inference(model)
     with _quiet():
+        outputs = [str(value.name) for value in model.graph.outputs]
         graph = _flattened(model)
         source = {(node.name, node.op_type) for node in graph.graph}
         graph = serde.convert_opset(graph)
         _fix_point(graph)
         _finish(graph)
+        _name_outputs(graph.graph, outputs)
     result = Model(graph)
     stamp((node for node in result.graph if (node.name, node.op_type) not in source), made_by)
     return result
@@ -187,6 +190,26 @@ def _finish(model: onnx_ir.Model) -> None:
     _infer(model)
     name_free_sizes(model)
     strip_in_place(model)
+
+
+def _name_outputs(graph: onnx_ir.Graph, names: list[str]) -> None:
+    """Give outputs the names back that they came with, which those lose that become the same value as another."""
+    changed = [(value, name) for value, name in zip(graph.outputs, names, strict=True) if value.name != name]
+    if not changed:
+        return
+    made = [value for node in graph for value in node.outputs]
+    taken = {str(value.name) for value in (*graph.inputs, *graph.initializers.values(), *made)} | set(names)
+    aside = (name for count in itertools.count() if (name := f"inner_{count}") not in taken)
+    for value, _ in changed:
+        value.name = next(aside)
+    for value, name in changed:
+        for other in (*graph.initializers.values(), *made):
+            if other.name == name:
+                is_weight = graph.initializers.pop(name, None) is other
+                other.name = next(aside)
+                if is_weight:
+                    graph.register_initializer(other)
+        value.name = name
 
 
 def name_free_sizes(model: onnx_ir.Model) -> None:

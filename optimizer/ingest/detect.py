@@ -55,6 +55,11 @@ def _folder_kind(path: Path) -> Kind:
         raise ModelError(f"{path} is a folder and no SavedModel; give the model's file.")
     if graph.stat().st_size == 0:
         raise ModelError(f"{graph} is empty; save the model again.")
+    for file in path.rglob("*"):
+        if not str(file).isprintable() or (file.is_symlink() and file.is_dir()):
+            raise ModelError(
+                f"{path} has {str(file.relative_to(path))!a}, a link to a folder or no plain name; save the model again."
+            )
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     if size > serde.MAX_MODEL_BYTES:
         raise ModelError(f"{path} has {size} bytes, more than {serde.MAX_MODEL_BYTES}; it cannot be a model for the edge.")

@@ -134,9 +134,14 @@ def _convert_file(
         check_config(path, kind == "keras", trust)
         return "keras", digest_file(path), _named_after(path, kind, convert_in_child, samples, trust)
     if kind == "saved_model":
+        if not trust:
+            raise TrustError(
+                f"{path} is a SavedModel, which TensorFlow runs as a program with all of your rights; if you trust its maker, "
+                "give --trust."
+            )
         from .tensorflow_job import convert_in_child
 
-        return "tensorflow", _digest_of_folder(path), convert_in_child(path, "saved_model", samples, trust)
+        return "tensorflow", _digest_of_folder(path), convert_in_child(path, "saved_model", samples, trust, shapes)
     if kind == "tflite":
         from .tensorflow_job import convert_in_child
 

@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,17 +24,23 @@ from .convert import Converted
 from .samples import Samples
 
 Kind = Literal["keras", "saved_model", "tflite"]
-_ANSWER, _MODEL, _INPUTS, _OUTPUTS, _SAMPLES = "answer.json", "model.onnx", "inputs.npz", "outputs.npz", "samples.npz"
+_ANSWER, _MODEL, _INPUTS, _OUTPUTS = "answer.json", "model.onnx", "inputs.npz", "outputs.npz"
+_SAMPLES, _SHAPES = "samples.npz", "shapes.json"
+Shapes = Mapping[str, Sequence[int | None]]
 _TIMEOUT_SECONDS = 1800
 _ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "TF_ENABLE_ONEDNN_OPTS": "0", "PYTHONHASHSEED": "0"}
 
 
-def convert_in_child(path: Path, kind: Kind, samples: Samples | None, trust: bool) -> Converted:
-    """Graph of the file at `path` with the source's answers; raises the child's error, or ModelError when it dies."""
+def convert_in_child(path: Path, kind: Kind, samples: Samples | None, trust: bool, shapes: Shapes | None = None) -> Converted:
+    """Graph of the file at `path` with the source's answers; raises the child's error, or ModelError when it dies.
+
+    `shapes` are for the free axes of a SavedModel's inputs.
+    """
     with tempfile.TemporaryDirectory(prefix="edgewright-") as name:
         folder = Path(name)
         if samples is not None:
             _save(folder / _SAMPLES, samples)
+        (folder / _SHAPES).write_text(json.dumps({name: list(shape) for name, shape in (shapes or {}).items()}))
         try:
             done = subprocess.run(  # noqa: PLW1510
                 child_command(__name__, str(folder), str(path.absolute()), kind, *(["--trust"] if trust else [])),
@@ -88,7 +94,7 @@ def _main(folder: Path, path: Path, kind: str, trust: bool) -> None:
     """Convert, run, and leave the answer in `folder`."""
     samples = _arrays(folder / _SAMPLES) if (folder / _SAMPLES).exists() else None
     try:
-        made = _job(kind)(path, samples, trust)
+        made = _convert(path, kind, samples, trust, folder)
         (folder / _MODEL).write_bytes(made.model.to_bytes())
         _save(folder / _INPUTS, made.inputs)
         _save(folder / _OUTPUTS, made.outputs)
@@ -102,14 +108,15 @@ def _main(folder: Path, path: Path, kind: str, trust: bool) -> None:
     (folder / _ANSWER).write_text(json.dumps(answer))
 
 
-def _job(kind: str) -> Callable[[Path, Samples | None, bool], Converted]:
+def _convert(path: Path, kind: str, samples: Samples | None, trust: bool, folder: Path) -> Converted:
     if kind == "saved_model":
         from .saved_model_child import saved_model
 
-        return saved_model
+        given = folder / _SHAPES
+        return saved_model(path, samples, json.loads(given.read_text()) if given.exists() else {})
     from . import tensorflow_child
 
-    return tensorflow_child.keras if kind == "keras" else tensorflow_child.tflite
+    return (tensorflow_child.keras if kind == "keras" else tensorflow_child.tflite)(path, samples, trust)
 
 
 def main(arguments: Sequence[str]) -> None:

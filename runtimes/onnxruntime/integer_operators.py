@@ -2,9 +2,9 @@
 
     DQ(x), DQ(w), DQ(b) -> Conv -> Q    becomes    QLinearConv(x, w, b)
 
-ONNX Runtime puts the same operators in their place when it loads the longer form, so that the answers are the same to the bit
-(but for products with a bias in float, see `fuse_biased_products`);
-but each of the longer form's nodes, and the scales and zero points of each bias, are a good part of a small model's file.
+ONNX Runtime puts the same operators in their place when it loads the longer form, so that the answers are the same to the bit;
+but each of the longer form's nodes, and the scales and zero points of each bias, are a good part of a small model's file. Only
+products with a bias in float it would leave in float (`fuse_biased_products`).
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ def fuse_biased_products(graph: onnx_ir.Graph) -> None:
 
         Add(MatMul(DQ(x), DQ(@w)), @b)    becomes    MatMulIntegerToFloat(x, @w, b)
 
-    ONNX Runtime (1.32) would not: it makes a float Gemm of product and sum first, and then multiplies in float with weights that
-    it dequantizes anew in every run.
+    ONNX Runtime (1.32) would not: it makes a float Gemm of product and sum first, and then multiplies in float with weights
+    that it dequantizes anew in every run.
     """
     for node in list(graph):
         made = _layer(node) if node.op_type == "MatMul" and node.domain == "" else None

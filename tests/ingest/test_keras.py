@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from edgewright.core.errors import ModelError, TrustError
+from edgewright.core.errors import ModelError, TrustError, UsageError
 from edgewright.ir.rewrites.fold_bn import FoldBatchNorm
 from edgewright.ir.verify import operators
 from edgewright.optimizer.ingest import tensorflow_job
@@ -22,14 +22,14 @@ def ingest_at_once(path):
     """`ingest` of a file whose child has run already, in the process that made it."""
 
     def copy(command, **_):
-        folder, file, kind = command[command.index(tensorflow_job.__name__) + 1 :]
+        folder, file, kind, *_ = command[command.index(tensorflow_job.__name__) + 1 :]
         assert kind == {".tflite": "tflite", ".tf": "saved_model"}.get(path.suffix, "keras")
         shutil.copytree(path.parent / "job" / Path(file).name, folder, dirs_exist_ok=True)
         return subprocess.CompletedProcess(command, 0, b"", b"")
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(tensorflow_job.subprocess, "run", copy)
-        return ingest(path)
+        return ingest(path, trust=path.suffix == ".tf")
 
 
 @pytest.fixture(scope="module")
@@ -90,29 +90,54 @@ def test_a_saved_model_is_the_model_that_was_saved(keras_files, keras_model):
 def test_inputs_and_outputs_of_a_saved_model_go_by_their_names(keras_files, name):
     found = ingest_at_once(keras_files / name)
     assert {spec.name: spec.shape for spec in found.model.inputs} == {"left": (2, 4), "right": (2, 4)}
-    assert {spec.name: spec.shape for spec in found.model.outputs} == {"apart": (2, 4), "weighed": (2, 3)}
+    assert {spec.name: spec.shape for spec in found.model.outputs} == {"apart": (2, 4), "weighed": (2, 3), "again": (2, 3)}
     assert found.parity.ok
+    assert found.parity.n == (6 if name == "pair.tf" else 2)  # of the samples that it was given, in batches of two
+
+
+def test_a_saved_model_whose_answer_is_one_number(keras_files):
+    found = ingest_at_once(keras_files / "number.tf")
+    assert [spec.shape for spec in found.model.outputs] == [()]
 
 
 @pytest.mark.parametrize(
-    ("name", "error", "sentence"),
+    ("name", "sentence"),
     [
-        ("writer.tf", TrustError, r"more than compute when it is loaded or run \(WriteFile\); .*--trust"),
-        ("two.tf", ModelError, r"no function 'serving_default' to serve \(it has answer, other\)"),
-        ("none.tf", ModelError, r"no function 'serving_default' to serve \(it has none\)"),
-        ("broken.tf", ModelError, r"is a broken SavedModel"),
+        ("two.tf", r"no function 'serving_default' to serve \(it has answer, other\)"),
+        ("none.tf", r"no function 'serving_default' to serve \(it has none\)"),
+        ("broken.tf", r"is a broken SavedModel"),
+        ("words.tf", r"the input 'text' of .* has the type string"),
+        ("unranked.tf", r"the input 'x' of .* has no known rank"),
+        ("scalar.tf", r"the input 'x' of .* is a single number"),
+        ("clash.tf", r"an input and an output named 'x'"),
+        ("free.tf", r"axis 1 of the input 'x' has no fixed size; give one with --shape"),
+        ("idle.tf", r"has no inputs"),
+        ("table.tf", r"looks up a table"),
+        ("lost.tf", r"TensorFlow cannot load .*; save the model again"),
     ],
 )
-def test_saved_models_that_are_refused(keras_files, name, error, sentence):
-    with pytest.raises(error, match=sentence) as caught:
+def test_saved_models_that_are_refused(keras_files, name, sentence):
+    with pytest.raises(ModelError, match=sentence) as caught:
         ingest_at_once(keras_files / name)
     assert "\n" not in str(caught.value)
-    assert not list(keras_files.rglob("canary"))
 
 
-def test_a_saved_model_through_the_child(keras_files):
-    with pytest.raises(TrustError, match=r"WriteFile"):
-        ingest(keras_files / "writer.tf")
+def test_a_saved_model_is_a_program_and_needs_trust(keras_files, monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/bin/false")  # nothing of it is run
+    with pytest.raises(TrustError, match=r"runs as a program with all of your rights; .*--trust"):
+        ingest(keras_files / "pair.tf")
+
+
+def test_samples_and_shapes_reach_a_saved_model_in_its_child(keras_files):
+    samples = {"x": np.random.default_rng(4).random((6, 7), np.float32)}
+    found = ingest(keras_files / "free.tf", samples=samples, shapes={"x": (1, 7)}, trust=True)
+    assert found.model.inputs[0].shape == (None, 7)
+    assert found.parity.n == 6
+
+
+def test_a_shape_for_an_input_that_a_saved_model_has_not(keras_files):
+    with pytest.raises(UsageError, match=r"--shape: .*'z'"):
+        ingest_at_once(keras_files / "asked.tf")
 
 
 @pytest.mark.parametrize("name", ["code.keras", "code.h5"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -33,9 +34,19 @@ def test_each_is_there_and_is_given_what_it_demands(command: str) -> None:
     words, _ = filled(command, {**GIVEN, "ROOT": "/root-fs", "SUITE": "/suite"})
     module = words[2].replace(".", "/") if words[1] == "-m" else words[1].removesuffix(".py")
     source = LIST.parent.parent / f"{module}.py"
+    given = words[3 if words[1] == "-m" else 2 :]
     text = source.read_text("utf-8").partition("\ndef client(")[0]  # of the command that the conformance suite calls
-    demanded = [line.split('"')[1] for line in text.splitlines() if "add_argument" in line and "required=True" in line]
-    assert [option for option in demanded if option not in words] == []
+    options, positionals = set[str](), 0
+    for call in (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)):
+        if not isinstance(call.func, ast.Attribute) or call.func.attr != "add_argument":
+            continue
+        names = [str(ast.literal_eval(name)) for name in call.args]
+        told = {item.arg: ast.unparse(item.value) for item in call.keywords}
+        options |= {name for name in names if name.startswith("-")}
+        positionals += not names[0].startswith("-") and told.get("nargs") not in ("'?'", "'*'")
+        assert told.get("required") != "True" or set(names) & set(given), names
+    assert {word for word in given if word.startswith("-")} <= options
+    assert len([word for word in given if not word.startswith("-")]) >= positionals
 
 
 def test_what_stands_in_brackets_is_left_out_where_it_cannot_be() -> None:
