@@ -72,13 +72,12 @@ def saved_model(path: Path, samples: Samples | None, shapes: Mapping[str, Sequen
 
 def _load(path: Path) -> Any:
     import tensorflow
-    from google.protobuf.message import DecodeError
     from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
     saved = SavedModel()
     try:
         saved.ParseFromString((path / "saved_model.pb").read_bytes())
-    except (OSError, DecodeError) as error:
+    except Exception as error:
         raise ModelError(f"{path} is a broken SavedModel ({first_line(error)}); save the model again.") from error
     tags = [_TAG] if len(saved.meta_graphs) > 1 else None
     try:
