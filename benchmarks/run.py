@@ -27,7 +27,7 @@ ROOT = LIST.parent.parent
 QUICK = (
     "python benchmarks/kernels.py",
     "python benchmarks/calibration_streaming.py memory",
-    "python benchmarks/gate_false_accepts.py --replays 1000",
+    "python benchmarks/gate_false_accepts.py --replays 1000 --only closed",
     "python -m benchmarks.litert_exact",
     "python -m benchmarks.speed.growth",
     "python -m benchmarks.compile_time --millions 1 4",
