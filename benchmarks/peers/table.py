@@ -13,7 +13,8 @@ Written by `make bench-peers` from benchmarks/results/peers.json; never edited b
 same calibration samples ({calib}; training ways {train}) and is judged on the same samples, its file run in its runtime by one
 harness, one thread. A row stands beside the compiler's int8 (or the way named) **in the same runtime**; `edgewright released`
 is what `edgewright compile` gives when nothing is asked for. The compiler also gets {search} samples to choose on; its time and
-memory include its searching, gating and measuring, but steps that it shares with an earlier way are kept.
+memory include its searching, gating and measuring, but steps that it shares with an earlier way are kept. What it makes must
+pass a gate, which for classifiers without half of their multiply-accumulates is 10 points wide; no other tool is gated.
 
 ai-edge-quantizer takes TFLite: TensorFlow's float file of Keras and TensorFlow models, the compiler's own of others. Tools
 that take ONNX are given what tf2onnx makes of Keras and TensorFlow models, and PyTorch's own export.

@@ -111,7 +111,14 @@ def removed(before, after):
 
 @pytest.mark.parametrize(
     ("allocation", "importance"),
-    [("uniform", "l2"), ("global", "l1"), ("isomorphic", "bn-scale"), ("latency", "fpgm"), ("macs", "l2")],
+    [
+        ("uniform", "l2"),
+        ("global", "l1"),
+        ("isomorphic", "bn-scale"),
+        ("latency", "fpgm"),
+        ("global", "bn-scale"),
+        ("macs", "l2"),
+    ],
 )
 def test_the_amount_goes_and_the_model_runs(trained, allocation, importance):
     model = trained[0]
