@@ -86,12 +86,10 @@ class _Biased:
 
 def _biased(node: onnx_ir.Node, width: int | onnx_ir.SymbolicDim) -> _Biased | None:
     """The sum that is the only reader of a product, if it adds a number to each of its `width` outputs."""
-    made = node.outputs[0]
-    uses = tuple(made.uses())
-    reader = uses[0].node if len(uses) == 1 and not made.is_graph_output() else None
+    reader, place = _only_reader(node)
     if reader is None or reader.op_type != "Add" or reader.domain != "":
         return None
-    bias = reader.inputs[1 - uses[0].idx]
+    bias = reader.inputs[1 - place]
     known = constant(bias)
     if bias is None or known is None or known.dtype != np.float32 or known.ndim != 1 or known.size != width:
         return None
@@ -196,13 +194,18 @@ def _dequantized(value: onnx_ir.Value | None, *, is_weight: bool = False) -> Int
 
 def _quantized(node: onnx_ir.Node) -> Integers | None:
     """What the only reader of a node's result makes of it, if that quantizes it to 8-bit integers with one scale."""
-    made = node.outputs[0]
-    uses = tuple(made.uses())
-    reader = uses[0].node if len(uses) == 1 and not made.is_graph_output() else None
-    if reader is None or reader.op_type != "QuantizeLinear" or uses[0].idx != 0:
+    reader, place = _only_reader(node)
+    if reader is None or reader.op_type != "QuantizeLinear" or place != 0:
         return None
     found = _integers(reader, reader.outputs[0])
     return found if found is not None and _array(found.scale).size == 1 else None
+
+
+def _only_reader(node: onnx_ir.Node) -> tuple[onnx_ir.Node | None, int]:
+    """The node that alone reads a node's result, and as which of its inputs; None where there are others, or the caller."""
+    made = node.outputs[0]
+    uses = tuple(made.uses())
+    return (uses[0].node, uses[0].idx) if len(uses) == 1 and not made.is_graph_output() else (None, 0)
 
 
 def _integers(node: onnx_ir.Node, value: onnx_ir.Value | None) -> Integers | None:
