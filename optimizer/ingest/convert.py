@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from ...ir.model import Model
 from .samples import Samples
 
+TF2ONNX_OPSET = 18  # the newest that it writes; `canonicalize` brings it to the one of the house
+
 
 @dataclass(frozen=True)
 class Converted:

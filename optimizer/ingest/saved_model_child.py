@@ -16,13 +16,12 @@ from numpy.typing import NDArray
 from ...core.errors import ModelError, UsageError, unknown
 from ...ir.model import Model
 from ...runtimes.inputs import first_line
-from .convert import Converted
+from .convert import TF2ONNX_OPSET, Converted
 from .lean import lean
 from .names import settle_names
 from .quiet import quiet
 from .samples import Samples, fixed_batch, match_samples, random_samples
 
-_OPSET = 18  # the newest that tf2onnx writes
 _SERVED, _TAG = "serving_default", "serve"
 _NUMBERS = "fiub"  # kinds of NumPy's types that runtimes take and give
 _INPUT = "edgewright_input_{}"  # while it is converted: an input may bear any name, an output's too
@@ -49,7 +48,7 @@ def saved_model(path: Path, samples: Samples | None, shapes: Mapping[str, Sequen
     try:
         with quiet():
             function = tensorflow.function(call, input_signature=given)
-            proto, _ = tf2onnx.convert.from_function(function, given, opset=_OPSET)
+            proto, _ = tf2onnx.convert.from_function(function, given, opset=TF2ONNX_OPSET)
     except Exception as error:
         raise ModelError(f"tf2onnx cannot convert {path}: {_said(error)}; export it to ONNX yourself.") from error
     graph = Model.from_bytes(bytes(proto.SerializeToString(deterministic=True)), str(path))

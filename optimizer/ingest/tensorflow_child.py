@@ -14,14 +14,11 @@ from ...core.executor import TensorSpec
 from ...ir.model import Model, constant, initializer
 from ...ir.verify import operators
 from ...runtimes.inputs import first_line
-from .convert import Converted
+from .convert import TF2ONNX_OPSET, Converted
 from .lean import lean
 from .names import settle_names
 from .quiet import quiet
 from .samples import Samples, fixed_batch, match_samples, random_samples
-
-# The newest that tf2onnx writes; `canonicalize` brings it to the one of the house.
-_OPSET = 18
 
 
 def keras(path: Path, samples: Samples | None, trust: bool) -> Converted:
@@ -43,7 +40,7 @@ def keras(path: Path, samples: Samples | None, trust: bool) -> Converted:
             if isinstance(model, library.Sequential):
                 # tf2onnx looks for outputs by names that a Sequential of Keras 3 does not have.
                 model = library.Model(model.inputs, model.outputs)
-            proto, _ = tf2onnx.convert.from_keras(model, opset=_OPSET)
+            proto, _ = tf2onnx.convert.from_keras(model, opset=TF2ONNX_OPSET)
     except Exception as error:
         raise ModelError(f"tf2onnx cannot convert {path}: {first_line(error)}; export it to ONNX yourself.") from error
     graph = _graph(proto, path)
@@ -74,7 +71,7 @@ def tflite(path: Path, samples: Samples | None, trust: bool) -> Converted:
         raise ModelError(f"LiteRT cannot load {path}: {first_line(error)}; export it again.") from error
     try:
         with quiet():
-            proto, _ = tf2onnx.convert.from_tflite(str(path), opset=_OPSET)
+            proto, _ = tf2onnx.convert.from_tflite(str(path), opset=TF2ONNX_OPSET)
     except Exception as error:
         raise ModelError(f"tf2onnx cannot convert {path}: {first_line(error)}; export it to ONNX yourself.") from error
     graph = _graph(proto, path)
